@@ -1,0 +1,394 @@
+#!/usr/bin/env bash
+# One entry: makes the environment, runs the whole pipeline on synthetic data, runs the checks.
+# Written for bash 3.2 and later (macOS), with nothing else but coreutils, awk and a Python.
+set -euo pipefail
+
+# The caller's folder does not matter, and neither do spaces in our own path.
+case "${BASH_SOURCE[0]}" in
+  */*) ROOT="$(cd -- "${BASH_SOURCE[0]%/*}" && pwd -P)" ;;
+  *) ROOT="$(pwd -P)" ;;
+esac
+readonly ROOT
+readonly VENV="$ROOT/.venv"
+readonly PY="$VENV/bin/python"
+readonly STAMP="$VENV/fieldlens-ready"   # written last: which lock is installed, with its hash
+readonly MARKER="$VENV/fieldlens-made"   # written first: this folder is ours, so we may delete it
+readonly HOST_PYTHONS="3.11 3.12 3.13"
+readonly DEVICE_PYTHONS="3.10 3.11 3.12 3.13"
+readonly HELD_OUT_LIMIT=60
+
+STEP=0
+STEPS=1
+
+# ---------------------------------------------------------------- talking
+
+say() { printf '      %s\n' "$*"; }
+
+fail() { # message, hint
+  printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+  exit 2
+}
+
+step() { # title, command…: number it, run it, say how long it took
+  local title="$1" began="$SECONDS"
+  shift
+  STEP=$((STEP + 1))
+  printf '[%d/%d] %s\n' "$STEP" "$STEPS" "$title"
+  "$@"
+  printf '[%d/%d] done in %d s\n' "$STEP" "$STEPS" "$((SECONDS - began))"
+}
+
+usage() {
+  cat <<'TEXT'
+usage: ./deploy.sh COMMAND [arguments]
+
+commands:
+  demo     the whole pipeline on synthetic data: train, convert, verify, classify; everything lands in demo/
+  test     run the checks; --full adds the long ones, other arguments go to pytest
+  setup    make the environment .venv, and nothing else
+  lock     write locks/ anew from the requirements; --upgrade also moves the pinned versions
+  clean    remove demo/ and .venv
+  help     this text (also --help, -h)
+
+environment:
+  FIELDLENS_PYTHON   the Python (>= 3.11) to make .venv with, instead of the first one found
+TEXT
+}
+
+no_arguments() { # command, its arguments…
+  [ "$#" -le 1 ] || fail "'$1' takes no arguments, got: ${*:2}" "see ./deploy.sh --help"
+}
+
+# ---------------------------------------------------------------- environment
+
+quiet_surroundings() {
+  export MPLBACKEND=Agg        # figures go to files; a server has no display
+  export PYTHONUTF8=1          # the same text under a bare C locale
+  export PYTHONUNBUFFERED=1    # a log shows a line when it happens
+  export PYTHONNOUSERSITE=1    # packages in the user's home would hide the locked ones
+  export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"  # a rural line is slow, not dead
+  unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
+}
+
+python_version() { # command → "3.12"; fails where the command does not run, as a version manager's empty shim
+  "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
+}
+
+host_can_use() { # "3.12" → yes from 3.11 on
+  [ "${1%%.*}" -eq 3 ] && [ "${1#*.}" -ge 11 ]
+}
+
+makes_environments() { # Debian's python3 lacks ensurepip until python3-venv is installed; uv does without
+  "$1" -c 'import ensurepip, venv' 2>/dev/null || working_uv >/dev/null
+}
+
+suitable() { # command, "locked" or "any"
+  local version
+  version="$(python_version "$1")" || return 1
+  host_can_use "$version" || return 1
+  [ "$2" = any ] || [ -f "$ROOT/locks/host-py$version.txt" ] || return 1
+  makes_environments "$1"
+}
+
+find_python() { # a Python with a lock is better than a newer one without
+  local kind name
+  for kind in locked any; do
+    for name in python3.13 python3.12 python3.11 python3 python; do
+      if suitable "$name" "$kind"; then
+        printf '%s\n' "$name"
+        return 0
+      fi
+    done
+  done
+  return 1
+}
+
+choose_python() {
+  if [ -n "${FIELDLENS_PYTHON:-}" ]; then
+    suitable "$FIELDLENS_PYTHON" any || fail "FIELDLENS_PYTHON=$FIELDLENS_PYTHON is not a working Python >= 3.11 with venv" \
+      "name another one, or unset it to let ./deploy.sh search"
+    printf '%s\n' "$FIELDLENS_PYTHON"
+    return
+  fi
+  find_python || fail "no working Python >= 3.11 found (tried python3.13, python3.12, python3.11, python3, python)" \
+    "install one with venv (Debian, Ubuntu: apt install python3.12 python3.12-venv), or set FIELDLENS_PYTHON"
+}
+
+working_uv() { # prints the uv to use; one that does not run is none
+  local candidate
+  for candidate in "$VENV/bin/uv" uv; do
+    if "$candidate" --version >/dev/null 2>&1; then
+      printf '%s\n' "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
+requirement_files() { # of the environment's Python: its lock, else the ranges
+  local lock
+  lock="locks/host-py$(python_version "$PY").txt"
+  if [ -f "$ROOT/$lock" ]; then printf '%s\n' "$lock"; else printf '%s\n' requirements.txt requirements-dev.txt; fi
+}
+
+identity() { # what the stamp must say: files and a hash over them; empty where .venv's Python does not run
+  local files
+  files="$(cd -- "$ROOT" && requirement_files 2>/dev/null)" || return 0
+  # shellcheck disable=SC2086  # two known names without spaces
+  (cd -- "$ROOT" && "$PY" -c 'import hashlib, sys
+print(*sys.argv[1:], hashlib.sha256(b"".join(open(f, "rb").read() for f in sys.argv[1:])).hexdigest())' $files 2>/dev/null) || true
+}
+
+ready() {
+  [ -f "$STAMP" ] && [ -x "$PY" ] && [ "$(cat -- "$STAMP")" = "$(identity)" ]
+}
+
+usable_venv() { # a Python we support, and something to install with
+  local version
+  version="$(python_version "$PY")" || return 1
+  host_can_use "$version" || return 1
+  "$PY" -c 'import pip' 2>/dev/null || working_uv >/dev/null
+}
+
+make_venv() {
+  local python uv
+  python="$(choose_python)"
+  say "making .venv with $python ($(python_version "$python"))"
+  rm -rf -- "$VENV"
+  mkdir -- "$VENV"
+  : >"$MARKER"
+  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    "$python" -m venv "$VENV"
+  else
+    uv="$(working_uv)"
+    "$uv" venv --quiet --allow-existing --python "$python" "$VENV"
+  fi
+}
+
+prepare_venv() { # a half-made environment of ours is thrown away, somebody else's never
+  if [ -f "$STAMP" ] && usable_venv; then
+    say "the requirements changed: updating .venv"
+  elif [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
+    usable_venv || fail ".venv was not made by ./deploy.sh and holds no Python >= 3.11 with pip" \
+      "move it away or delete it, then run again"
+    say "installing into the .venv that is already here"
+  else
+    [ ! -e "$VENV" ] || say ".venv is unfinished (an interrupted installation): starting over"
+    make_venv
+  fi
+}
+
+uv_requirement() { # uv's own entry with its hashes, from the lock (or its range, without one)
+  local files
+  files="$(requirement_files)"
+  # shellcheck disable=SC2086  # two known names without spaces
+  (cd -- "$ROOT" && awk '/^[^ \t#]/ { keep = /^uv[=<>!~ ]/ } keep' $files)
+}
+
+bootstrap_uv() { # pip, once, for uv alone
+  uv_requirement >"$VENV/uv-requirement.txt"
+  "$PY" -m pip install --quiet --disable-pip-version-check -r "$VENV/uv-requirement.txt"
+}
+
+install_with_uv() { # file options…
+  local uv
+  if ! working_uv >/dev/null; then
+    say "getting uv with pip"
+    bootstrap_uv || { say "pip could not install uv"; return 1; }
+  fi
+  uv="$(working_uv)" || { say "the installed uv does not run on this machine"; return 1; }
+  "$uv" pip install --python "$PY" "$@" || { say "uv stopped with the error above"; return 1; }
+}
+
+install_requirements() {
+  local files options=() file
+  files="$(requirement_files)"
+  for file in $files; do options+=(-r "$file"); done
+  case "$files" in
+    locks/*) say "installing from $files; the first time this downloads some gigabytes (torch)" ;;
+    *) say "no lock for Python $(python_version "$PY"): installing from the ranges in" "${files//$'\n'/ and }" ;;
+  esac
+  cd -- "$ROOT"
+  if ! install_with_uv "${options[@]}"; then
+    say "falling back to pip, for the reason above"
+    "$PY" -m pip install --disable-pip-version-check "${options[@]}" ||
+      fail "the requirements could not be installed" "see pip's message above; then run ./deploy.sh setup again"
+  fi
+}
+
+build_environment() {
+  if ready; then
+    say "ready: .venv, from $(cut -d ' ' -f 1 "$STAMP")"
+    return
+  fi
+  prepare_venv
+  rm -f -- "$STAMP"
+  install_requirements
+  identity >"$STAMP.new"
+  mv -- "$STAMP.new" "$STAMP"
+}
+
+environment() { # two terminals at once: the second waits, then finds it ready
+  (
+    if command -v flock >/dev/null 2>&1; then
+      flock -n 9 || { say "waiting for another ./deploy.sh to finish the environment"; flock 9; }
+    fi
+    build_environment 9>&-
+  ) 9>"$ROOT/.deploy.lock"
+}
+
+# ---------------------------------------------------------------- demo
+
+demo_data() {
+  if [ -f demo/data/labels.csv ]; then say "already there: demo/data"; return; fi
+  rm -rf -- demo/data
+  "$PY" -m train demo-data demo/data
+}
+
+demo_fit() {
+  if [ -f demo/run/operating-point.json ]; then say "already there: demo/run"; return; fi
+  rm -rf -- demo/run
+  "$PY" -m train fit --recipe recipes/demo.toml --data demo/data --out demo/run
+}
+
+demo_bundle() {
+  if [ -f demo/demo.bundle/manifest.json ]; then say "already there: demo/demo.bundle"; return; fi
+  "$PY" -m convert bundle demo/run --out demo/demo.bundle
+}
+
+demo_verify() { "$PY" -m convert verify demo/demo.bundle --data demo/data --split test; }
+
+held_out() { # subjects that neither fitting nor the threshold has seen
+  "$PY" -c 'import csv, sys
+with open("demo/run/split.csv", newline="", encoding="utf-8") as file:
+    images = [row["image"] for row in csv.DictReader(file) if row["split"] == "test"]
+print(*(f"demo/data/{image}" for image in images[: int(sys.argv[1])]), sep="\n")' "$HELD_OUT_LIMIT"
+}
+
+demo_classify() {
+  held_out >demo/held-out.txt
+  grep -q . demo/held-out.txt || fail "demo/run/split.csv names no test images" "run ./deploy.sh clean, then ./deploy.sh demo"
+  rm -rf -- demo/results.jsonl demo/overlays
+  "$PY" -m runtime classify - --bundle demo/demo.bundle --json demo/results.jsonl --report demo/report.html \
+    --overlays demo/overlays --state demo/state <demo/held-out.txt
+}
+
+first_overlay() {
+  local picture
+  for picture in demo/overlays/*; do
+    [ -f "$picture" ] || fail "no heat map in demo/overlays" "run ./deploy.sh demo again and read what classify says"
+    printf '%s\n' "$picture"
+    return
+  done
+}
+
+demo_closing() {
+  local picture
+  picture="$(first_overlay)"
+  cat <<TEXT
+
+report:    $ROOT/demo/report.html
+heat map:  $ROOT/$picture
+
+next, in $ROOT:
+  .venv/bin/python -m runtime classify YOUR_FOLDER --bundle demo/demo.bundle
+  .venv/bin/python -m train fit --recipe recipes/demo.toml --data YOUR_DATA --out YOUR_RUN
+  .venv/bin/python -m runtime selftest demo/demo.bundle
+TEXT
+}
+
+cmd_demo() {
+  no_arguments demo "$@"
+  STEPS=6
+  cd -- "$ROOT"
+  step "environment" environment
+  mkdir -p demo
+  step "synthetic data" demo_data
+  step "train" demo_fit
+  step "convert to a bundle" demo_bundle
+  step "verify every precision on the test split" demo_verify
+  step "classify held-out images" demo_classify
+  demo_closing
+}
+
+# ---------------------------------------------------------------- the other commands
+
+cmd_setup() {
+  no_arguments setup "$@"
+  step "environment" environment
+}
+
+cmd_test() {
+  STEPS=2
+  step "environment" environment
+  printf '[2/2] checks\n'
+  cd -- "$ROOT"
+  exec "$PY" -m pytest "$@"
+}
+
+uv_for_locks() { # locking needs no gigabytes: uv alone is enough
+  working_uv && return
+  prepare_venv >&2
+  bootstrap_uv >&2
+  working_uv
+}
+
+compile_lock() { # uv, Python version, output, then sources and options
+  local uv="$1" version="$2" output="$3"
+  shift 3
+  UV_CUSTOM_COMPILE_COMMAND="./deploy.sh lock" UV_PYTHON_DOWNLOADS=never \
+    "$uv" pip compile --quiet --universal --python-version "$version" --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --output-file "$output" "$@"
+}
+
+write_locks() {
+  local uv version
+  uv="$(uv_for_locks)"
+  cd -- "$ROOT"
+  mkdir -p locks
+  for version in $HOST_PYTHONS; do
+    say "locks/host-py$version.txt"
+    compile_lock "$uv" "$version" "locks/host-py$version.txt" requirements.txt requirements-dev.txt "$@"
+  done
+  for version in $DEVICE_PYTHONS; do
+    say "locks/device-py$version.txt"
+    compile_lock "$uv" "$version" "locks/device-py$version.txt" runtime/requirements.txt "$@"
+  done
+}
+
+cmd_lock() { step "locks" write_locks "$@"; }
+
+remove() { # folder: only what this script made
+  if [ -e "$ROOT/$1" ]; then
+    say "removing $1"
+    rm -rf -- "${ROOT:?}/$1"
+  fi
+}
+
+clean() {
+  remove demo
+  if [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
+    say "leaving .venv: ./deploy.sh did not make it"
+  else
+    remove .venv
+  fi
+}
+
+cmd_clean() {
+  no_arguments clean "$@"
+  step "clean" clean
+}
+
+main() {
+  local command="${1:-}"
+  [ "$#" -eq 0 ] || shift
+  quiet_surroundings
+  case "$command" in
+    demo | test | setup | lock | clean) "cmd_$command" "$@" ;;
+    help | --help | -h) usage ;;
+    "") fail "no command given" "./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
+    *) fail "unknown command '$command'" "./deploy.sh --help lists the commands" ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,245 @@
+"""deploy.sh from the outside: what it says, where it works, what it does again and what it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ("demo", "test", "setup", "lock", "clean", "help")
+BASH = shutil.which("bash") or "bash"
+# What the script may call before it has a Python.
+COREUTILS = ("awk", "bash", "cat", "cut", "env", "flock", "grep", "mkdir", "mv", "rm")
+
+# Stands in for .venv/bin/python: answers the script's own small questions with the real interpreter,
+# and for `-m ROOM …` writes down the call and leaves the files that stage would leave.
+FAKE_PYTHON = """#!{bash}
+if [ "$1" != -m ]; then exec {python} "$@"; fi
+shift
+printf '%s\\n' "$*" >>calls.txt
+case "$1 $2" in
+  "train demo-data") mkdir -p demo/data && echo image,label >demo/data/labels.csv ;;
+  "train fit") mkdir -p demo/run && echo '{{}}' >demo/run/operating-point.json &&
+    printf 'image,label,split\\nimages/a.png,0,train\\nimages/b.png,1,test\\n' >demo/run/split.csv ;;
+  "convert bundle") mkdir -p demo/demo.bundle && echo '{{}}' >demo/demo.bundle/manifest.json ;;
+  "convert verify") exit "${{VERIFY_EXIT:-0}}" ;;
+  "runtime classify") cat >fed.txt && mkdir -p demo/overlays && echo >demo/overlays/b.png ;;
+esac
+"""
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A copy of deploy.sh and what it reads, in a folder with a space in its name."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    for name in ("deploy.sh", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "locks", folder / "locks")
+    return folder
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A PATH with the usual small tools and no Python that runs: the one there is a version manager's empty shim."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in COREUTILS:
+        if found := shutil.which(name):
+            (folder / name).symlink_to(found)
+    executable(folder / "python3", f"#!{BASH}\necho 'python3: command not found in any version' >&2\nexit 127\n")
+    return folder
+
+
+def executable(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def deploy(folder: Path, *arguments: str, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run the copy in `folder`, never the repository's own: a test must not touch the developer's .venv."""
+    surroundings = {key: value for key, value in os.environ.items() if key != "FIELDLENS_PYTHON"} | extra
+    command = [BASH, str(folder / "deploy.sh"), *arguments]
+    return subprocess.run(
+        command, cwd=cwd or folder, env=surroundings, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def make_ready(kit: Path) -> None:
+    """Give the copy an environment that looks installed: the fake Python and the stamp that belongs to its lock."""
+    (kit / ".venv/bin").mkdir(parents=True)
+    executable(kit / ".venv/bin/python", FAKE_PYTHON.format(bash=BASH, python=f"'{sys.executable}'"))
+    (kit / ".venv/fieldlens-made").touch()
+    (kit / ".venv/fieldlens-ready").write_text(f"{identity(kit)}\n", encoding="utf-8")
+
+
+def identity(kit: Path) -> str:
+    """What the script itself would write into the stamp."""
+    script = (kit / "deploy.sh").read_text(encoding="utf-8").replace('\nmain "$@"\n', "\nidentity\n")
+    (kit / "identity.sh").write_text(script, encoding="utf-8")
+    return subprocess.check_output([BASH, str(kit / "identity.sh")], text=True).strip()
+
+
+def test_the_script_parses() -> None:
+    subprocess.run([BASH, "-n", str(ROOT / "deploy.sh")], check=True)
+
+
+@pytest.mark.parametrize("name", ["deploy.sh", ".ci/run"])
+def test_scripts_are_executable(name: str) -> None:
+    assert os.access(ROOT / name, os.X_OK)
+
+
+@pytest.mark.parametrize("word", ["help", "--help", "-h"])
+def test_help_has_one_line_for_every_command(kit: Path, word: str) -> None:
+    done = deploy(kit, word)
+    assert done.returncode == 0
+    listed = re.findall(r"^  (\w+) +\S", done.stdout.partition("environment:")[0], flags=re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+def test_help_lists_what_main_accepts() -> None:
+    script = (ROOT / "deploy.sh").read_text(encoding="utf-8")
+    accepted = re.search(r"^ +([a-z |]+)\) \"cmd_\$command\"", script, flags=re.MULTILINE)
+    assert accepted
+    assert {*accepted[1].split(" | "), "help"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [("frobnicate",), (), ("demo", "now"), ("clean", "--all"), ("setup", "x")])
+def test_wrong_usage_ends_with_2_and_a_hint(kit: Path, arguments: tuple[str, ...]) -> None:
+    done = deploy(kit, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: .+\nhint: .+\n", done.stderr)
+
+
+def test_without_a_python_it_says_what_to_install(kit: Path, bare_path: Path) -> None:
+    done = deploy(kit, "setup", PATH=str(bare_path))
+    assert done.returncode == 2
+    assert "error: no working Python >= 3.11" in done.stderr
+    assert "hint: install one" in done.stderr
+    assert not (kit / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_refused(kit: Path, bare_path: Path) -> None:
+    executable(bare_path / "python3", f"#!{BASH}\necho 3.9\n")
+    done = deploy(kit, "setup", PATH=str(bare_path))
+    assert done.returncode == 2
+    assert "error: no working Python >= 3.11" in done.stderr
+
+
+def test_a_named_python_is_not_silently_replaced(kit: Path) -> None:
+    done = deploy(kit, "setup", FIELDLENS_PYTHON="no-such-python")
+    assert done.returncode == 2
+    assert "FIELDLENS_PYTHON=no-such-python" in done.stderr
+
+
+def test_a_foreign_broken_venv_is_left_alone(kit: Path) -> None:
+    (kit / ".venv").mkdir()
+    (kit / ".venv/precious").touch()
+    done = deploy(kit, "setup")
+    assert done.returncode == 2
+    assert "was not made by ./deploy.sh" in done.stderr
+    assert (kit / ".venv/precious").exists()
+
+
+def test_an_unfinished_venv_is_started_over(kit: Path, bare_path: Path) -> None:
+    """Cut short here by the missing Python: what counts is that the half-made one is noticed."""
+    (kit / ".venv").mkdir()
+    (kit / ".venv/fieldlens-made").touch()
+    assert ".venv is unfinished" in deploy(kit, "setup", PATH=str(bare_path)).stdout
+
+
+def test_a_second_setup_installs_nothing(kit: Path, tmp_path: Path) -> None:
+    make_ready(kit)
+    done = deploy(kit, "setup", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ready: .venv, from locks/host-py" in done.stdout
+    assert not (kit / "calls.txt").exists()
+
+
+def test_a_changed_lock_is_noticed(kit: Path, bare_path: Path) -> None:
+    make_ready(kit)
+    lock = kit / (kit / ".venv/fieldlens-ready").read_text(encoding="utf-8").split()[0]
+    lock.write_text(lock.read_text(encoding="utf-8") + "# moved\n", encoding="utf-8")
+    executable(bare_path / "uv", f'#!{BASH}\n[ "$1" = --version ] || echo "$@" >uv-calls.txt\n')
+    done = deploy(kit, "setup", PATH=str(bare_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the requirements changed" in done.stdout
+    assert f"-r {lock.relative_to(kit)}" in (kit / "uv-calls.txt").read_text(encoding="utf-8")
+    assert "ready" in deploy(kit, "setup").stdout
+
+
+def test_when_uv_fails_pip_takes_over_and_the_reason_is_said(kit: Path, bare_path: Path) -> None:
+    make_ready(kit)
+    (kit / ".venv/fieldlens-ready").write_text("an older lock\n", encoding="utf-8")
+    executable(bare_path / "uv", f'#!{BASH}\n[ "$1" = --version ] || exit 9\n')
+    done = deploy(kit, "setup", PATH=str(bare_path))
+    assert done.returncode == 0, done.stderr
+    assert "uv stopped" in done.stdout
+    assert "falling back to pip" in done.stdout
+    assert "pip install" in (kit / "calls.txt").read_text(encoding="utf-8")
+
+
+def test_test_hands_its_arguments_to_pytest(kit: Path, tmp_path: Path) -> None:
+    make_ready(kit)
+    done = deploy(kit, "test", "--full", "-k", "two words", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (kit / "calls.txt").read_text(encoding="utf-8") == "pytest --full -k two words\n"
+
+
+def test_demo_runs_six_stages_in_order_and_tells_what_comes_next(kit: Path, tmp_path: Path) -> None:
+    make_ready(kit)
+    done = deploy(kit, "demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    calls = (kit / "calls.txt").read_text(encoding="utf-8").splitlines()
+    stages = ["train demo-data", "train fit", "convert bundle", "convert verify", "runtime classify"]
+    assert [" ".join(call.split()[:2]) for call in calls] == stages
+    assert re.findall(r"^\[(\d)/6\] (?!done)", done.stdout, flags=re.MULTILINE) == list("123456")
+    assert len(re.findall(r"^\[\d/6\] done in \d+ s$", done.stdout, flags=re.MULTILINE)) == 6
+    assert (kit / "fed.txt").read_text(encoding="utf-8") == "demo/data/images/b.png\n", "only held-out images"
+    assert f"heat map:  {kit / 'demo/overlays/b.png'}" in done.stdout
+    assert len(re.findall(r"^  \.venv/bin/python -m ", done.stdout, flags=re.MULTILINE)) == 3
+
+
+def test_a_second_demo_reuses_what_is_complete(kit: Path) -> None:
+    make_ready(kit)
+    deploy(kit, "demo")
+    (kit / "demo/run/operating-point.json").unlink()  # as after an interrupted fit
+    (kit / "calls.txt").unlink()
+    done = deploy(kit, "demo")
+    assert done.returncode == 0, done.stderr
+    calls = (kit / "calls.txt").read_text(encoding="utf-8")
+    assert "already there: demo/data" in done.stdout
+    assert "demo-data" not in calls
+    assert "train fit" in calls
+
+
+def test_demo_stops_at_the_stage_that_fails(kit: Path) -> None:
+    make_ready(kit)
+    done = deploy(kit, "demo", VERIFY_EXIT="2")
+    assert done.returncode == 2
+    assert "classify" not in (kit / "calls.txt").read_text(encoding="utf-8")
+
+
+def test_clean_says_and_removes_what_the_script_made(kit: Path) -> None:
+    make_ready(kit)
+    (kit / "demo").mkdir()
+    done = deploy(kit, "clean")
+    assert done.returncode == 0
+    assert "removing demo" in done.stdout
+    assert "removing .venv" in done.stdout
+    assert not (kit / "demo").exists()
+    assert not (kit / ".venv").exists()
+    assert (kit / "locks").exists()
+
+
+def test_clean_leaves_a_venv_that_it_did_not_make(kit: Path) -> None:
+    (kit / ".venv").mkdir()
+    assert "leaving .venv" in deploy(kit, "clean").stdout
+    assert (kit / ".venv").exists()

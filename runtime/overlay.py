@@ -1,0 +1,117 @@
+"""The picture with its heat map: where the model looked, not where the disease is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from runtime import atomic
+from runtime.classifier import Answered, Classifier
+from runtime.decision import Outcome
+from runtime.output import Sink
+from runtime.prediction import Prediction, Result
+from runtime.preprocess import Pixels
+
+SIDE = 480
+_BAR = 78
+_COLOURS = {  # RGB; dark enough for white letters (contrast at least 4.5:1)
+    Outcome.REFER: (176, 0, 32),
+    Outcome.UNCERTAIN: (140, 80, 0),
+    Outcome.NO_SIGN_FOUND: (0, 98, 60),
+    Outcome.RETAKE: (70, 70, 78),
+    Outcome.CLASSIFIED: (20, 70, 140),
+}
+NOTE = "where the model looked, not where the disease is"
+
+
+def heat(prediction: Prediction, class_id: str, side: int) -> npt.NDArray[np.float32]:
+    """The class's activation map, negative parts cut (as Grad-CAM's ReLU), its maximum 1: float32 ``[side,side]``."""
+    index = list(prediction.probabilities).index(class_id)
+    grid = np.maximum(prediction.cam[index], 0.0)
+    top = float(grid.max())
+    scaled = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(scaled / top, 0.0, 1.0) if top > 0 else np.zeros_like(scaled), np.float32)
+
+
+def blend(view_rgb: Pixels, heat_map: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Colour laid over the picture, the stronger the hotter; cold parts stay as they were."""
+    colours = cv2.cvtColor(
+        cv2.applyColorMap((heat_map * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
+    )
+    weight = (0.65 * heat_map)[..., None]
+    return np.asarray(np.rint(view_rgb * (1 - weight) + colours * weight), np.uint8)
+
+
+def draw(answered: Answered, view_rgb: Pixels, explained: str) -> npt.NDArray[np.uint8]:
+    """Picture, heat map of the class ``explained``, and a bar with the outcome: uint8 RGB.
+
+    On ``retake`` there is no heat map and no class, only what to do.
+    """
+    prediction = answered.prediction
+    picture = cv2.resize(np.ascontiguousarray(view_rgb), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    panels, words = [picture], [finding.advice for finding in prediction.findings]
+    if prediction.outcome is not Outcome.RETAKE:
+        panels.append(blend(picture, heat(prediction, explained, SIDE)))
+        words = [
+            ", ".join(f"{name} {p:.1%}" for name, p in prediction.top(3)),
+            f"heat map of {explained}: {NOTE}",
+        ]
+    body = np.hstack(panels)
+    bar = np.full((_BAR, body.shape[1], 3), _COLOURS[prediction.outcome], np.uint8)
+    _write(bar, str(prediction.outcome), 24, 0.7)
+    for row, line in enumerate(words[:2]):
+        _write(bar, line, 47 + 20 * row, 0.45)
+    return np.vstack([body, bar])
+
+
+def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float) -> None:
+    """White letters. OpenCV's own font has ASCII only: other signs become a question mark."""
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(bar, plain, (10, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+class OverlaySink(Sink):
+    """A JPEG per picture in a folder, named after its source."""
+
+    def __init__(self, folder: Path, classifier: Classifier) -> None:
+        self._folder = folder
+        self._classifier = classifier
+        self._names: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, result: Result) -> None:
+        """Results without a picture have no overlay."""
+
+    def picture(self, answered: Answered) -> Path:
+        """Draw and store one picture; its path."""
+        prediction = answered.prediction
+        view = self._classifier.preprocess.view(answered.pixels_rgb)
+        image = draw(answered, view, self._explained(prediction))
+        path = self._folder / f"{self._name(prediction.source)}.jpg"
+        data = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=90, colorsubsampling="444")
+        atomic.write_bytes(path, data)
+        return path
+
+    def _explained(self, prediction: Prediction) -> str:
+        """The class whose map is shown: the likeliest finding where there is a decision, else the likeliest class."""
+        decision = self._classifier.bundle.manifest.decision
+        candidates = decision.positive if decision else tuple(prediction.probabilities)
+        return max(candidates, key=lambda name: prediction.probabilities[name])
+
+    def _name(self, source: str) -> str:
+        """A file name that is safe and not taken yet."""
+        path = Path(source)
+        stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "picture"
+        name, number = stem, 2
+        while name in self._names:
+            name, number = f"{stem}-{number}", number + 1
+        self._names.add(name)
+        return name
+
+    def close(self) -> None:
+        """Every picture is stored already."""

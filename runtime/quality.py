@@ -1,0 +1,91 @@
+"""The gate before an answer: is this a picture that the model can answer?
+
+Measured on the network-sized picture, so that the limits mean the same for every camera resolution. Sharpness is the
+variance of the Laplacian divided by the variance of the picture: contrast alone does not make it look sharp
+(Pertuz et al., Analysis of focus measure operators, Pattern Recognition 2013, LAP4, normalised).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from runtime.errors import BundleError
+from runtime.fields import Fields
+from runtime.prediction import Finding
+
+_LOW = {
+    "brightness": "too dark: switch the lamp on or move to the light",
+    "contrast": "almost nothing to see: clean the lens and point the camera at the area",
+    "sharpness": "blurred: hold still and let the camera focus",
+    "side": "too small: move closer or use the camera's full resolution",
+}
+_HIGH = {
+    "brightness": "too bright: move the lamp away or shade the area",
+    "clipped": "parts are burnt out or black: turn the picture away from glare",
+    "sharpness": "noise instead of a picture: more light, and clean the lens",
+    "contrast": "light and shadow are too hard: use even light",
+    "ood": "does not look like the pictures this model knows: check the subject and the framing",
+}
+CHECKS = ("brightness", "clipped", "contrast", "sharpness", "side")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Allowed ``(low, high)`` per check; either may be None. From the manifest's ``quality``."""
+
+    ranges: dict[str, tuple[float | None, float | None]]
+
+
+def limits_from_json(value: Any) -> Limits | None:
+    """Read the manifest's ``quality`` object: check → ``[low or null, high or null]``. Raises BundleError."""
+    if value is None:
+        return None
+    fields = Fields(value, "manifest.json.quality", BundleError)
+    ranges = {}
+    for check in CHECKS:
+        pair = fields.take(check, list, [None, None])
+        numbers = all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in pair)
+        if len(pair) != 2 or not numbers:
+            raise BundleError(f"manifest.json.quality.{check} must be [low, high]", "make the bundle anew")
+        ranges[check] = (pair[0], pair[1])
+    fields.done()
+    return Limits(ranges)
+
+
+def measure(image: npt.NDArray[np.uint8], source_side: int) -> dict[str, float]:
+    """Measures of an RGB picture uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    mean, deviation = cv2.meanStdDev(grey)
+    counts = cv2.calcHist([grey], [0], None, [64], [0, 256]).ravel()
+    edges = cv2.Laplacian(grey, cv2.CV_16S)
+    _, spread = cv2.meanStdDev(edges)
+    variance = float(deviation[0, 0]) ** 2
+    return {
+        "brightness": float(mean[0, 0]),
+        "clipped": float(counts[0] + counts[-1]) / grey.size,
+        "contrast": float(deviation[0, 0]),
+        "sharpness": float(spread[0, 0]) ** 2 / max(variance, 1.0),
+        "side": float(source_side),
+    }
+
+
+def judge(measures: dict[str, float], limits: Limits) -> tuple[Finding, ...]:
+    """What is wrong with the picture, in the order of CHECKS."""
+    findings = []
+    for check, value in measures.items():
+        low, high = limits.ranges[check]
+        if low is not None and value < low:
+            findings.append(Finding(check, value, low, _LOW.get(check, "outside of what the model knows")))
+        elif high is not None and value > high:
+            findings.append(Finding(check, value, high, _HIGH.get(check, "outside of what the model knows")))
+    return tuple(findings)
+
+
+def strange(score: float, limit: float) -> Finding:
+    """The finding for a picture out of distribution."""
+    return Finding("ood", score, limit, _HIGH["ood"])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+
+from train.checkpoint import read_split
+from train.config import Config
+from train.errors import DataError, RunError
+from train.evaluate import evaluate
+from train.fit import fit
+
+
+def test_figures_are_printed_and_stored(finished_run: Path) -> None:
+    text = evaluate(finished_run)
+    stored = json.loads((finished_run / "evaluation.json").read_text())["test"]
+    expected = list(read_split(finished_run).values()).count("test")
+    assert stored["n"] == expected
+    assert f"{expected} images of {stored['groups']} groups" in text
+    assert f"accuracy {stored['accuracy']:.4f}" in text
+    assert f"AUC {stored['auc']:.4f}" in text
+    assert stored["auc_interval"][0] <= stored["auc"] <= stored["auc_interval"][1]
+    assert sum(map(sum, stored["confusion"])) == expected
+    assert stored["classes"]["ill"]["support"] == stored["decision"]["positives"]
+    assert sum(stored["decision"]["outcomes"].values()) == expected
+    assert len(stored["decision"]["sensitivity_interval"]) == 2
+    assert cv2.imread(str(finished_run / "confusion-test.png")) is not None
+
+
+def test_uncertain_counts_as_refer_can_only_find_more(finished_run: Path) -> None:
+    evaluate(finished_run)
+    decision = json.loads((finished_run / "evaluation.json").read_text())["test"]["decision"]
+    assert decision["uncertain_as_refer"]["sensitivity"] >= decision["sensitivity"]
+    assert decision["uncertain_as_refer"]["specificity"] <= decision["specificity"]
+
+
+def test_parts_are_kept_side_by_side_and_looks_are_counted(finished_run: Path) -> None:
+    for part in ("test", "val", "test"):
+        evaluate(finished_run, part=part)
+    stored = json.loads((finished_run / "evaluation.json").read_text())
+    assert {part: stored[part]["opened"] for part in stored} == {"test": 2, "val": 1}
+
+
+def test_the_data_may_have_moved_but_not_changed(finished_run: Path, shared_run: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(shared_run.parent / "data", tmp_path / "data"))
+    evaluate(finished_run, moved)
+    (moved / "labels.csv").write_text((moved / "labels.csv").read_text().replace("00-0.png,healthy", "00-0.png,ill"))
+    with pytest.raises(DataError, match="hash differs") as caught:
+        evaluate(finished_run, moved)
+    assert "--other-data" in caught.value.hint
+    text = evaluate(finished_run, moved, other_data=True)
+    assert "60 images" in text
+    assert "other:data" in json.loads((finished_run / "evaluation.json").read_text())
+
+
+def test_data_that_is_gone_is_asked_for(finished_run: Path) -> None:
+    (finished_run / "local.json").unlink()
+    with pytest.raises(RunError) as caught:
+        evaluate(finished_run)
+    assert "--data" in caught.value.hint
+
+
+def test_another_set_may_lack_a_class(table_data: Path, tmp_path: Path, configure: Callable[..., Config]) -> None:
+    """A run of three classes, judged on a set of two: no AUC of the third, and no crash."""
+    table = table_data / "labels.csv"
+    lines = table.read_text().splitlines()
+    third = [line.replace(",ill,", ",odd,") if int(line[7:9]) % 4 == 3 else line for line in lines[1:]]
+    table.write_text("\n".join([lines[0], *third]))
+    fit(configure(train={"epochs": 1}), table_data, tmp_path / "run")
+    table.write_text("\n".join([lines[0], *(line for line in third if ",odd," not in line)]))
+    assert "45 images" in evaluate(tmp_path / "run", table_data, other_data=True)
+    stored = json.loads((tmp_path / "run/evaluation.json").read_text())["other:table data"]
+    assert stored["classes"]["odd"]["support"] == 0
+
+
+def test_other_classes_are_refused(finished_run: Path, folder_data: Path) -> None:
+    with pytest.raises(DataError, match="unknown labels"):
+        evaluate(finished_run, folder_data, other_data=True)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.preprocess import Preprocess
+from runtime.steps import Resize
+from train.config import DataConfig
+from train.data import load_data
+from train.errors import DataError
+from train.export import export_images
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_device_sees_what_training_saw(npz_data: Path, tmp_path: Path, colour: bool) -> None:
+    if colour:
+        with np.load(npz_data) as file:
+            arrays = {name: file[name] for name in file.files}
+        random = np.random.default_rng(0)
+        for part in ("train", "val", "test"):
+            shape = (*arrays[f"{part}_images"].shape, 3)
+            arrays[f"{part}_images"] = random.integers(0, 256, shape, dtype=np.uint8)
+        np.savez(npz_data, **arrays)
+    assert export_images(npz_data, "test", tmp_path / "png") == 8
+    data, preprocess = load_data(npz_data, DataConfig()), Preprocess((Resize(64),))
+    for sample in (s for s in data.samples if s.split == "test"):
+        path = tmp_path / "png" / f"{sample.id.split('/')[1]}.png"
+        exported = preprocess.from_bytes(path.read_bytes(), path.name).copy()
+        assert np.array_equal(exported, data.tensor(sample, preprocess))
+
+
+def test_refusals(npz_data: Path, table_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").write_text("x")
+    with pytest.raises(DataError, match="not empty"):
+        export_images(npz_data, "test", tmp_path / "used")
+    with pytest.raises(DataError, match=r"not an \.npz"):
+        export_images(table_data, "test", tmp_path / "out")

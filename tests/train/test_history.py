@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from train.history import EpochRow, History
+
+
+def row(epoch: int, auc: float = 0.5, loss: float = 1.0) -> EpochRow:
+    return EpochRow(epoch, 0.001, 1.0, 0.5, loss, 0.5, 0.5, auc, 100.0, 2.0)
+
+
+def test_the_named_metric_chooses() -> None:
+    by_auc, by_loss = History("val_auc"), History("val_loss")
+    given = [row(1, 0.6, 0.9), row(2, 0.8, 1.5), row(3, 0.7, 0.2), row(4, 0.8, 0.2)]
+    assert [by_auc.add(r) for r in given] == [True, True, False, False]
+    assert [by_loss.add(r) for r in given] == [True, False, True, False]
+    assert (by_auc.best.epoch, by_loss.best.epoch) == (2, 3)
+
+
+def test_nan_is_never_better_but_the_first_epoch_is_kept() -> None:
+    history = History("val_auc")
+    assert history.add(row(1, math.nan))
+    assert not history.add(row(2, math.nan))
+    assert history.add(row(3, 0.1))
+
+
+def test_patience() -> None:
+    history = History("val_auc")
+    for epoch, value in enumerate((0.5, 0.9, 0.8, 0.7), 1):
+        history.add(row(epoch, value))
+    assert history.stale(2)
+    assert not history.stale(3)
+    assert not history.stale(0)
+
+
+def test_the_table_is_readable_csv(tmp_path: Path) -> None:
+    history = History("val_auc")
+    history.add(row(1, 0.123456789))
+    history.write(tmp_path / "metrics.csv")
+    with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert lines[0]["epoch"] == "1"
+    assert float(lines[0]["val_auc"]) == 0.123457

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train.config import DataConfig
+from train.data import load_data
+from train.errors import DataError
+
+
+def blank(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+
+
+def table(root: Path, text: str, *images: str, encoding: str = "utf-8") -> Path:
+    """A table ``labels.csv`` and blank pictures beside it."""
+    for image in images:
+        blank(root / image)
+    root.mkdir(exist_ok=True)
+    (root / "labels.csv").write_text(text, encoding=encoding)
+    return root
+
+
+def test_columns_become_samples(table_data: Path) -> None:
+    data = load_data(table_data, DataConfig())
+    assert data.classes == ("healthy", "ill")
+    assert len(data.samples) == 60
+    first = data.samples[0]
+    assert (first.id, first.label, first.group, first.site, first.split) == ("images/00-0.png", 0, "s0", "hill", None)
+    assert data.grouped
+
+
+def test_the_table_itself_may_be_given(table_data: Path) -> None:
+    assert load_data(table_data / "labels.csv", DataConfig()).hash == load_data(table_data, DataConfig()).hash
+
+
+def test_spaces_in_the_header_and_bare_numbers_for_padded_names(tmp_path: Path) -> None:
+    root = table(tmp_path / "ct", "id, hemorrhage\n0, 0\n1, 1\n10, 1\n", *(f"scans/{n:03d}.png" for n in (0, 1, 10)))
+    config = DataConfig(
+        image_column="id", label_column="hemorrhage", image_folders=("scans",), labels={"0": "none", "1": "bleeding"}
+    )
+    data = load_data(root, config)
+    assert [sample.id for sample in data.samples] == ["scans/000.png", "scans/001.png", "scans/010.png"]
+    assert data.classes == ("none", "bleeding")
+
+
+def test_names_without_suffix_are_found_in_any_of_the_folders(tmp_path: Path) -> None:
+    root = table(tmp_path / "d", "image,label\nISIC_1,a\nISIC_2,b\n", "part_1/ISIC_1.jpg", "part_2/ISIC_2.jpg")
+    data = load_data(root, DataConfig(image_folders=("part_1", "part_2")))
+    assert [sample.id for sample in data.samples] == ["part_1/ISIC_1.jpg", "part_2/ISIC_2.jpg"]
+
+
+def test_semicolons_a_byte_order_mark_and_a_split_column(tmp_path: Path) -> None:
+    text = "image;label;split\nx.png;1;Training\ny.png;10;validation\nz.png;2;test\n"
+    root = table(tmp_path / "d", text, "x.png", "y.png", "z.png", encoding="utf-8-sig")
+    data = load_data(root, DataConfig())
+    assert data.classes == ("1", "2", "10")
+    assert [sample.split for sample in data.samples] == ["train", "val", "test"]
+
+
+def test_all_bad_rows_are_told_at_once(tmp_path: Path) -> None:
+    rows = [
+        "a.png,x,train",
+        "b.png,,train",
+        "a.png,y,train",
+        "c.png,y,tset",
+        "gone.png,y,test",
+        "../b.png,y,test",
+        ",y,",
+    ]
+    text = "\n".join(["image,label,split", *rows])
+    root = table(tmp_path / "d", text, "a.png", "b.png", "c.png")
+    with pytest.raises(DataError) as caught:
+        load_data(root, DataConfig())
+    message = caught.value.message
+    for expected in (
+        "line 3: 'b.png' has no label",
+        "line 4: 'a.png' is named twice",
+        "line 5",
+        "'tset'",
+        "'gone.png'",
+    ):
+        assert expected in message
+    assert "(6)" in message
+    assert "../b.png" in message
+
+
+def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
+    root = table(tmp_path / "d", "image,lable\na.png,x\n", "a.png")
+    with pytest.raises(DataError, match="no column 'label'") as caught:
+        load_data(root, DataConfig())
+    assert "'lable'" in caught.value.hint
+
+
+def test_an_optional_column_is_required_once_the_recipe_names_it(table_data: Path) -> None:
+    with pytest.raises(DataError, match="no column 'lesion_id'"):
+        load_data(table_data, DataConfig(group_column="lesion_id"))
+
+
+def test_another_encoding_is_refused(tmp_path: Path) -> None:
+    root = table(tmp_path / "d", "image,label\na.png,früh\n", "a.png", encoding="latin-1")
+    with pytest.raises(DataError, match="not UTF-8"):
+        load_data(root, DataConfig())
+
+
+def test_unknown_labels_are_listed(table_data: Path) -> None:
+    with pytest.raises(DataError, match="'ill'") as caught:
+        load_data(table_data, DataConfig(classes=("healthy", "sick")))
+    assert "known" in caught.value.hint or "sick" in caught.value.hint
+
+
+def test_an_empty_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column 'image'"):
+        load_data(table(tmp_path / "d", ""), DataConfig())
+    with pytest.raises(DataError, match="no images"):
+        load_data(table(tmp_path / "e", "image,label\n"), DataConfig())
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    root = table(tmp_path / "d", "image,label\na.png,x\nb.png,x\n", "a.png", "b.png")
+    with pytest.raises(DataError, match="one class"):
+        load_data(root, DataConfig())

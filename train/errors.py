@@ -1,0 +1,29 @@
+"""The trainer's members of the kit's one exception family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runtime.errors import KitError
+
+SHOWN_AT_MOST = 20
+
+
+class DataError(KitError):
+    """A data set that is missing, broken, or that cannot be split honestly."""
+
+
+class RunError(KitError):
+    """A run folder that is incomplete, altered, or already in use."""
+
+
+class FitError(KitError):
+    """Training that cannot go on: a loss that is not finite, weights that do not fit."""
+
+
+def listing(title: str, problems: Sequence[str]) -> str:
+    """All problems at once, one a line; a long list is cut and its rest counted."""
+    lines = [f"{title} ({len(problems)}):", *(f"  {problem}" for problem in problems[:SHOWN_AT_MOST])]
+    if len(problems) > SHOWN_AT_MOST:
+        lines.append(f"  … and {len(problems) - SHOWN_AT_MOST} more")
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Defaults → TOML recipe → ``--set key=value``. What nobody knows is an error that suggests the nearest name."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from runtime.errors import ConfigError
+from runtime.fields import Fields, nearest
+from runtime.steps import steps_from_json, with_size
+from train.config import Config, PreprocessConfig
+
+S = TypeVar("S")
+
+
+def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a recipe (None: the defaults alone) and apply ``--set`` overrides.
+
+    Raises ConfigError: no such file, not TOML, an unknown section or key, a value of the wrong type or range.
+    """
+    value: dict[str, Any] = {}
+    if path is not None:
+        try:
+            value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"there is no recipe {path}", "recipes/ holds the kit's own") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read as TOML: {error}", "recipes/demo.toml shows the form") from error
+        for name, section in value.items():
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: {name!r} stands outside of a section", "put it below [recipe], [train], …")
+    for override in overrides:
+        _override(value, override)
+    return config_from_json(value)
+
+
+def config_from_json(value: Any) -> Config:
+    """Sections as plain values → Config. Raises ConfigError."""
+    if not isinstance(value, Mapping):
+        raise ConfigError("the configuration must be an object of sections", "see recipes/demo.toml for the form")
+    hints = get_type_hints(Config)
+    for name in value:
+        if name not in hints:
+            raise ConfigError(f"unknown section [{name}]", nearest(name, hints))
+    sections: dict[str, Any] = {
+        name: _preprocess(value[name]) if kind is PreprocessConfig else _section(kind, value[name], name)
+        for name, kind in hints.items()
+        if name in value
+    }
+    return Config(**sections)
+
+
+def _override(value: dict[str, Any], override: str) -> None:
+    """Apply one ``section.key=value``; the value is TOML, or a bare word."""
+    key, equals, text = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or len(parts) < 2 or not all(parts):
+        raise ConfigError(f"--set {override!r} is not section.key=value", "for example --set train.epochs=3")
+    try:
+        parsed = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = text.strip()
+    place = value
+    for part in parts[:-1]:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section", "one dot less")
+    place[parts[-1]] = parsed
+
+
+def _preprocess(value: Any) -> PreprocessConfig:
+    """``steps`` as in the manifest; ``size`` is a short way to change the resize step's."""
+    reader = Fields(value, "[preprocess]", ConfigError)
+    default = PreprocessConfig()
+    given = reader.take("steps", list, None)
+    steps = default.steps if given is None else steps_from_json(given)
+    size = reader.take("size", int, 0)
+    reader.done()
+    if size and not 16 <= size <= 1024:
+        raise ConfigError(f"preprocess.size must be between 16 and 1024, not {size}", "the network's side in pixels")
+    return PreprocessConfig(with_size(steps, size) if size else steps)
+
+
+def _section(kind: type[S], value: Any, name: str) -> S:
+    """One section's dataclass from its plain values; defaults fill what is missing."""
+    reader = Fields(value, f"[{name}]", ConfigError)
+    hints = get_type_hints(kind)
+    default = kind()
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    values = {key: _value(reader, name, key, hints[key], getattr(default, key)) for key in known}
+    reader.done()
+    return kind(**values)
+
+
+def _value(reader: Fields, section: str, key: str, kind: Any, default: Any) -> Any:
+    """One value of the declared type: a scalar, a list of words, or a table of words."""
+    if kind == tuple[str, ...]:
+        given = reader.take(key, list, None)
+        words = default if given is None else tuple(given)
+        if not all(isinstance(word, str) for word in words):
+            raise ConfigError(f"[{section}]: {key!r} must be a list of words", f'{key} = ["a", "b"]')
+        return words
+    if kind == dict[str, str]:
+        table = reader.take(key, dict, default)
+        if not all(isinstance(word, str) for word in table.values()):
+            raise ConfigError(f"[{section}]: {key!r} must map words to words", f'{key} = {{ "a" = "b" }}')
+        return dict(table)
+    return reader.take(key, kind, default)

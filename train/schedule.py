@@ -1,0 +1,53 @@
+"""Optimiser, and its learning rate as a pure function of the step: a resumed run needs no scheduler's state."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from train.config import TrainConfig
+
+FIRST, LAST = 1 / 25, 1e-4
+"""One-cycle: the rate starts at the peak's 25th part and ends at the start's 10,000th (torch's OneCycleLR defaults;
+Smith & Topin, Super-Convergence, 2018)."""
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD; biases and norms (one-dimensional tensors) are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, betas=(config.momentum, 0.999))
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """The rate of the optimiser's ``step``-th step (from 0) of ``epochs × steps_per_epoch``."""
+    total = config.epochs * steps_per_epoch
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "step":
+        return config.lr * config.step_factor ** (step // steps_per_epoch // config.step_epochs)
+    if config.schedule == "cosine":
+        return config.lr * _cosine(1.0, 0.0, step / total)
+    rise = max(1.0, config.warmup * total) - 1
+    if step <= rise:
+        return config.lr * _cosine(FIRST, 1.0, step / rise if rise else 1.0)
+    return config.lr * _cosine(1.0, FIRST * LAST, (step - rise) / max(1.0, total - 1 - rise))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The same rate in every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    """From ``start`` to ``end`` along half a cosine, progress 0…1."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, progress))) / 2

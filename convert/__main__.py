@@ -1,0 +1,95 @@
+"""``python -m convert``: the command line, without the weight behind it.
+
+The parser lives here and the commands' modules are imported when they run, because a device has this file and
+``engine.py`` but none of the host's modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from convert import engine
+from runtime.errors import KitError, run_cli
+
+HOST_ONLY = ("convert", "train", "torch", "torchvision", "onnx", "onnxruntime", "scipy")
+"""What a device has not."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All subcommands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m convert", description="Make bundles for devices from training runs, and verify them."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_bundle(commands.add_parser("bundle", help="make a bundle from a training run"))
+    _add_verify(commands.add_parser("verify", help="measure every precision of a bundle against FP32"))
+    engine.add_arguments(commands.add_parser("engine", help="build a TensorRT engine on the device that runs it"))
+    _add_sign(commands.add_parser("sign", help="sign a bundle, for devices that ask for it"))
+    return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make NAME.bundle from a training run: model files, golden images, manifest."
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that `python -m train fit` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="NAME.bundle", help="folder to write, new or empty")
+    parser.add_argument("--data", type=Path, help="the run's data, if it no longer lies where training read it")
+    parser.add_argument("--name", help="name of the model (default: the run's)")
+    parser.add_argument("--version", type=int, default=1, metavar="N", help="a number that only grows (default: 1)")
+    parser.add_argument("--label", metavar="TEXT", help="the version for people (default: N.0)")
+    golden = parser.add_mutually_exclusive_group()
+    golden.add_argument(
+        "--golden-from-data", action="store_true",
+        help="consent: put 64 of the data's own pictures into the bundle, though the data is not marked as shareable",
+    )  # fmt: skip
+    golden.add_argument("--images", type=Path, metavar="DIR", help="take the golden images from this folder instead")
+    parser.add_argument(
+        "--calibration-images", type=int, default=512, metavar="N",
+        help="how many training images to calibrate INT8 with, at least 32 (default: 512)",
+    )  # fmt: skip
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run every precision of a bundle on labelled data (or, without --data, on its golden images) and print what "
+        "each one loses against FP32. Exit code 2 if a tolerance of the manifest is broken."
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
+    parser.add_argument("--data", type=Path, help="labelled data: folder, CSV or .npz, as for training")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test", "all"), default="test", help="which part of it (default: test)"
+    )
+    parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the probabilities of every image here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument(
+        "--backend", choices=("auto", "openvino", "onnxruntime"), default="auto",
+        help="what runs the model files (default: OpenVINO if installed, as on a device)",
+    )  # fmt: skip
+
+
+def _add_sign(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Check a whole bundle, and put an OpenSSH signature beside its manifest."
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="OpenSSH private key of the maker")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run. Raises KitError where this installation lacks what the command needs."""
+    parsed = build_parser().parse_args(arguments)
+    if parsed.command == "engine":  # the one command that a device has
+        return engine.run(parsed)
+    try:
+        return int(importlib.import_module("convert.cli").COMMANDS[parsed.command](parsed))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in HOST_ONLY:
+            raise
+        raise KitError(
+            f"`convert {parsed.command}` belongs to the host: {error.name} is missing here",
+            "run it on the host, in an environment with `pip install -r requirements.txt`",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(run_cli(main))

@@ -1,0 +1,212 @@
+"""The golden images: 64 pictures with the reference's answers, by which a device tests itself.
+
+Pixels are decoded and encoded anew, so that no name, place, date or camera of the original travels; file names are
+numbers. What a device must reproduce is the answer for *these* files, so the reference is computed from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from convert import synthetic
+from runtime import atomic
+from runtime.backends.base import Backend
+from runtime.decision import Decision, Outcome, calibrated, logit
+from runtime.errors import ImageError, KitError
+from runtime.manifest import Manifest
+from runtime.preprocess import Pixels, Preprocess
+from train.samples import IMAGE_SUFFIXES, DataSet, Sample
+
+COUNT = 64
+MIN_COUNT = 8
+CANDIDATES = 256
+SYNTHETIC = 128
+_LONGEST_SIDE = 1024
+_PNG_UP_TO = 128
+_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that may become golden. ``name`` is for error messages and does not travel; ``load`` gives a file's
+    bytes or its pixels; ``stratum`` is class and site."""
+
+    name: str
+    load: Callable[[], bytes | Pixels]
+    stratum: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A loaded precision, and how far its logits may be from the reference's."""
+
+    backend: Backend
+    allowed: float
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One candidate after the reference has seen it."""
+
+    stratum: tuple[str, ...]
+    suffix: str
+    data: bytes
+    sha256: str
+    outputs: tuple[npt.NDArray[np.float32], ...]
+    score: float
+    margin: float
+    faithful: bool
+
+
+def from_data(data: DataSet, samples: Sequence[Sample]) -> list[Candidate]:
+    """Candidates from labelled samples, classes and sites taking turns."""
+    strata: dict[tuple[str, ...], list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: hashlib.sha256(sample.id.encode()).digest()):
+        strata.setdefault((data.classes[sample.label], sample.site or ""), []).append(sample)
+    return [Candidate(sample.id, partial(data.read, sample), key) for key, sample in _in_turns(strata, CANDIDATES)]
+
+
+def from_folder(folder: Path) -> list[Candidate]:
+    """Candidates from a folder of image files, sub-folders included. Raises KitError: too few of them."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if len(paths) < MIN_COUNT:
+        raise KitError(
+            f"{folder} holds {len(paths)} image files; golden images need at least {MIN_COUNT}",
+            f"put {COUNT} pictures into it, or leave --images out for synthetic ones",
+        )
+    return [Candidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
+
+
+def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]]) -> list[Candidate]:
+    """Synthetic candidates of nobody, from what 32 or more training images have in common."""
+    return [Candidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
+
+
+def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lanes: Sequence[Lane]) -> int:
+    """Choose golden images and write ``golden/`` into ``folder``; returns how many.
+
+    ``lanes``: the reference, then every other precision. Pictures on which a precision differs from the reference by
+    more than half of its tolerance already here are left out: they would test the calibration, which validation does
+    better, and not the device. The rest is spread over classes, sites and scores. Preferred are those whose score lies
+    further from the decision's border than the tolerances let it move: then a flipped decision on a device means a
+    fault, and not rounding. Raises ImageError for a picture that cannot be read, KitError for too few pictures.
+    """
+    # A difference of two logits moves by at most twice what one may, and the temperature divides it.
+    border_logits = 2.0 * max(lane.allowed for lane in lanes) / manifest.temperature
+    preprocess = Preprocess(manifest.preprocess)
+    scored = [_score(candidate, manifest, preprocess, lanes) for candidate in candidates]
+    faithful = [item for item in scored if item.faithful]
+    if len(faithful) < MIN_COUNT:
+        raise KitError(
+            f"only {len(faithful)} of {len(scored)} pictures are enough like the training's for golden images: on the "
+            "others INT8 leaves its calibrated range, on any machine",
+            "give pictures like the training's with --images, or leave it out",
+        )
+    chosen = _spread(faithful, border_logits)
+    entries = []
+    (folder / "golden").mkdir()
+    for index, item in enumerate(chosen):
+        name = f"golden/{index:03d}{item.suffix}"
+        (folder / name).write_bytes(item.data)
+        entries.append({"file": name, "sha256": item.sha256})
+    atomic.write_json(folder / "golden" / "golden.json", {"format": 1, "images": entries})
+    arrays = io.BytesIO()
+    logits, cam, features = (np.stack(rows) for rows in zip(*(item.outputs for item in chosen), strict=True))
+    np.savez(arrays, logits=logits, cam=cam, features=features)
+    (folder / "golden" / "golden.npz").write_bytes(arrays.getvalue())
+    return len(chosen)
+
+
+def _score(candidate: Candidate, manifest: Manifest, preprocess: Preprocess, lanes: Sequence[Lane]) -> _Scored:
+    """Encode anew, preprocess what was encoded, and ask the reference and the others."""
+    content = candidate.load()
+    pixels = preprocess.decode(content, candidate.name).pixels if isinstance(content, bytes) else content
+    suffix, data = encode(pixels)
+    tensor = preprocess.empty()
+    preprocess.from_bytes(data, candidate.name, tensor[0])
+    outputs = tuple(np.array(value[0]) for value in lanes[0].backend.infer(tensor))
+    faithful = all(
+        float(np.abs(lane.backend.infer(tensor).logits[0] - outputs[0]).max()) <= lane.allowed / 2 for lane in lanes[1:]
+    )
+    probabilities = calibrated(outputs[0], manifest.temperature, manifest.task)
+    score, margin = float(probabilities.max()), float("inf")
+    if manifest.decision is not None:
+        score = float(manifest.decision.score(probabilities, manifest.class_ids))
+        margin = _room_to_flip(score, manifest.decision)
+    sha256 = hashlib.sha256(tensor[0].tobytes()).hexdigest()
+    return _Scored(candidate.stratum, suffix, data, sha256, outputs, score, margin, faithful)
+
+
+def _room_to_flip(score: float, decision: Decision) -> float:
+    """How far the score's logit may move before refer becomes no-sign-found or the other way round.
+
+    From inside the band that is not possible in one picture's answer: ``uncertain`` is neither.
+    """
+    outcome = decision.outcome(score)
+    if outcome is Outcome.UNCERTAIN:
+        return float("inf")
+    low, high = min(decision.band[0], decision.threshold), max(decision.band[1], decision.threshold)
+    far = low if outcome is Outcome.REFER else high
+    return abs(float(logit(score) - logit(far)))
+
+
+def _spread(scored: Sequence[_Scored], border_logits: float) -> list[_Scored]:
+    """COUNT of them: far enough from the border first, classes and sites in turns, scores evenly within each."""
+    clear = [item for item in scored if item.margin > border_logits]
+    if len(clear) < COUNT:
+        clear = sorted(scored, key=lambda item: -item.margin)[:COUNT]
+    strata: dict[tuple[str, ...], list[_Scored]] = {}
+    for item in sorted(clear, key=lambda item: item.score):
+        strata.setdefault(item.stratum, []).append(item)
+    quota = dict.fromkeys(strata, 0)
+    for key, _ in _in_turns(strata, COUNT):
+        quota[key] += 1
+    return [
+        strata[key][round(place)]
+        for key in sorted(strata)
+        for place in np.linspace(0, len(strata[key]) - 1, quota[key])
+    ]
+
+
+def _in_turns(strata: dict[tuple[str, ...], list[Any]], count: int) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """At most ``count`` items, one of each stratum in turn until each runs out."""
+    longest = max((len(items) for items in strata.values()), default=0)
+    turns = ((key, strata[key][turn]) for turn in range(longest) for key in sorted(strata) if turn < len(strata[key]))
+    for _, item in zip(range(count), turns, strict=False):
+        yield item
+
+
+def encode(pixels: Pixels) -> tuple[str, bytes]:
+    """Pixels (RGB or grey) → suffix and bytes of a file that says nothing but its pixels.
+
+    PNG where the picture is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling.
+    """
+    height, width = pixels.shape[:2]
+    if max(height, width) > _LONGEST_SIDE:
+        scale = _LONGEST_SIDE / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if max(pixels.shape[:2]) <= _PNG_UP_TO or pixels.dtype != np.uint8:
+        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+        done, data = cv2.imencode(".png", bgr)
+        if not done:
+            raise ImageError("a golden image could not be encoded as PNG", "give pictures with 8 or 16 bits")
+        return ".png", data.tobytes()
+    grey = pixels.ndim == 2
+    return ".jpg", simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels[..., None] if grey else pixels),
+        quality=_QUALITY,
+        colorspace="GRAY" if grey else "RGB",
+        colorsubsampling="Gray" if grey else "444",
+    )

@@ -1,0 +1,43 @@
+"""Which images INT8 is calibrated with."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.calibrate import choose, ids_hash
+from convert.contract import ConversionError
+from train.samples import Sample
+
+
+def clinic(site: str, label: int, count: int) -> list[Sample]:
+    return [Sample(f"{site}/{label}/{index:04d}", label, site=site) for index in range(count)]
+
+
+SAMPLES = [*clinic("north", 0, 300), *clinic("north", 1, 40), *clinic("south", 0, 12), *clinic("south", 1, 80)]
+ALL_TRAIN = {sample.id: "train" for sample in SAMPLES}
+
+
+def test_classes_and_sites_take_turns() -> None:
+    chosen = choose(SAMPLES, ALL_TRAIN, 100)
+    counts = dict.fromkeys(("north/0", "north/1", "south/0", "south/1"), 0)
+    for sample in chosen:
+        counts[sample.id.rpartition("/")[0]] += 1
+    assert counts["south/0"] == 12, "a small stratum is taken whole"
+    assert max(counts.values()) - min(v for k, v in counts.items() if k != "south/0") <= 1
+
+
+def test_training_images_only() -> None:
+    parts = {sample.id: ("train", "val", "test")[index % 3] for index, sample in enumerate(SAMPLES)}
+    assert {parts[sample.id] for sample in choose(SAMPLES, parts, 512)} == {"train"}
+
+
+def test_the_same_every_time_and_in_any_order() -> None:
+    one, other = choose(SAMPLES, ALL_TRAIN, 64), choose(SAMPLES[::-1], ALL_TRAIN, 64)
+    assert one == other
+    assert ids_hash(one) == ids_hash(other) != ids_hash(one[:-1])
+
+
+@pytest.mark.parametrize(("samples", "count"), [(SAMPLES[:31], 512), (SAMPLES, 31)])
+def test_too_few_are_refused(samples: list[Sample], count: int) -> None:
+    with pytest.raises(ConversionError, match="31 training images"):
+        choose(samples, ALL_TRAIN, count)

@@ -1,0 +1,65 @@
+"""The command line, on hosts and on devices."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convert.__main__ import build_parser, main
+from runtime.errors import KitError
+from tests.convert.conftest import ROOT, Command
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, convert.cli as c\n"
+        "c.build_parser().format_help()\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'scipy', 'train'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_device_says_that_it_is_not_the_host(tmp_path: Path) -> None:
+    """It has runtime/ and three files of convert/."""
+    shutil.copytree(ROOT / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "convert").mkdir()
+    for name in ("__init__.py", "__main__.py", "engine.py"):
+        if (ROOT / "convert" / name).exists():
+            shutil.copy(ROOT / "convert" / name, tmp_path / "convert" / name)
+    call = [sys.executable, "-m", "convert"]
+    shown = subprocess.run([*call, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    refused = subprocess.run([*call, "verify", "x.bundle"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stderr.startswith("error: `convert verify` belongs to the host")
+    assert "hint: run it on the host" in refused.stderr
+
+
+def test_a_missing_bundle_is_named(command: Command, tmp_path: Path) -> None:
+    done = command("verify", tmp_path / "no.bundle")
+    assert done.returncode == 2
+    assert "no.bundle does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["verify", "x.bundle", "--predictions", "p.csv"], "--predictions needs labelled data"),
+        (["bundle", "run", "--out", "x.bundle", "--version", "-1"], "--version -1 is out of range"),
+    ],
+)
+def test_options_that_make_no_sense(words: list[str], message: str) -> None:
+    with pytest.raises(KitError, match=message):
+        main(words)
+
+
+def test_consent_and_a_folder_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["bundle", "run", "--out", "x", "--golden-from-data", "--images", "d"])
+    assert "not allowed with" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""The figures, on answers whose figures are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from convert.evaluate import Answers, Figures, Labels, answer, compare
+from convert.tolerance import allowed, broken
+from runtime.bundle import open_bundle
+from runtime.manifest import Manifest, Tolerance
+from tests.convert.conftest import real_like
+
+LIMITS = Tolerance(auc_loss=0.002, accuracy_loss=0.01, decisions_changed=0.02, logit=0.5)
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle_folder: Path) -> Manifest:
+    found = open_bundle(bundle_folder).manifest
+    assert found.decision is not None
+    return replace(found, temperature=1.0, decision=replace(found.decision, thresholds={"spot": 0.5}, band=(0.4, 0.5)))
+
+
+def answers(precision: str, margins: npt.NDArray[np.floating]) -> Answers:
+    """Logits ``[0, margin]``."""
+    logits = np.stack([np.zeros_like(margins), margins], axis=1).astype(np.float32)
+    return Answers(precision, "fake", "1", precision, 1000, logits, 1.0)
+
+
+def labels(truth: npt.NDArray[np.integer]) -> Labels:
+    return Labels(truth.astype(np.int64), tuple(map(str, range(len(truth)))))
+
+
+def spread(n: int) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]:
+    """Margins from -3 to 3 and their classes, separated but for a few."""
+    margins = np.linspace(-3, 3, n)
+    truth = (margins > 0).astype(int)
+    truth[n // 2 - 2], truth[n // 2 + 2] = 1, 0
+    return margins, truth
+
+
+def rows(manifest: Manifest, ours: npt.NDArray[np.floating], n: int = 1000) -> list[Figures]:
+    margins, truth = spread(n)
+    return compare(manifest, [answers("fp32", margins), answers("int8-cpu", ours)], labels(truth))
+
+
+def test_equal_answers_lose_nothing(manifest: Manifest) -> None:
+    first, second = rows(manifest, spread(1000)[0])
+    assert (second.agreement, second.decisions_changed, second.flips, second.max_logit_difference) == (1, 0, 0, 0)
+    assert second.auc_delta == 0.0
+    assert second.auc_delta_interval == (0.0, 0.0)
+    assert first.auc is not None
+    assert first.auc > 0.999
+    assert broken(second, LIMITS) == []
+
+
+def test_known_changes_are_counted(manifest: Manifest) -> None:
+    margins = spread(1000)[0]
+    ours = margins.copy()
+    ours[700:730] = -1.0  # 30 referrals become "no sign found"
+    row = rows(manifest, ours)[1]
+    assert row.agreement == pytest.approx(0.97)
+    assert row.decisions_changed == pytest.approx(0.03)
+    assert row.flips == 30
+    assert row.accuracy_delta == pytest.approx(-0.03)
+    assert row.max_logit_difference == pytest.approx(margins[729] + 1.0)
+    assert row.worst_index == 729
+    assert row.decision is not None
+    assert row.decision["sensitivity"] == pytest.approx(469 / 500)
+    said = broken(row, LIMITS)
+    assert {line.split(": ")[1].split(" 0")[0] for line in said} >= {"AUC lost", "accuracy lost", "decisions changed"}
+    assert all(line.startswith("int8-cpu: ") and "n = 1000" in line for line in said)
+
+
+def test_not_a_number_is_the_worst(manifest: Manifest) -> None:
+    ours = spread(1000)[0].copy()
+    ours[3] = math.nan
+    row = rows(manifest, ours)[1]
+    assert row.max_logit_difference == math.inf
+    assert row.worst_index == 3
+    assert (row.auc, row.accuracy, row.ece) == (None, None, None)
+    assert any("logit difference inf" in line for line in broken(row, LIMITS))
+
+
+def test_on_few_pictures_chance_is_allowed_for(manifest: Manifest) -> None:
+    """One of 40 is 2.5%, which says nothing about 2%; eight of 40 do."""
+    margins = spread(40)[0]
+    ours = margins.copy()
+    ours[25] = -0.1
+    assert broken(rows(manifest, ours, 40)[1], replace(LIMITS, logit=9.0)) == []
+    ours[24:36] = -2.0
+    assert broken(rows(manifest, ours, 40)[1], replace(LIMITS, logit=9.0)) != []
+
+
+def test_where_nothing_is_allowed_one_is_too_many(manifest: Manifest) -> None:
+    ours = spread(40)[0].copy()
+    ours[25] = -0.1
+    assert broken(rows(manifest, ours, 40)[1], Tolerance(0.0, 0.0, 0.0, 9.0)) != []
+
+
+def test_logits_may_move_on_the_models_own_scale() -> None:
+    logits = np.array([[0.0, 10.0], [-20.0, 3.0]], np.float32)
+    assert allowed("fp32", logits, 0.0).logit == 1e-3
+    assert allowed("int8-cpu", logits, 0.01).logit == 1.0
+    assert allowed("int8-cpu", logits, 0.7).logit == pytest.approx(1.4)
+    assert allowed("int8-cpu", logits, 5.0).logit == 2.0
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_answers_of_a_real_bundle(bundle_folder: Path, backend: str) -> None:
+    bundle = open_bundle(bundle_folder)
+    images = real_like(6)
+    first, second = answer(bundle, ["fp32", "int8-cpu"], images, backend)
+    assert (first.backend, first.runs, second.runs) == (backend, "fp32", "int8")
+    assert first.logits.shape == (6, 2)
+    assert 0 < np.abs(first.logits - second.logits).max() < bundle.manifest.tolerances["int8-cpu"].logit * 2
+    assert second.size_bytes < first.size_bytes / 3
+    assert min(first.latency_p50_ms, second.latency_p50_ms) > 0

@@ -21,13 +21,13 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path`` by temporary file, fsync and rename. A kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # mkstemp makes 0600: a report is for others to read, too
+            os.fchmod(file.fileno(), mode)  # mkstemp makes 0600: a report is for others to read, too
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

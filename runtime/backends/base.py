@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -36,21 +37,28 @@ class BackendInfo:
     precision: str
     threads: int
     notes: tuple[str, ...] = ()
+    file: str = ""
+    """The model file whose tolerance binds what runs; empty: the precision's own."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """``threads`` 0: one per physical core this process may use. ``cache``: folder for compiled models, or None."""
+    """``threads`` 0: one per physical core this process may use. ``cache``: folder for compiled models, or None.
+    ``state``: this device's state folder, where TensorRT's plans lie, or None."""
 
     threads: int = 0
     cache: Path | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    state: Path | None = None
 
 
 class Backend(ABC):
     """A loaded model. Made by a ``load`` function; used by one thread at a time; closed at the end of a ``with``."""
 
     info: BackendInfo
+    measured_ms: Mapping[str, float] = {}
+    """What the last ``infer`` measured inside itself, in ms: any of ``host_to_device``, ``device_to_host`` and
+    ``enqueue`` (the CPU's time to hand the work to the device). Empty where there is nothing to copy, or to tell."""
 
     @abstractmethod
     def infer(self, image: Image) -> Outputs:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.backends import fake, onnxruntime, openvino
+from runtime.backends import fake, onnxruntime, openvino, tensorrt
 from runtime.backends.base import Backend, LoadOptions
+from runtime.backends.trt_api import NotInstalled
 from runtime.bundle import Bundle
 from runtime.errors import BackendError
 from runtime.selftest import SelfTest, cached_selftest
@@ -23,10 +24,7 @@ def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOpti
         manifest = bundle.manifest
         return fake.load(options, precision, len(manifest.classes), manifest.cam_size, manifest.features)
     if backend == "tensorrt":
-        raise BackendError(
-            "the TensorRT backend is not part of this version yet",
-            "use --backend auto: it takes OpenVINO or ONNX Runtime on this machine",
-        )
+        return tensorrt.load(bundle, precision, options)
     module = {"openvino": openvino, "onnxruntime": onnxruntime}[backend]
     if precision not in module.PRECISIONS:
         raise BackendError(
@@ -60,11 +58,19 @@ class Choice:
 
 
 def choose_backend(bundle: Bundle, backend: str, precision: str, options: LoadOptions, state: Path) -> Choice:
-    """Resolve ``auto`` for this machine. A named backend that cannot be had is an error, never replaced silently."""
+    """Resolve ``auto`` for this machine: TensorRT with a valid plan, else a CPU backend, and why not the better one.
+
+    A named backend that cannot be had is an error, never replaced silently.
+    """
     reasons: list[str] = []
-    if backend == "auto":
-        if importlib.util.find_spec("tensorrt"):
-            reasons.append("TensorRT is installed, but its backend is not part of this version yet")
+    if backend in ("auto", "tensorrt"):  # its plans were accepted on the golden images here: no further self-test
+        try:
+            return Choice(tensorrt.load(bundle, precision, replace(options, state=state)), ())
+        except BackendError as error:
+            if backend == "tensorrt":
+                raise
+            if not isinstance(error, NotInstalled):
+                reasons.append(f"{error.message}: {error.hint}")
         backend = cpu_backend()
     if backend == "fake" or precision != "auto":
         chosen = "fp32" if precision == "auto" else precision

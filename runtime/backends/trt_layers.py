@@ -1,0 +1,84 @@
+"""What precision an engine's convolutions really run in, read from TensorRT's inspector.
+
+A silent FP32 engine sold as FP16 is what users of a peer met (rf-detr#1453). TensorRT 10 and later merge layers into
+Myelin nodes that may not tell (NVIDIA/TensorRT#3784): so there are three answers, and "not readable" is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+_WORDS = (
+    ("int8", "int8"), ("fp16", "fp16"), ("half", "fp16"), ("bf16", "bf16"), ("bfloat16", "bf16"),
+    ("fp32", "fp32"), ("float", "fp32"),
+)  # fmt: skip
+"""The inspector's words by version, and ours; in this order, because one holds another."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """``counts``: convolutions by precision. ``merged``: layers that do not tell what they compute in."""
+
+    verdict: str
+    counts: dict[str, int]
+    merged: int
+
+    def __str__(self) -> str:
+        if not self.counts:
+            return self.verdict
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return f"{self.verdict} ({counts}" + (f", {self.merged} untold)" if self.merged else ")")
+
+
+def read_layers(information: str, precision: str) -> Layers:
+    """Judge the inspector's JSON against the ``precision`` that was built.
+
+    Confirmed: at least half of the convolutions that tell run in it (the head, and with flags a layer or two, may
+    stay wider). Contradicted: fewer. Not readable: none tells.
+    """
+    try:
+        layers = json.loads(information)["Layers"]
+    except (ValueError, KeyError, TypeError):
+        return Layers("not readable", {}, 0)
+    counts: Counter[str] = Counter()
+    merged = 0
+    for layer in layers:
+        if not isinstance(layer, dict):
+            merged += 1
+        elif _is_convolution(layer):
+            name = _precision(layer)
+            counts[name] += bool(name)
+            merged += not name
+        else:
+            merged += _is_merged(layer)
+    told = {name: count for name, count in counts.most_common() if name and count}
+    if not told:
+        return Layers("not readable", {}, merged)
+    confirmed = told.get(precision, 0) * 2 >= sum(told.values())
+    return Layers("confirmed" if confirmed else "contradicted", told, merged)
+
+
+def _is_convolution(layer: dict[str, Any]) -> bool:
+    kinds = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}".lower()
+    return "conv" in kinds and "reformat" not in kinds
+
+
+def _is_merged(layer: dict[str, Any]) -> bool:
+    return "myelin" in str(layer.get("LayerType", "")).lower() or "ForeignNode" in str(layer.get("Name", ""))
+
+
+def _precision(layer: dict[str, Any]) -> str:
+    """A convolution computes in what it reads: its first input, where that tells, else its weights."""
+    inputs = layer.get("Inputs") or [{}]
+    weights = layer.get("Weights")
+    texts = [inputs[0].get("Format/Datatype", "") if isinstance(inputs[0], dict) else ""]
+    texts.append(weights.get("Type", "") if isinstance(weights, dict) else "")
+    for text in texts:
+        lowered = str(text).lower().replace("uint8", "")  # a fused cast of the picture, not the arithmetic
+        for word, name in _WORDS:
+            if word in lowered:
+                return name
+    return ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.errors import BundleError
 from runtime.manifest import FileInfo, Manifest, parse_manifest
+from runtime.signature import check_signature, device_policy
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
@@ -45,8 +46,11 @@ class Bundle:
         return f"{self.manifest.name} {self.manifest.version.label}"
 
 
-def open_bundle(path: Path, *, check_files: bool = True) -> Bundle:
+def open_bundle(path: Path, *, check_files: bool = True, allow_unsigned: bool = False) -> Bundle:
     """Open the bundle folder ``path``.
+
+    Where this device has a signature policy, the signature is checked before anything is parsed; ``allow_unsigned``
+    only counts where the policy itself allows the override (a host).
 
     ``check_files`` hashes every listed file now; without it each is hashed when it is read. Raises BundleError:
     not a bundle, unknown format, wrong hash, missing or unlisted file, symbolic link, path that leaves the folder.
@@ -55,12 +59,25 @@ def open_bundle(path: Path, *, check_files: bool = True) -> Bundle:
         what = "is not a folder" if path.exists() else "does not exist"
         raise BundleError(f"{path} {what}", "give the folder NAME.bundle that `python -m convert bundle` made")
     data = _read(path / MANIFEST, path)
+    policy = device_policy()
+    if policy is not None and not (allow_unsigned and policy.override):
+        check_signature(data, read_signature(path), policy)
     bundle = Bundle(path, parse_manifest(data), hashlib.sha256(data).hexdigest())
     _check_listing(bundle)
     if check_files:
         for name in bundle.manifest.files:
             bundle.read(name)
     return bundle
+
+
+def read_signature(path: Path) -> bytes | None:
+    """The signature beside a bundle's manifest, or None. Raises BundleError for a link."""
+    return _read(path / SIGNATURE, path) if os.path.lexists(path / SIGNATURE) else None
+
+
+def read_manifest_bytes(path: Path) -> bytes:
+    """``manifest.json`` as it is, unparsed: what a signature is over. Raises BundleError."""
+    return _read(path / MANIFEST, path)
 
 
 def _check_listing(bundle: Bundle) -> None:

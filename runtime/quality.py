@@ -34,27 +34,43 @@ _HIGH = {
 CHECKS = ("brightness", "clipped", "contrast", "sharpness", "side")
 
 
+Range = tuple[float | None, float | None]
+"""``(low, high)``; None: no limit on that side."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Allowed ``(low, high)`` per check; either may be None. From the manifest's ``quality``."""
+    """Allowed range per check, and how far a device may move it (``bounds``: the widest range per check)."""
 
-    ranges: dict[str, tuple[float | None, float | None]]
+    ranges: dict[str, Range]
+    bounds: dict[str, Range]
 
 
 def limits_from_json(value: Any) -> Limits | None:
-    """Read the manifest's ``quality`` object: check → ``[low or null, high or null]``. Raises BundleError."""
+    """Read the manifest's ``quality``: ``{"limits": {check: [low, high]}, "bounds": {check: [low, high]}}``.
+
+    Checks that are missing have no limits, and none that a device may invent. Raises BundleError.
+    """
     if value is None:
         return None
     fields = Fields(value, "manifest.json.quality", BundleError)
-    ranges = {}
+    limits = Limits(read_ranges(fields.child("limits")), read_ranges(fields.child("bounds")))
+    fields.done()
+    return limits
+
+
+def read_ranges(fields: Fields) -> dict[str, Range]:
+    """``{check: [low, high]}``, either null; checks that are missing are open on both sides."""
+    ranges: dict[str, Range] = {}
     for check in CHECKS:
         pair = fields.take(check, list, [None, None])
-        numbers = all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in pair)
-        if len(pair) != 2 or not numbers:
-            raise BundleError(f"manifest.json.quality.{check} must be [low, high]", "make the bundle anew")
+        numbers = [v for v in pair if v is not None]
+        sound = len(pair) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+        if not sound or numbers != sorted(numbers):
+            raise fields.fail(f"quality: {check!r} must be [low, high], not {pair}")
         ranges[check] = (pair[0], pair[1])
     fields.done()
-    return Limits(ranges)
+    return ranges
 
 
 def measure(image: npt.NDArray[np.uint8], source_side: int) -> dict[str, float]:

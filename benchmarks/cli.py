@@ -1,0 +1,206 @@
+"""The command line of the benchmarks. Parsing imports nothing heavy; each command imports what it needs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+PARTS = ("compare", "roofline", "training", "conversion")
+ARCHS = ("resnet18", "resnet34", "resnet50")
+
+Subparsers = Any  # argparse has no public name for what add_subparsers returns
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands of ``python -m benchmarks``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure this device, beside what a user would pick instead.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_compare(commands)
+    _add_roofline(commands)
+    _add_training(commands)
+    _add_conversion(commands)
+    _add_record(commands)
+    _add_docs(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code: 4 for a run that is INVALID. Raises KitError."""
+    arguments = build_parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run_command
+    return run(arguments)
+
+
+def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from benchmarks import commands
+
+        command: Callable[[argparse.Namespace], int] = getattr(commands, name)
+        return command(arguments)
+
+    return run
+
+
+def _add_compare(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "compare", help="this runtime against its peers, from picture bytes to class probabilities",
+        description="Run this runtime and its peers on the same pictures and the same network, a process each, taking "
+        "turns in random order. Prints a table and, last, one JSON line per contender. Exit code 4 if the machine was "
+        "too busy for the figures to be believed.",
+    )  # fmt: skip
+    _subject(parser)
+    _rounds(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table, picture, lines, raw times")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON lines here")
+    parser.set_defaults(run_command=_lazily("compare"))
+
+
+def _subject(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--bundle", type=Path, metavar="B", help="the folder NAME.bundle")
+    network.add_argument(
+        "--random", choices=ARCHS, metavar="ARCH", help=f"no bundle at hand: random weights ({', '.join(ARCHS)})"
+    )
+    parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of --random's pictures (default: 224)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures (default: 16 made JPEG files of 640×480)")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="columns image and label: adds accuracy and AUC")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps TensorRT's engines")
+
+
+def _rounds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peers", type=_names, metavar="A,B,…", help="only these contenders (ours is always there)")
+    parser.add_argument("--rounds", type=_positive, default=30, metavar="N", help="turns per contender (default: 30)")
+    parser.add_argument("--per-round", type=_positive, default=20, metavar="N", help="pictures a turn (default: 20)")
+    parser.add_argument(
+        "--starts", type=_count, default=3, metavar="N", help="more fresh processes for start-up times (default: 3)"
+    )
+    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="of the order of turns (default: 0)")
+    _machine(parser)
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_positive, default=0, metavar="N", help="cores to use (default: all)")
+    parser.add_argument(
+        "--settle", type=_seconds, default=60.0, metavar="S",
+        help="wait so long for the load average to fall before starting (default: 60)",
+    )  # fmt: skip
+
+
+def _add_roofline(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "roofline", help="what this machine could do at best, and how far each stage is from it",
+        description="Measure memory bandwidth and the peak rate of multiply-adds in fp32, bf16 and int8, count the "
+        "network's operations and bytes, and print the floor of each stage beside its time, with uncertainties.",
+    )  # fmt: skip
+    _subject(parser)
+    _machine(parser)
+    parser.add_argument("--repeats", type=_positive, default=15, metavar="N", help="of each measurement (default: 15)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.set_defaults(run_command=_lazily("roofline"))
+
+
+def _add_training(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "training", help="images a second of `train fit` against a plain torchvision loop",
+        description="Train the same network on the same made pictures with the same settings, by `python -m train fit` "
+        "and by a plain loop of torchvision's ImageFolder, transforms and DataLoader, taking turns.",
+    )  # fmt: skip
+    parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
+    parser.add_argument("--size", type=_size, default=64, metavar="PX", help="of the network's input (default: 64)")
+    parser.add_argument("--pictures", type=_positive, default=640, metavar="N", help="JPEG 640×480 (default: 640)")
+    parser.add_argument("--epochs", type=_positive, default=3, metavar="N", help="of each turn (default: 3)")
+    parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="turns of each (default: 3)")
+    _machine(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.set_defaults(run_command=_lazily("training"))
+
+
+def _add_conversion(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "conversion", help="how long each step of making a bundle takes",
+        description="Make a bundle from a network with random weights, several times, and time every step.",
+    )  # fmt: skip
+    parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
+    parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of the network's input (default: 224)")
+    parser.add_argument(
+        "--pictures", type=_enough, default=64, metavar="N", help="to calibrate with, at least 32 (default: 64)"
+    )
+    parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="how often (default: 3)")
+    _machine(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.set_defaults(run_command=_lazily("conversion"))
+
+
+def _add_record(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "record", help="measure this device and add it to benchmarks/results/",
+        description="Compare, and measure roofline, training and conversion, and keep it all in a folder for this "
+        "device. Refuses when the conditions are not known (exit code 2) or the machine was not quiet (exit code 4).",
+    )  # fmt: skip
+    _subject(parser)
+    _rounds(parser)
+    parser.add_argument("--name", metavar="NAME", help="of the device's folder (default: device, CPU and cores)")
+    parser.add_argument("--power-mode", metavar="TEXT", help="stated by you, where this machine does not tell it")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=PARTS[1:], metavar="PART",
+        help="leave out roofline, training or conversion (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
+    parser.set_defaults(run_command=_lazily("record"))
+
+
+def _add_docs(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "docs", help="write docs/benchmarks.md from benchmarks/results/",
+        description="Write the page of all recorded devices. With --check only look: exit code 2 if it is old.",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="default: docs/benchmarks.md")
+    parser.add_argument("--check", action="store_true", help="only compare with what is there")
+    parser.set_defaults(run_command=_lazily("docs"))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _enough(text: str) -> int:
+    value = int(text)
+    if value < 32:
+        raise argparse.ArgumentTypeError("INT8 needs at least 32 pictures")
+    return value
+
+
+def _size(text: str) -> int:
+    value = int(text)
+    if not 32 <= value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not between 32 and 1024")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value

@@ -1,0 +1,42 @@
+"""What a contender is told, and what it gives back. Imports nothing heavy: a worker's start-up is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """One contender's task. Paths are text because a job travels as JSON.
+
+    ``models``: precision → ONNX file, for contenders that know nothing of bundles. ``weights``: the same network as a
+    torchvision state dict. ``steps``: the manifest's preprocess. ``cache``: an own folder for what a library
+    compiles. ``state``: this device's state folder, with TensorRT's engines, or empty.
+    """
+
+    bundle: str
+    models: dict[str, str]
+    weights: str
+    arch: str
+    steps: list[dict[str, Any]]
+    classes: int
+    temperature: float
+    task: str
+    threads: int
+    cache: str
+    state: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[bytes], "list[float] | None"]
+"""An encoded picture → class probabilities in the order of the logits; None from a floor, which gives no answer."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A contender ready to answer; ``runs`` says in words what the library reports that it runs."""
+
+    answer: Answer
+    runs: str

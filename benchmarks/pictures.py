@@ -1,0 +1,111 @@
+"""The pictures of a comparison: a folder's files with or without labels, or made ones."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from runtime.errors import KitError
+from runtime.fields import nearest
+from runtime.manifest import Manifest
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MADE = 16
+WIDTH, HEIGHT = 640, 480
+_QUALITY = 90
+_COLUMNS = "a CSV with the columns image and label"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files in a fixed order, and their class indices where they are known. ``what`` says it in words."""
+
+    paths: tuple[Path, ...]
+    labels: npt.NDArray[np.int64] | None
+    what: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Count and sizes, without names: they may be a clinic's."""
+        sizes = [path.stat().st_size for path in self.paths]
+        kinds = sorted({path.suffix.lower().lstrip(".") for path in self.paths})
+        return {
+            "what": self.what,
+            "count": len(self.paths),
+            "kinds": kinds,
+            "median_bytes": int(np.median(sizes)),
+            "labelled": self.labels is not None,
+        }
+
+
+def scene(seed: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
+    """A smooth coloured field with a camera's noise, uint8 RGB ``[height,width,3]``: of nobody, and of the size in
+    bytes that a photograph has. It means nothing; a decoder has as much to do as with a real one."""
+    draw = np.random.default_rng(seed)
+    coarse = draw.integers(30, 225, (12, 16, 3)).astype(np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(np.rint(smooth + draw.normal(0, 5, smooth.shape)), 0, 255), np.uint8)
+
+
+def jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """RGB pixels as cameras encode them."""
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=_QUALITY, colorsubsampling="420"))
+
+
+def make(folder: Path, count: int = MADE) -> Pictures:
+    """Made JPEG files, the same every time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"made-{seed:03d}.jpg" for seed in range(count))
+    for seed, path in enumerate(paths):
+        path.write_bytes(jpeg(scene(seed)))
+    return Pictures(paths, None, f"{count} made pictures, JPEG {WIDTH}×{HEIGHT}, quality {_QUALITY}, 4:2:0")
+
+
+def read(folder: Path, labels: Path | None, manifest: Manifest) -> Pictures:
+    """All picture files below ``folder``; with ``labels``, exactly those that the CSV (``image``, ``label``) names.
+
+    A label is a class id, or what the bundle's training data called it. Raises KitError.
+    """
+    if not folder.is_dir():
+        raise KitError(f"--images {folder} is not a folder", "give a folder of picture files")
+    if labels is None:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not paths:
+            raise KitError(f"--images {folder}: no picture files in it", "they end in " + ", ".join(SUFFIXES))
+        return Pictures(tuple(paths), None, f"{len(paths)} files")
+    rows = _rows(labels)
+    missing = [name for name, _ in rows if not (folder / name).is_file()]
+    if missing:
+        raise KitError(f"{labels}: {len(missing)} files are not in {folder} (the first: {missing[0]})", "check both")
+    truth = np.array([_index(label, manifest, labels) for _, label in rows], np.int64)
+    return Pictures(tuple(folder / name for name, _ in rows), truth, f"{len(rows)} labelled files")
+
+
+def _rows(path: Path) -> list[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [(row["image"], row["label"]) for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        raise KitError(
+            f"--labels {path}: cannot be read ({error})", "a CSV with the columns image and label"
+        ) from error
+    if not rows:
+        raise KitError(f"--labels {path}: no rows", _COLUMNS)
+    return rows
+
+
+def _index(label: str, manifest: Manifest, path: Path) -> int:
+    data = manifest.provenance.get("data")
+    config = data.get("config", {}) if isinstance(data, dict) else {}
+    name = config.get("labels", {}).get(label, label)
+    if name not in manifest.class_ids:
+        raise KitError(
+            f"--labels {path}: {label!r} is not a class of the bundle", nearest(str(name), manifest.class_ids)
+        )
+    return manifest.class_ids.index(name)

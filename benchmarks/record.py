@@ -1,0 +1,94 @@
+"""Adding a device to ``benchmarks/results/``: everything measured, or nothing kept."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import commands, conversion, roofline, training
+from benchmarks.comparison import Comparison
+from benchmarks.quiet import Quiet, cores_for
+from benchmarks.stage import Stage, prepare
+from benchmarks.surroundings import require, surroundings
+from runtime import atomic
+from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, KitError
+
+
+class NotQuiet(Exception):
+    """A part whose figures cannot be believed; ``quiet`` says how that is known."""
+
+    def __init__(self, part: str, quiet: Quiet) -> None:
+        super().__init__(part)
+        self.part = part
+        self.quiet = quiet
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Compare and the other parts, into one folder; 4 and nothing kept where the machine was not quiet.
+
+    Raises KitError before anything is measured where the conditions are not known, or the name is taken.
+    """
+    around = surroundings(arguments.power_mode, cores_for(arguments.threads))
+    require(around)
+    name = arguments.name or folder_name(around, len(cores_for(arguments.threads)))
+    target: Path = arguments.results / name
+    if target.exists():
+        raise KitError(f"{target} is there already", "give another --name, or remove the folder to measure anew")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with commands.scratch() as scratch, atomic.folder(target) as kept:
+            _measure(arguments, prepare(commands.subject_of(arguments), scratch), kept, around)
+    except NotQuiet as error:
+        print(f"nothing recorded: {error.part} was measured on a machine that was not quiet")
+        print(commands.verdict(error.quiet))
+        return EXIT_INVALID_RUN
+    print(f"recorded: {target}; now run python -m benchmarks docs")
+    return EXIT_OK
+
+
+def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: dict[str, Any]) -> None:
+    comparison: Comparison = commands.measure(arguments, stage)
+    print(commands.show(comparison, stage, around))
+    keep_if_quiet("compare", comparison.quiet)
+    commands.write(folder, comparison, stage, around)
+    for part in ("roofline", "training", "conversion"):
+        if part not in arguments.without:
+            value = _part(part, arguments, stage)
+            atomic.write_json(folder / f"{part}.json", value)
+
+
+def _part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, Any]:
+    """One more part at its default size; its text is printed."""
+    threads, settle_s = arguments.threads, arguments.settle
+    if part == "roofline":
+        found = roofline.measure(stage, threads, 15, settle_s)
+        print(roofline.show(found))
+        keep_if_quiet(part, found.quiet)
+        return found.to_json()
+    with tempfile.TemporaryDirectory(prefix="fieldlens-benchmarks-") as folder:
+        if part == "training":
+            trained = training.measure(training.Settings(threads=threads), Path(folder), settle_s)
+            print(training.show(trained))
+            keep_if_quiet(part, trained.quiet)
+            return trained.to_json()
+        converted = conversion.measure(
+            conversion.Settings(stage.arch, stage.bundle.manifest.size, threads=threads), Path(folder), settle_s
+        )
+        print(conversion.show(converted))
+        keep_if_quiet(part, converted.quiet)
+        return converted.to_json()
+
+
+def keep_if_quiet(part: str, quiet: Quiet) -> None:
+    """Raises NotQuiet."""
+    if quiet.doubts():
+        raise NotQuiet(part, quiet)
+
+
+def folder_name(around: dict[str, Any], threads: int) -> str:
+    """Device, CPU and threads in small letters: ``nvidia-jetson-orin-nano-…-6-threads``."""
+    words = f"{around['device']} {around['cpu']} {threads} threads".lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")

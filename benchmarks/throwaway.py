@@ -1,0 +1,144 @@
+"""A bundle with random weights, made in half a minute: speed does not depend on what a network has learnt.
+
+Its answers mean nothing, and its manifest says so. Batch norm has seen made pictures, so that activations, and with
+them the INT8 scales, are of an ordinary size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from benchmarks import pictures
+from convert.contract import GraphShape, check_graph
+from convert.export import OPSET, export_fp32, to_bytes
+from convert.graph import DeploymentGraph
+from convert.quantize import CPU, quantize
+from runtime import atomic
+from runtime.backends import onnxruntime
+from runtime.backends.base import LoadOptions
+from runtime.bundle import MANIFEST, describe_files, manifest_bytes
+from runtime.decision import Decision
+from runtime.manifest import ClassInfo, Manifest, Tolerance, Version
+from runtime.preprocess import Preprocess
+from runtime.steps import Orient, Resize
+from train.model import MEAN, STD, build_model, normalise
+
+IMAGES = 64
+GOLDEN = 16
+_APART = 1000
+"""Seeds of the pictures that calibrate: others than those that are timed."""
+_CHECKS = ("brightness", "clipped", "contrast", "sharpness", "side")
+_WIDE = {name: {check: [None, 1e9] for check in _CHECKS} for name in ("limits", "bounds")}
+"""Quality limits that everything passes: the gate does its whole work, and no made picture is turned away."""
+
+
+class Stopwatch:
+    """Seconds by step, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def make(folder: Path, arch: str, size: int, images: int = IMAGES) -> Stopwatch:
+    """Write the bundle ``folder``; returns how long each step took. ``images`` calibrate INT8 (at least 32)."""
+    watch = Stopwatch()
+    with watch.step("pictures"):
+        tensors = [_picture(seed, size) for seed in range(images)]
+    with watch.step("network"):
+        network = random_network(arch, tensors)
+    with atomic.folder(folder) as work:
+        with watch.step("fold"):
+            graph = DeploymentGraph(network, MEAN, STD)
+        with watch.step("export fp32"):
+            reference = export_fp32(graph, size)
+            (work / "model.fp32.onnx").write_bytes(to_bytes(reference))
+        with watch.step("quantise int8-cpu"):
+            (work / "model.int8-cpu.onnx").write_bytes(to_bytes(quantize(reference, tensors, CPU[0])))
+        with watch.step("out-of-distribution"):
+            _write_ood(work / "ood.npz", graph, tensors)
+        manifest = _manifest(arch, check_graph(reference, OPSET))
+        with watch.step("golden images"):
+            _write_golden(work, manifest)
+        with watch.step("manifest"):
+            whole = replace(manifest, files=describe_files(work))
+            (work / MANIFEST).write_bytes(manifest_bytes(whole))
+    return watch
+
+
+def _picture(seed: int, size: int) -> npt.NDArray[np.uint8]:
+    square = pictures.scene(_APART + seed)[:, 80:560]
+    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _write_golden(folder: Path, manifest: Manifest) -> None:
+    """Golden images as the self-test reads them, with the FP32 file's answers."""
+    preprocess, entries, logits = Preprocess(manifest.preprocess), [], []
+    (folder / "golden").mkdir()
+    with onnxruntime.load((folder / "model.fp32.onnx").read_bytes(), "fp32", LoadOptions()) as backend:
+        for index in range(GOLDEN):
+            name, data = f"golden/{index:03d}.jpg", pictures.jpeg(pictures.scene(index))
+            tensor = preprocess.from_bytes(data, name)
+            (folder / name).write_bytes(data)
+            entries.append({"file": name, "sha256": hashlib.sha256(tensor.tobytes()).hexdigest()})
+            logits.append(backend.infer(tensor[None]).logits[0].copy())
+    (folder / "golden" / "golden.json").write_text(json.dumps({"format": 1, "images": entries}), encoding="utf-8")
+    np.savez(folder / "golden" / "golden.npz", logits=np.stack(logits))
+
+
+def random_network(arch: str, tensors: list[npt.NDArray[np.uint8]]) -> nn.Module:
+    """Fresh weights from a fixed seed, batch-norm statistics from ``tensors`` uint8 ``[S,S,3]``; evaluation mode."""
+    torch.manual_seed(0)
+    network = build_model(arch, 2).train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain mean over the batches: no trace of the initial values
+    with torch.no_grad():
+        for start in range(0, len(tensors), 16):
+            network(normalise(torch.from_numpy(np.stack(tensors[start : start + 16]))))
+    return network.eval()
+
+
+def _write_ood(path: Path, graph: nn.Module, tensors: list[npt.NDArray[np.uint8]]) -> None:
+    """One mean twice, and a diagonal precision: the device's arithmetic is the same as for fitted ones."""
+    with torch.inference_mode():
+        features = graph(torch.from_numpy(np.stack(tensors[:32])))[2].numpy().astype(np.float64)
+    precision = np.diag(1.0 / (features.var(axis=0) + 1e-3))
+    np.savez(path, means=np.stack([features.mean(axis=0)] * 2), precision=precision)
+
+
+def _manifest(arch: str, shape: GraphShape) -> Manifest:
+    return Manifest(
+        name=f"random-{arch}-{shape.size}",
+        version=Version(0, "random weights"),
+        task="multiclass",
+        classes=(ClassInfo("one", "nothing was learnt"), ClassInfo("other", "nothing was learnt")),
+        preprocess=(Orient(), Resize(shape.size)),
+        features=shape.features,
+        cam_size=shape.cam_size,
+        temperature=1.0,
+        decision=Decision("sum", ("other",), {"other": 0.5}, (0.45, 0.55), "none: random weights", {}),
+        tolerances={"fp32": Tolerance(0.0, 0.0, 0.0, 1e-3), "int8-cpu": Tolerance(1.0, 1.0, 1.0, 10.0)},
+        quality=_WIDE,
+        ood={"threshold": 1e9},
+        provenance={"arch": arch, "data": None, "note": "random weights, for timing only"},
+        evaluation={},
+    )

@@ -1,0 +1,162 @@
+"""Images a second of ``train fit`` against a plain torchvision loop: same pictures, network, settings and machine.
+
+Each turn is a whole process, from its start to the end of its epochs, because that is what a person waits for. Beside
+it the rate within an epoch, without start, decoding and validation.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import plain_training
+from benchmarks.lane import ROOT
+from benchmarks.quiet import Quiet, Watch, cores_for
+from benchmarks.surroundings import surroundings
+from runtime.errors import KitError
+
+CONTENDERS = ("train fit", "plain torchvision loop")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Shared by both. ``pictures`` are JPEG files of ``train demo-data``."""
+
+    arch: str = "resnet18"
+    size: int = 64
+    pictures: int = 640
+    epochs: int = 3
+    rounds: int = 3
+    threads: int = 0
+    batch_size: int = 32
+
+
+@dataclass
+class Rates:
+    """One contender's turns: seconds of the whole process, and images a second within an epoch (median)."""
+
+    whole_s: list[float] = field(default_factory=list)
+    images_per_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Rates by contender, and how many pictures an epoch trained on."""
+
+    settings: Settings
+    trained_on: int
+    rates: dict[str, Rates]
+    quiet: Quiet
+    conditions: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "quiet": self.quiet.to_json()}
+
+
+def measure(settings: Settings, folder: Path, settle_s: float) -> Training:
+    """A B, B A, A B, … Raises KitError where a process fails."""
+    cores = cores_for(settings.threads)
+    data = folder / "data"
+    _run(["train", "demo-data", str(data), "--images", str(settings.pictures)], len(cores))
+    recipe = folder / "recipe.toml"
+    recipe.write_text(_recipe(settings, len(cores)), encoding="utf-8")
+    watch = Watch(cores)
+    watch.before(settle_s)
+    watch.start()
+    rates = {name: Rates() for name in CONTENDERS}
+    trained_on = 0
+    for number in range(settings.rounds):
+        watch.round()
+        for name in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
+            out = folder / f"{name.split()[0]}-{number}"
+            began = time.perf_counter()
+            if name == CONTENDERS[0]:
+                trained_on = _fit(recipe, data, out, len(cores), rates[name])
+            else:
+                _plain(settings, data, out, folder / f"train-{number}", trained_on, len(cores), rates[name])
+            rates[name].whole_s.append(time.perf_counter() - began)
+    return Training(settings, trained_on, rates, watch.finish(), surroundings(cores=cores))
+
+
+def _recipe(settings: Settings, threads: int) -> str:
+    turns = plain_training
+    return f"""
+[preprocess]
+steps = [{{ step = "orient" }}, {{ step = "resize", size = {settings.size} }}]
+[model]
+arch = "{settings.arch}"
+[train]
+epochs = {settings.epochs}
+batch_size = {settings.batch_size}
+threads = {threads}
+device = "cpu"
+[augment]
+rotate_degrees = {turns.ROTATE_DEGREES}
+zoom = {turns.ZOOM}
+shift = {turns.SHIFT}
+flip_horizontal = true
+brightness = {turns.BRIGHTNESS}
+contrast = {turns.CONTRAST}
+"""
+
+
+def _fit(recipe: Path, data: Path, out: Path, threads: int, rates: Rates) -> int:
+    """One ``train fit``; returns how many pictures it trained on, as its own split says."""
+    _run(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out)], threads)
+    with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rates.images_per_s += [float(row["images_per_second"]) for row in csv.DictReader(file)]
+    with (out / "split.csv").open(encoding="utf-8", newline="") as file:
+        return sum(row["split"] == "train" for row in csv.DictReader(file))
+
+
+def _plain(settings: Settings, data: Path, out: Path, run: Path, trained_on: int, threads: int, rates: Rates) -> None:
+    """The plain loop, on the very pictures of the newest fit's split."""
+    split = run / "split.csv" if run.exists() else max(out.parent.glob("train-*/split.csv"))
+    task = {**asdict(settings), "data": str(data), "split": str(split), "threads": threads}
+    done = _run(["benchmarks.plain_training", json.dumps(task)], threads)
+    rates.images_per_s += [float(value) for value in json.loads(done.splitlines()[-1])["images_per_s"]]
+
+
+def _run(command: list[str], threads: int) -> str:
+    """``python -m …``, its output; progress and warnings stay with it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        words = [line for line in done.stderr.splitlines() if line.strip()]
+        raise KitError(
+            f"python -m {' '.join(command[:2])} failed: {words[-1] if words else done.returncode}", "run it alone"
+        )
+    return done.stdout
+
+
+def show(result: Training) -> str:
+    """A row each, then their ratio."""
+    settings = result.settings
+    lines = [
+        "",
+        f"{settings.arch} at {settings.size} px, {result.trained_on} JPEG pictures, {settings.epochs} epochs of "
+        f"batches of {settings.batch_size}, {settings.rounds} turns each",
+        f"{'':<26}{'images/s in an epoch':>22}{'images/s, whole run':>22}",
+    ]
+    for name, rates in result.rates.items():
+        whole = result.trained_on * settings.epochs / float(np.median(rates.whole_s))
+        lines.append(f"{name:<26}{np.median(rates.images_per_s):>22.0f}{whole:>22.0f}")
+    ours, plain = (result.rates[name] for name in CONTENDERS)
+    ratios = [b / a for a, b in zip(ours.whole_s, plain.whole_s, strict=True)]
+    lines.append(
+        f"a whole run of `train fit` is {np.median(ratios):.2f} times as fast (turns: {min(ratios):.2f} to "
+        f"{max(ratios):.2f}); it validates after every epoch and stores checkpoints, the plain loop does neither"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""A tiny network's bundle, labelled pictures, contenders that are made for the test, and one small real comparison."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks import conversion, pictures
+from benchmarks.comparison import Comparison, Settings, compare
+from benchmarks.contenders.catalogue import PEER, Contender, pick
+from benchmarks.stage import Stage, Subject, prepare
+
+PEERS = ["opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32"]
+QUICK = Settings(rounds=3, per_round=3, starts=0, settle_s=0.0)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[conversion.Conversion, Path]:
+    """A ResNet-18 at 64 px with random weights: how long its making took, and its bundle."""
+    folder = tmp_path_factory.mktemp("made")
+    timed = conversion.measure(conversion.Settings("resnet18", 64, 32, rounds=1), folder, 0.0)
+    return timed, folder / "0.bundle"
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(made: tuple[conversion.Conversion, Path]) -> Path:
+    return made[1]
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six JPEG files and ``labels.csv``."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rows = ["image,label"]
+    for seed in range(6):
+        (folder / f"{seed}.jpg").write_bytes(pictures.jpeg(pictures.scene(seed)))
+        rows.append(f"{seed}.jpg,{'one' if seed % 2 else 'other'}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stage(bundle_folder: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    subject = Subject(bundle_folder, images=labelled, labels=labelled / "labels.csv")
+    return prepare(subject, tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture(scope="session")
+def comparison(stage: Stage) -> Comparison:
+    """A real one, with processes: too short for its figures to mean anything."""
+    return compare(stage, pick(PEERS), QUICK)
+
+
+Invent = Callable[..., Contender]
+
+
+@pytest.fixture
+def invent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invent:
+    """Contenders from a few lines: ``answer(data)`` and what comes before it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def make(name: str, code: str, group: str = PEER) -> Contender:
+        lines = ["import time, threading", "from benchmarks.contenders.base import Loaded", code]
+        lines += ["def load(job):", "    return Loaded(answer, 'invented')"]
+        (tmp_path / f"{name}.py").write_text("\n".join(lines))
+        return Contender(name, name, group, name, "fp32", (), "")
+
+    return make
+
+
+@contextmanager
+def burning() -> Iterator[None]:
+    """Every core busy with somebody else's work."""
+    command = [sys.executable, "-c", "print('on', flush=True)\nwhile True: pass"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(os.cpu_count() or 1)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

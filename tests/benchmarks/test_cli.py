@@ -1,0 +1,145 @@
+"""The commands as a person types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import commands, record, surroundings
+from benchmarks.cli import main
+from benchmarks.comparison import Comparison
+from benchmarks.lane import ROOT
+from benchmarks.page import render
+from benchmarks.quiet import Quiet
+from runtime.errors import KitError
+
+Run = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+CALM = Quiet(2, load_1min=0.1, reference_ms=[4.0, 4.0, 4.0])
+BUSY = Quiet(2, load_1min=7.0)
+
+
+def under(comparison: Comparison, quiet: Quiet) -> Comparison:
+    """The same figures on another machine."""
+    return Comparison(comparison.rows, comparison.reference, quiet, comparison.settings, comparison.threads)
+
+
+@pytest.fixture
+def compare_like(bundle_folder: Path, labelled: Path, comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command with measured figures put in its hands, under ``quiet``."""
+
+    def run(quiet: Quiet, *arguments: str) -> int:
+        monkeypatch.setattr(commands, "measure", lambda *_: under(comparison, quiet))
+        return main([*arguments, "--bundle", str(bundle_folder), "--images", str(labelled)])
+
+    return run
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, benchmarks.cli; benchmarks.cli.build_parser(); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "benchmarks.cli" in loaded
+    assert not {"numpy", "torch", "cv2", "openvino", "matplotlib"} & set(loaded)
+
+
+def test_json_lines_come_last_one_per_contender(
+    compare_like: Run, comparison: Comparison, tmp_path: Path, capsys: Capture
+) -> None:
+    assert compare_like(CALM, "compare", "--json", str(tmp_path / "l.jsonl"), "--out", str(tmp_path / "out")) == 0
+    printed = capsys.readouterr().out
+    lines = [json.loads(line) for line in printed.splitlines()[-len(comparison.rows) :]]
+    assert [line["contender"] for line in lines] == [row.contender.name for row in comparison.rows]
+    ours, documents = (next(x for x in lines if x["contender"] == n) for n in (comparison.reference, "documents"))
+    assert ours["ratio_to_ours"] == 1
+    low, high = documents["ratio_interval"]
+    assert low <= documents["ratio_to_ours"] <= high
+    assert 0 < documents["p50_ms"] <= documents["p99_ms"]
+    assert all(line["valid"] for line in lines)
+    absent = next(line for line in lines if line["contender"] == "tensorrt-enqueue")
+    assert (absent["p50_ms"] is None) == bool(absent["note"])
+    assert "VALID" in printed
+    assert (tmp_path / "l.jsonl").read_text() == printed[-len((tmp_path / "l.jsonl").read_text()) :]
+    kept = {path.name for path in (tmp_path / "out").iterdir()}
+    assert kept == {"table.txt", "compare.jsonl", "bars.png", "conditions.json", "raw.json"}
+    assert (tmp_path / "out" / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_busy_machine_ends_with_4_and_says_why(compare_like: Run, capsys: Capture) -> None:
+    assert compare_like(BUSY, "compare") == 4
+    printed = capsys.readouterr().out
+    assert "INVALID" in printed
+    assert "load average 7.00" in printed
+    assert json.loads(printed.splitlines()[-1])["valid"] is False
+
+
+def test_record_keeps_a_device_and_the_page_shows_it(compare_like: Run, tmp_path: Path, capsys: Capture) -> None:
+    results = tmp_path / "results"
+    options = ["--results", str(results), "--power-mode", "15 W", "--name", "bench"]
+    without = [word for part in ("roofline", "training", "conversion") for word in ("--without", part)]
+    assert compare_like(CALM, "record", *options, *without) == 0
+    facts = json.loads((results / "bench" / "conditions.json").read_text())
+    assert facts["conditions"]["power_mode"] == "15 W (as stated)"
+    assert facts["quiet"]["valid"] is True
+    page = render(results, tmp_path / "docs" / "page.md")
+    assert "15 W (as stated)" in page
+    assert "| documents |" in page
+    assert "(../results/bench/bars.png)" in page
+    with pytest.raises(KitError, match="there already"):
+        compare_like(CALM, "record", *options)
+
+
+def test_record_refuses_a_busy_machine_and_keeps_nothing(compare_like: Run, tmp_path: Path, capsys: Capture) -> None:
+    results = tmp_path / "results"
+    assert compare_like(BUSY, "record", "--results", str(results), "--power-mode", "15 W") == 4
+    assert "load average 7.00" in capsys.readouterr().out
+    assert list(results.iterdir()) == []
+
+
+def test_record_refuses_unknown_conditions(compare_like: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("_profile", "_governor"):
+        monkeypatch.setattr(surroundings, name, lambda *_: None)
+    with pytest.raises(KitError, match="power_mode") as error:
+        compare_like(CALM, "record", "--results", str(tmp_path))
+    assert "--power-mode" in error.value.hint
+
+
+def test_folder_names_are_plain() -> None:
+    around = {"device": "NVIDIA Jetson Orin Nano", "cpu": "ARMv8 (rev 1)"}
+    assert record.folder_name(around, 6) == "nvidia-jetson-orin-nano-armv8-rev-1-6-threads"
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    assert main(["docs", "--check"]) == 0
+
+
+def test_an_old_page_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("old")
+    with pytest.raises(KitError, match="is not what"):
+        main(["docs", "--check", "--out", str(page)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--labels", "x.csv"], "--labels needs"),
+        (["--images", "no-such-folder"], "is not a folder"),
+    ],
+)
+def test_wrong_pictures_are_refused(arguments: list[str], word: str, bundle_folder: Path) -> None:
+    with pytest.raises(KitError, match=word):
+        main(["compare", "--bundle", str(bundle_folder), *arguments])
+
+
+def test_a_wrong_label_is_named(bundle_folder: Path, labelled: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("image,label\n0.jpg,othr\n")
+    with pytest.raises(KitError, match="'othr'"):
+        main(["compare", "--bundle", str(bundle_folder), "--images", str(labelled), "--labels", str(table)])

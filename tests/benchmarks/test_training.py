@@ -1,0 +1,43 @@
+"""Training and conversion beside the clock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import conversion, training
+from benchmarks.page import render
+from train.recipe import load_recipe
+
+
+def test_the_recipe_is_one_that_fit_takes(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(training._recipe(training.Settings(epochs=2), 2))
+    config = load_recipe(path, [])
+    assert (config.train.epochs, config.train.batch_size, config.model.arch) == (2, 32, "resnet18")
+
+
+def test_every_step_of_a_conversion_is_timed(made: tuple[conversion.Conversion, Path]) -> None:
+    timed, folder = made
+    assert {"fold", "export fp32", "quantise int8-cpu", "golden images", "manifest"} <= set(timed.seconds)
+    assert all(value > 0 for values in timed.seconds.values() for value in values)
+    assert "together" in conversion.show(timed)
+    assert (folder / "manifest.json").is_file()
+    json.dumps(timed.to_json())
+
+
+@pytest.mark.full
+def test_fit_and_a_plain_loop_take_turns(tmp_path: Path) -> None:
+    found = training.measure(training.Settings(pictures=90, epochs=2, rounds=2), tmp_path, 0.0)
+    assert found.trained_on > 40
+    for rates in found.rates.values():
+        assert len(rates.whole_s) == 2
+        assert len(rates.images_per_s) == 4
+        assert min(rates.images_per_s) > 1
+    assert "times as fast" in training.show(found)
+
+
+def test_a_page_without_devices_says_so(tmp_path: Path) -> None:
+    assert "None recorded yet" in render(tmp_path, tmp_path / "page.md")

@@ -14,7 +14,8 @@ from runtime.bundle import Bundle
 from runtime.decision import Outcome, calibrated
 from runtime.ood import load_ood
 from runtime.prediction import Finding, Prediction
-from runtime.preprocess import Pixels, Preprocess
+from runtime.prepare import Prepared, Preparer
+from runtime.preprocess import Pixels
 
 
 @dataclass(frozen=True)
@@ -34,38 +35,45 @@ class Answered:
 class Classifier:
     """One bundle on one loaded backend. Owns the backend and closes it; one thread at a time."""
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, limits: quality.Limits | None = None) -> None:
+        """``limits``: this device's, where it has its own; otherwise the manifest's."""
         self.bundle = bundle
         self.backend = backend
-        self.preprocess = Preprocess(bundle.manifest.preprocess)
-        self._limits = quality.limits_from_json(bundle.manifest.quality)
+        self.own = Preparer(bundle.manifest.preprocess)
+        self.preprocess = self.own.preprocess
+        self._limits = limits or quality.limits_from_json(bundle.manifest.quality)
         self._ood = load_ood(bundle)
-        self._tensor = self.preprocess.empty()
         for _ in range(2):  # the first runs of any backend allocate; no picture should pay for that
-            backend.infer(self._tensor)
+            backend.infer(self.own.image)
 
-    def classify_bytes(self, data: bytes, source: str, read_ms: float = 0.0) -> Answered:
+    def preparer(self) -> Preparer:
+        """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
+        return Preparer(self.bundle.manifest.preprocess, overlapped=True)
+
+    def classify_bytes(
+        self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None
+    ) -> Answered:
         """Classify an encoded image. ``read_ms`` (reading the file) counts as decode. Raises ImageError."""
+        return self.answer(self.own.from_bytes(data, source, read_ms, captured_at))
+
+    def classify_frame(
+        self, frame_bgr: Pixels, source: str, decode_ms: float = 0.0, captured_at: float | None = None
+    ) -> Answered:
+        """Classify a camera's or video's frame, uint8 BGR ``[H,W,3]``; ``decode_ms`` was spent on getting it.
+
+        ``captured_at`` (a camera's): when it was captured, by ``time.monotonic()``, in seconds.
+        """
+        return self.answer(self.own.from_frame(frame_bgr, source, decode_ms, captured_at))
+
+    def answer(self, prepared: Prepared) -> Answered:
+        """Run the network on a prepared picture and say what it means."""
+        return Answered(self._predict(prepared), prepared.pixels, prepared.bgr)
+
+    def _predict(self, prepared: Prepared) -> Prediction:
         start = time.perf_counter()
-        decoded = self.preprocess.decode(data, source)
-        ready = time.perf_counter()
-        self.preprocess(decoded.pixels, self._tensor[0])
-        side = min(decoded.header.width, decoded.header.height)
-        prediction = self._answer(source, side, read_ms + _ms(start, ready), ready)
-        return Answered(prediction, decoded.pixels, bgr=False)
-
-    def classify_frame(self, frame_bgr: Pixels, source: str, decode_ms: float = 0.0) -> Answered:
-        """Classify a camera's or video's frame, uint8 BGR ``[H,W,3]``; ``decode_ms`` was spent on getting it."""
-        ready = time.perf_counter()
-        self.preprocess.frame(frame_bgr, self._tensor[0])
-        return Answered(self._answer(source, min(frame_bgr.shape[:2]), decode_ms, ready), frame_bgr, bgr=True)
-
-    def _answer(self, source: str, side: int, decode_ms: float, ready: float) -> Prediction:
-        """The tensor is filled (its work began at ``ready``): run the network and say what it means."""
-        prepared = time.perf_counter()
-        outputs = self.backend.infer(self._tensor)
+        outputs = self.backend.infer(prepared.image)
         inferred = time.perf_counter()
-        findings, ood_score = self._gate(outputs, side)
+        findings, ood_score = self._gate(outputs, prepared)
         manifest = self.bundle.manifest
         probabilities = calibrated(outputs.logits[0], manifest.temperature, manifest.task)
         score, outcome = None, Outcome.CLASSIFIED
@@ -73,15 +81,9 @@ class Classifier:
             score = float(manifest.decision.score(probabilities, manifest.class_ids))
             outcome = manifest.decision.outcome(score)
         done = time.perf_counter()
-        latency_ms = {
-            "decode": decode_ms,
-            "preprocess": _ms(ready, prepared),
-            "inference": _ms(prepared, inferred),
-            "postprocess": _ms(inferred, done),
-            "total": decode_ms + _ms(ready, done),
-        }
+        latency_ms = self._latency_ms(prepared, start, inferred, done)
         return Prediction(
-            source=source,
+            source=prepared.source,
             outcome=Outcome.RETAKE if findings else outcome,
             probabilities=dict(zip(manifest.class_ids, probabilities.tolist(), strict=True)),
             score=score,
@@ -95,11 +97,35 @@ class Classifier:
             bundle=self.bundle.title,
         )
 
-    def _gate(self, outputs: Outputs, side: int) -> tuple[tuple[Finding, ...], float | None]:
+    def _latency_ms(self, prepared: Prepared, start: float, inferred: float, done: float) -> dict[str, float]:
+        """Where the time went. ``total`` begins with the picture's bytes and includes any waiting for its turn."""
+        measured = self.backend.measured_ms
+        copies_ms = measured.get("host_to_device", 0.0) + measured.get("device_to_host", 0.0)
+        total_ms = _ms(prepared.began, done)
+        latency_ms = {
+            "decode": prepared.decode_ms,
+            "preprocess": prepared.preprocess_ms,
+            **measured,
+            "inference": max(_ms(start, inferred) - copies_ms, 0.0),
+            "postprocess": _ms(inferred, done),
+            "total": total_ms,
+        }
+        between_ms = max(total_ms - prepared.decode_ms - prepared.preprocess_ms - _ms(start, done), 0.0)
+        if prepared.overlapped:
+            latency_ms["wait"] = between_ms
+        else:
+            latency_ms["preprocess"] += between_ms  # microseconds, from one call to the next
+        if prepared.age_ms is not None:
+            at_hand_ms = prepared.decode_ms if prepared.bgr else 0.0  # a decoded frame's age holds its decoding already
+            answer_ms = prepared.age_ms + total_ms - at_hand_ms
+            latency_ms |= {"frame_age": prepared.age_ms, "camera_to_answer": answer_ms}
+        return latency_ms
+
+    def _gate(self, outputs: Outputs, prepared: Prepared) -> tuple[tuple[Finding, ...], float | None]:
         """Quality findings and the out-of-distribution score."""
         findings: tuple[Finding, ...] = ()
         if self._limits is not None:
-            findings = quality.judge(quality.measure(self._tensor[0], side), self._limits)
+            findings = quality.judge(quality.measure(prepared.image[0], prepared.side), self._limits)
         if self._ood is None:
             return findings, None
         score = self._ood.score(outputs.features[0])

@@ -8,7 +8,8 @@ from pathlib import Path
 from runtime.backends.names import BACKENDS, PRECISIONS
 
 SOURCE_HELP = (
-    "image, folder (recursive), glob, video, v4l2://N, /dev/videoN, or - for a list of paths on standard input"
+    "image, folder (recursive), glob, video, - for a list of paths on standard input; as the last one a camera: "
+    "csi://N, v4l2://N, /dev/v4l/by-id/NAME, rtsp://HOST/PATH, http://HOST/PATH (MJPEG)"
 )
 
 
@@ -25,9 +26,33 @@ def build_parser() -> argparse.ArgumentParser:
             description="Classify files, folders, videos or a camera.",
         )
     )
+    camera = commands.add_parser(
+        "calibrate-camera",
+        help="fit the quality gate to this device's camera",
+        description="Fit the quality gate's limits to twenty or more good pictures of this device's own camera.",
+    )
+    camera.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
+    camera.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
+    camera.add_argument("--images", type=_positive, default=20, metavar="N", help="how many to take (default 20)")
+    camera.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its limits")
+    verify = commands.add_parser(
+        "verify", help="check a bundle's files and its signature", description="Check a bundle's files and signature."
+    )
+    verify.add_argument("bundle", type=Path, help="the folder NAME.bundle")
+    verify.add_argument(
+        "--allowed-signers", type=Path, metavar="FILE", help="whose signatures count (default: this device's policy)"
+    )
     info = commands.add_parser("info", help="what a bundle is, for people", description="What a bundle is, for people.")
     info.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     info.add_argument("--json", action="store_true", help="the manifest itself")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check this device, and say how to mend what is wrong",
+        description="Check this device, one line each, with the command that mends what is wrong.",
+    )
+    doctor.add_argument("--bundle", type=Path, metavar="BUNDLE", help="also check this bundle, its signature and plan")
+    doctor.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and plans")
+    doctor.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     selftest = commands.add_parser(
         "selftest",
         help="run a bundle's golden images on this machine",
@@ -48,8 +73,42 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="report of the run; also writes FILE.json")
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="a picture with its heat map per input")
     parser.add_argument("--top-k", type=_positive, default=1, metavar="K", help="classes named per line (default 1)")
+    parser.add_argument("--watch", action="store_true", help="go on with the images that come into the folder")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="threads that decode files and video frames ahead (default 0: one picture after the other)",
+    )
+    parser.add_argument("--show", action="store_true", help="the annotated picture in a window; q ends the run")
+    parser.add_argument(
+        "--stream", type=_port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"
+    )
+    parser.add_argument(
+        "--rotate", type=_size, metavar="SIZE", help="continue --json and --csv, and start anew at this size (10M)"
+    )
+    parser.add_argument(
+        "--keep", type=_positive, default=10, metavar="N", help="how many old files --rotate leaves (default 10)"
+    )
     parser.add_argument("--limit", type=_positive, metavar="N", help="stop after N inputs")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument(
+        "--percentile",
+        type=float,
+        choices=(50.0, 90.0, 95.0, 99.0, 99.9),
+        default=99.0,
+        help="the one that the report must be able to answer for (default 99)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("run", "single-stream"),
+        default="run",
+        help="single-stream: a benchmark by MLPerf-style rules, VALID or INVALID (not an official result)",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="S", help="of single-stream: 60 (default), or 600 to compare with others"
+    )
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +125,29 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 64:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 64")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 takes a free one)")
+    return value
+
+
+def _size(text: str) -> int:
+    """Bytes; ``k``, ``M`` and ``G`` are powers of 1000."""
+    factor = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
+    digits = text[:-1] if factor > 1 else text
+    if not digits.isdigit() or int(digits) * factor < 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 500k, 10M or 1G")
+    return int(digits) * factor
 
 
 def _seconds(text: str) -> float:

@@ -7,22 +7,31 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 from runtime.backends.base import BackendInfo, LoadOptions
 from runtime.backends.select import Choice, choose_backend
-from runtime.bundle import Bundle, open_bundle
+from runtime.bundle import Bundle, open_bundle, read_manifest_bytes, read_signature
+from runtime.camera_limits import device_limits, measure_pictures, propose, save
 from runtime.classifier import Classifier
 from runtime.describe import describe
-from runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
+from runtime.diagnosis import Diagnosis, Evidence, diagnose
+from runtime.doctor import doctor
+from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
 from runtime.host import conditions, state_folder
 from runtime.latency import table
-from runtime.output import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Sink
+from runtime.live import LiveView
+from runtime.notify import Notifier
+from runtime.output import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
 from runtime.overlay import OverlaySink
-from runtime.report import write_report
+from runtime.quality import Range, limits_from_json
+from runtime.report import observed, write_report
 from runtime.run import Run, RunLog
 from runtime.selftest import SelfTest, load_golden, run_selftest
+from runtime.signature import Policy, check_signature, device_policy
+from runtime.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
 from runtime.sources import Sources
+from runtime.telemetry import Recorder
 
 
 def classify(arguments: argparse.Namespace) -> int:
@@ -31,28 +40,51 @@ def classify(arguments: argparse.Namespace) -> int:
         raise KitError(
             f"--report {arguments.report}: not an HTML file's name", "end it in .html; FILE.json is its twin"
         )
+    sources = Sources(arguments.sources, watch=arguments.watch)
     bundle = open_bundle(arguments.bundle)
     around = conditions()
     choice = _choose(bundle, arguments)
+    if arguments.mode == "single-stream":
+        return _single_stream(arguments, bundle, choice, around)
+    if arguments.seconds is not None:
+        raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
     talk = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
     with contextlib.ExitStack() as stack:
-        classifier = stack.enter_context(Classifier(bundle, choice.backend))
+        classifier = stack.enter_context(_classifier(bundle, choice, arguments))
         sinks = _sinks(arguments, bundle)
         for sink in sinks:
             stack.callback(sink.close)
         overlays = OverlaySink(arguments.overlays, classifier) if arguments.overlays else None
-        run = Run(classifier, sinks, overlays, arguments.limit, arguments.duration)
-        log = run(Sources(arguments.sources))
-    _finish(log, choice, talk)
-    if arguments.report is not None:
-        write_report(arguments.report, log, bundle, choice.backend.info, choice.reasons, around)
+        view = _view(arguments, classifier, stack, talk)
+        notifier = stack.enter_context(contextlib.closing(Notifier()))
+        run = Run(
+            classifier, sinks, overlays, arguments.limit, arguments.duration,
+            workers=arguments.workers, view=view, beat=notifier.beat,
+        )  # fmt: skip
+        watch = stack.enter_context(Recorder()) if arguments.report else None
+        notifier.ready(f"{bundle.title} on {choice.backend.info.name}")
+        log = run(sources)
+    record = watch.record if watch else None
+    percentile = arguments.percentile if record else 50.0
+    diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, arguments.workers))
+    _finish(log, choice, talk, diagnosis)
+    if record is not None:
+        seen = observed(around, record, diagnosis, arguments.percentile)
+        write_report(arguments.report, log, bundle, choice.backend.info, choice.reasons, seen)
         print(f"report: {arguments.report}", file=talk)
+    if log.broken is not None:
+        raise log.broken
     if log.exit_code() == EXIT_REFUSED:
+        first = log.failures[0]
         raise KitError(
-            f"none of the {log.failed} inputs could be classified; the first: {log.failures[0].error}",
-            "check the paths; --help lists what a source may be",
+            f"none of the {log.failed} inputs could be classified; the first: {first.error}",
+            first.hint or "check the paths; --help lists what a source may be",
         )
     return log.exit_code()
+
+
+def _classifier(bundle: Bundle, choice: Choice, arguments: argparse.Namespace) -> Classifier:
+    return Classifier(bundle, choice.backend, device_limits(state_folder(arguments.state), bundle))
 
 
 def _choose(bundle: Bundle, arguments: argparse.Namespace) -> Choice:
@@ -63,15 +95,48 @@ def _choose(bundle: Bundle, arguments: argparse.Namespace) -> Choice:
 
 def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
     manifest = bundle.manifest
+    rotation = Rotation(arguments.rotate, arguments.keep)
     sinks: list[Sink] = [] if arguments.json == STANDARD_OUTPUT else [HumanSink(manifest, arguments.top_k)]
     if arguments.json is not None:
-        sinks.append(JsonSink(arguments.json))
+        sinks.append(JsonSink(arguments.json, rotation))
     if arguments.csv is not None:
-        sinks.append(CsvSink(arguments.csv, manifest))
+        sinks.append(CsvSink(arguments.csv, manifest, rotation))
     return sinks
 
 
-def _finish(log: RunLog, choice: Choice, talk: TextIO) -> None:
+def _view(
+    arguments: argparse.Namespace, classifier: Classifier, stack: contextlib.ExitStack, talk: TextIO
+) -> LiveView | None:
+    if not arguments.show and arguments.stream is None:
+        return None
+    view = stack.enter_context(LiveView(classifier, window=arguments.show, port=arguments.stream))
+    if view.url:
+        print(f"live view: {view.url}", file=talk, flush=True)
+    return view
+
+
+def _single_stream(arguments: argparse.Namespace, bundle: Bundle, choice: Choice, around: dict[str, Any]) -> int:
+    """The benchmark: pictures into memory, then one query after the other."""
+    others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream")
+    if given := [name for name in others if getattr(arguments, name)]:
+        raise KitError(f"--{given[0]} does not go with --mode single-stream", "it takes --seconds and --report")
+    seconds = arguments.seconds or SHORT_S
+    with _classifier(bundle, choice, arguments) as classifier:
+        pictures = load_pictures(Sources(arguments.sources))
+        print(f"{len(pictures)} pictures in memory; asking for {seconds:g} s or longer", file=sys.stderr)
+        with Recorder() as watch:
+            log, verdict = run_single_stream(classifier, pictures, seconds)
+    diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
+    _finish(log, choice, sys.stdout, diagnosis)
+    print(verdict.text())
+    if arguments.report is not None:
+        seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
+        write_report(arguments.report, log, bundle, choice.backend.info, choice.reasons, seen)
+        print(f"report: {arguments.report}")
+    return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
+
+
+def _finish(log: RunLog, choice: Choice, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
     """The latency table and what stands behind it."""
 
     def say(text: str) -> None:
@@ -86,6 +151,8 @@ def _finish(log: RunLog, choice: Choice, talk: TextIO) -> None:
     say(_backend_line(choice.backend.info))
     for note in (*choice.reasons, *choice.backend.info.notes, *log.notes):
         say(f"note: {note}")
+    for finding in diagnosis:
+        say(f"{finding.rule}: {finding.words}; {finding.advice}")
     if log.failed:
         say(f"{log.failed} inputs could not be classified:")
         for failure in log.failures[:20]:
@@ -106,6 +173,40 @@ def info(arguments: argparse.Namespace) -> int:
     else:
         print(describe(bundle))
     return EXIT_OK
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Check the signature first, then every file. Without a policy or a signers' file, the files only."""
+    policy = Policy(arguments.allowed_signers) if arguments.allowed_signers else device_policy()
+    signature = read_signature(arguments.bundle)
+    signer = check_signature(read_manifest_bytes(arguments.bundle), signature, policy) if policy else None
+    bundle = open_bundle(arguments.bundle)
+    print(f"{bundle.title}: {len(bundle.manifest.files)} files match their hashes")
+    if signer is not None:
+        print(f"signed by {signer}")
+    else:
+        there = "a signature is there, but" if signature else "not signed, and"
+        print(f"{there} this machine has no policy that says whose counts: give --allowed-signers FILE to check")
+    return EXIT_OK
+
+
+def calibrate_camera(arguments: argparse.Namespace) -> int:
+    """Measure good pictures of this device's camera, and move the gate's limits as far as the bundle allows."""
+    bundle = open_bundle(arguments.bundle)
+    limits = limits_from_json(bundle.manifest.quality)
+    if limits is None:
+        raise KitError(f"{bundle.path.name} has no quality gate", "make the bundle with a version that fits one")
+    measures = measure_pictures(bundle, Sources(arguments.sources), arguments.images)
+    moved = propose(limits, measures)
+    print(f"{len(measures)} pictures\n{'check':<12}{'seen':>20}{'limits before':>24}{'limits now':>24}")
+    for row in moved:
+        print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}")
+    print(f"kept in {save(state_folder(arguments.state), bundle, moved)}; delete it to go back to the bundle's limits")
+    return EXIT_OK
+
+
+def _range(pair: Range) -> str:
+    return " … ".join("open" if value is None else f"{value:.3g}" for value in pair)
 
 
 def selftest(arguments: argparse.Namespace) -> int:
@@ -133,4 +234,11 @@ def _selftest_text(result: SelfTest) -> str:
     return "\n".join(rows)
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"classify": classify, "info": info, "selftest": selftest}
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "classify": classify,
+    "info": info,
+    "doctor": doctor,
+    "selftest": selftest,
+    "verify": verify,
+    "calibrate-camera": calibrate_camera,
+}

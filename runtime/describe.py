@@ -49,7 +49,7 @@ def _decision(bundle: Bundle) -> str:
 def _gate(bundle: Bundle) -> str:
     parts = []
     if bundle.manifest.quality is not None:
-        parts.append("quality: " + ", ".join(bundle.manifest.quality))
+        parts.append("quality: " + ", ".join(bundle.manifest.quality.get("limits", {})))
     if bundle.manifest.ood is not None:
         parts.append("out of distribution")
     return "; ".join(parts) or "none"

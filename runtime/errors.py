@@ -34,6 +34,10 @@ class SourceError(KitError):
     """A source (folder, video, camera) that cannot be opened or stopped delivering."""
 
 
+class OutputError(KitError):
+    """A result that could not be written: the disk is full, or the place is gone. The run ends with its report."""
+
+
 class BackendError(KitError):
     """An inference backend that is missing, or that refused the model."""
 

@@ -1,29 +1,45 @@
-"""The conditions under which a figure was measured. Everything is optional: what cannot be read is left out."""
+"""The conditions under which a figure was measured. Everything is optional: what cannot be read is left out.
+
+``root`` stands for ``/`` in every function, so that the layouts of other machines can be tested anywhere.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "opencv-python", "simplejpeg", "openvino", "onnxruntime", "tensorrt")
+ROOT = Path("/")
+_LIBRARIES = (
+    "numpy", "opencv-python-headless", "opencv-python", "simplejpeg", "openvino", "onnxruntime", "tensorrt", "pycuda",
+)  # fmt: skip
+_GPU_CLOCK = re.compile(r"^(.*\.gpu|.*\.(ga10b|gv11b|gp10b|gm20b)|gpu-gpc-\d+)$")
+"""The GPU's name under ``/sys/class/devfreq``: ``17000000.gpu`` (JetPack 6), ``17000000.ga10b`` (5), ``gpu-gpc-0``."""
 
 
-def conditions() -> dict[str, Any]:
-    """Device, CPU, load and versions, as they are now."""
+def conditions(root: Path = ROOT) -> dict[str, Any]:
+    """Device, CPU, load, power mode, clocks and versions, as they are now."""
     found = {
-        "device": _read("/proc/device-tree/model") or _read("/sys/class/dmi/id/product_name") or platform.machine(),
-        "cpu": cpu_name(),
+        "device": device_name(root),
+        "jetpack": jetpack(root),
+        "cpu": cpu_name(root),
         "cores": usable_cores(),
-        "memory_mb": _memory_mb(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "cpu_quota": _cpu_quota(root),
+        "memory_mb": _memory_mb(root),
+        "power_mode": power_mode(root),
+        "governor": read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "clocks": clocks(root),
         "load_1min": os.getloadavg()[0],
-        "os": _os_name(),
+        "os": _os_name(root),
         "kernel": platform.release(),
+        "cuda": cuda_version(root),
+        "nvidia_driver": nvidia_driver(root),
         "python": platform.python_version(),
         "versions": versions(),
         "time_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -44,12 +60,104 @@ def versions() -> dict[str, str]:
 
 def usable_cores() -> int:
     """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(usable_core_ids())
 
 
-def cpu_name() -> str:
+def usable_core_ids() -> tuple[int, ...]:
+    """Their numbers."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def device_name(root: Path = ROOT) -> str:
+    """The board's own name (a Jetson's), the product's name (a PC's), or the kind of processor."""
+    board = read(root / "proc/device-tree/model")
+    return board or read(root / "sys/class/dmi/id/product_name") or platform.machine()
+
+
+def is_jetson(root: Path = ROOT) -> bool:
+    """Whether this is an NVIDIA board with Jetson's Linux."""
+    return (root / "etc/nv_tegra_release").exists() or "jetson" in read(root / "proc/device-tree/model").lower()
+
+
+def jetpack(root: Path = ROOT) -> str:
+    """JetPack's version where its package is installed, and Jetson Linux's; empty elsewhere."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read(root / "etc/nv_tegra_release"))
+    if not found:
+        return ""
+    linux = f"Jetson Linux {found[1]}.{found[2]}"
+    packages = read(root / "var/lib/dpkg/status")
+    kit = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", packages, flags=re.MULTILINE)
+    return f"JetPack {kit[1]} ({linux})" if kit else linux
+
+
+def power_mode(root: Path = ROOT) -> str:
+    """A Jetson's ``nvpmodel`` mode with its name, ``0 (MAXN)``; empty elsewhere."""
+    found = re.search(r"pmode:(\d+)", read(root / "var/lib/nvpmodel/status"))
+    if not found:
+        return ""
+    number = int(found[1])
+    name = re.search(rf"POWER_MODEL\s+ID={number}\s+NAME=(\S+)", read(root / "etc/nvpmodel.conf"))
+    return f"{number} ({name[1]})" if name else str(number)
+
+
+def cpu_clock_folders(root: Path = ROOT) -> list[Path]:
+    """``cpufreq`` folders of the cores this process may use, each once (cores of a cluster share one)."""
+    folders: dict[Path, Path] = {}
+    for core in usable_core_ids():
+        folder = root / f"sys/devices/system/cpu/cpu{core}/cpufreq"
+        if folder.exists():
+            folders.setdefault(folder.resolve(), folder)
+    return list(folders.values())
+
+
+def gpu_clock_folders(root: Path = ROOT) -> list[Path]:
+    """``devfreq`` folders of an integrated GPU."""
+    folders = root / "sys/class/devfreq"
+    return [path for path in sorted(folders.glob("*")) if _GPU_CLOCK.match(path.name)]
+
+
+def clock_ranges_mhz(root: Path = ROOT) -> dict[str, tuple[float, float]]:
+    """``cpu`` and ``gpu`` → the lowest and the highest clock that the system allows now, in MHz."""
+    kinds = {
+        "cpu": [(f / "scaling_min_freq", f / "scaling_max_freq", 1e3) for f in cpu_clock_folders(root)],
+        "gpu": [(f / "min_freq", f / "max_freq", 1e6) for f in gpu_clock_folders(root)],
+    }
+    ranges = {}
+    for kind, files in kinds.items():
+        lows = [value / unit for low, _, unit in files if (value := number(low)) is not None]
+        highs = [value / unit for _, high, unit in files if (value := number(high)) is not None]
+        if lows and highs:
+            ranges[kind] = (min(lows), max(highs))
+    return ranges
+
+
+def clocks(root: Path = ROOT) -> str:
+    """``cpu locked at 1510 MHz; gpu free, 306–625 MHz``; empty where the system does not tell (a virtual machine)."""
+    return "; ".join(
+        f"{kind} locked at {high:.0f} MHz" if low == high else f"{kind} free, {low:.0f}–{high:.0f} MHz"
+        for kind, (low, high) in clock_ranges_mhz(root).items()
+    )
+
+
+def cuda_version(root: Path = ROOT) -> str:
+    """The CUDA toolkit's version, or an empty string."""
+    try:
+        return str(json.loads(read(root / "usr/local/cuda/version.json"))["cuda"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def nvidia_driver(root: Path = ROOT) -> str:
+    """The NVIDIA kernel module's version, or an empty string."""
+    found = re.search(r"(?:Module|x86_64|aarch64)\s+(\d[\d.]+)", read(root / "proc/driver/nvidia/version"))
+    return found[1] if found else ""
+
+
+def cpu_name(root: Path = ROOT) -> str:
     """Model name of the first core."""
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+    return _cpuinfo("model name", root) or platform.processor() or platform.machine()
 
 
 def cpu_fingerprint() -> str:
@@ -68,30 +176,49 @@ def state_folder(given: Path | None) -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "fieldlens"
 
 
-def _cpuinfo(key: str) -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
+def _cpuinfo(key: str, root: Path = ROOT) -> str:
+    for line in read(root / "proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == key:
             return value.strip()
     return ""
 
 
-def _memory_mb() -> int | None:
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) // 1024
-    return None
+def memory_kb(root: Path = ROOT) -> dict[str, int]:
+    """``/proc/meminfo``: MemTotal, MemAvailable, SwapTotal, SwapFree and the rest, in kB."""
+    pairs = re.findall(r"^(\w+):\s+(\d+)", read(root / "proc/meminfo"), flags=re.MULTILINE)
+    return {name: int(value) for name, value in pairs}
 
 
-def _os_name() -> str:
-    for line in _read("/etc/os-release").splitlines():
+def _memory_mb(root: Path) -> int | None:
+    total = memory_kb(root).get("MemTotal")
+    return total // 1024 if total else None
+
+
+def _cpu_quota(root: Path) -> str:
+    """A container's limit, in cores; empty without one (cgroup v2, ``cpu.max``)."""
+    quota, _, period = read(root / "sys/fs/cgroup/cpu.max").partition(" ")
+    return f"{int(quota) / int(period):g} cores" if quota.isdigit() and period.isdigit() else ""
+
+
+def _os_name(root: Path) -> str:
+    for line in read(root / "etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.split("=", 1)[1].strip('"')
     return platform.system()
 
 
-def _read(path: str) -> str:
+def read(path: Path) -> str:
+    """A small text file without the zero bytes and newlines around it; empty where it cannot be read."""
     try:
-        return Path(path).read_text(errors="replace").strip("\0\n ")
+        return path.read_text(errors="replace").strip("\0\n ")
     except OSError:
         return ""
+
+
+def number(path: Path) -> float | None:
+    """A file that holds one number; None where it does not, or cannot be read (a sensor that is powered down)."""
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from runtime.decision import Outcome
-from runtime.errors import KitError
+from runtime.linefile import LineFile, LineStream
 from runtime.manifest import Manifest
-from runtime.prediction import STAGES, Failure, Result, json_line
+from runtime.prediction import STAGES, Failure, Notice, Result, json_line
 
 STANDARD_OUTPUT = Path("-")
 
@@ -30,55 +30,23 @@ class Sink(ABC):
         """No more results."""
 
 
-class LineFile:
-    """A file written a whole line at a time, each with one system call: a kill never leaves half a line."""
+@dataclass(frozen=True)
+class Rotation:
+    """``size_bytes`` None: a file is begun anew and grows for ever; else it goes on, and ``keep`` old ones stay."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise KitError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
-        self._path = path
-        self._size = 0
-
-    def write(self, line: str) -> None:
-        """Append one line. On a full disk the part that was written is taken back. Raises KitError."""
-        data = line.encode()
-        try:
-            written = os.write(self._handle, data)
-            if written != len(data):
-                raise OSError(28, "no space left on the device")
-        except OSError as error:
-            os.ftruncate(self._handle, self._size)
-            raise KitError(
-                f"{self._path}: {error.strerror}", "make room; all lines before this one are whole"
-            ) from error
-        self._size += len(data)
-
-    def close(self) -> None:
-        """Make the lines durable."""
-        os.fsync(self._handle)
-        os.close(self._handle)
-
-
-class LineStream:
-    """As a LineFile, over standard output."""
-
-    def write(self, line: str) -> None:
-        """Print one line, at once."""
-        sys.stdout.write(line)
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """Standard output is not ours to close."""
+    size_bytes: int | None = None
+    keep: int = 10
 
 
 class JsonSink(Sink):
     """One JSON object a line; the path ``-`` is standard output."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = LineStream() if path == STANDARD_OUTPUT else LineFile(path)
+    def __init__(self, path: Path, rotation: Rotation = Rotation()) -> None:
+        self._file: LineFile | LineStream = (
+            LineStream()
+            if path == STANDARD_OUTPUT
+            else LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep)
+        )
 
     def write(self, result: Result) -> None:
         self._file.write(json_line(result))
@@ -88,31 +56,34 @@ class JsonSink(Sink):
 
 
 class CsvSink(Sink):
-    """A row per input: outcome, class, score, a probability per class, ms per stage, error."""
+    """A row per input: outcome, class, score, a probability per class, ms per stage, error. No news of cameras."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self._file = LineFile(path)
+    def __init__(self, path: Path, manifest: Manifest, rotation: Rotation = Rotation()) -> None:
         self._classes = manifest.class_ids
         stages = (f"{stage}_ms" for stage in STAGES)
-        self._row(["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"])
-
-    def _row(self, cells: list[object]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        self._file.write(text.getvalue())
+        head = ["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"]
+        self._file = LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head))
 
     def write(self, result: Result) -> None:
+        if isinstance(result, Notice):
+            return
         if isinstance(result, Failure):
             blank = [""] * (3 + len(self._classes) + len(STAGES))
-            self._row([result.source, *blank, result.error])
+            self._file.write(_row([result.source, *blank, result.error]))
             return
         probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]
-        times = [f"{result.latency_ms[stage]:.3f}" for stage in STAGES]
+        times = [f"{result.latency_ms[stage]:.3f}" if stage in result.latency_ms else "" for stage in STAGES]
         score = "" if result.score is None else f"{result.score:.9g}"
-        self._row([result.source, result.outcome, result.label, score, *probabilities, *times, ""])
+        self._file.write(_row([result.source, result.outcome, result.label, score, *probabilities, *times, ""]))
 
     def close(self) -> None:
         self._file.close()
+
+
+def _row(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 class HumanSink(Sink):
@@ -121,18 +92,20 @@ class HumanSink(Sink):
     def __init__(self, manifest: Manifest, top_k: int, stream: TextIO | None = None) -> None:
         self._display = {info.id: info.display for info in manifest.classes}
         self._top_k = top_k
-        self._stream = stream or sys.stdout
+        self._lines = LineStream(stream)
 
     def write(self, result: Result) -> None:
+        if isinstance(result, Notice):
+            self._lines.write(f"{result.source}  {result.message}\n")
+            return
         if isinstance(result, Failure):
-            print(f"{result.source}  not classified: {result.error}", file=self._stream, flush=True)
+            self._lines.write(f"{result.source}  not classified: {result.error}\n")
             return
         if result.outcome is Outcome.RETAKE:
             words = "; ".join(finding.advice for finding in result.findings)
         else:
             words = ", ".join(f"{self._display[name]} {p:.1%}" for name, p in result.top(self._top_k))
-        line = f"{result.source}  {result.outcome:<13}  {words}  {result.latency_ms['total']:.1f} ms"
-        print(line, file=self._stream, flush=True)
+        self._lines.write(f"{result.source}  {result.outcome:<13}  {words}  {result.latency_ms['total']:.1f} ms\n")
 
     def close(self) -> None:
-        self._stream.flush()
+        self._lines.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ import simplejpeg
 from runtime import atomic
 from runtime.classifier import Answered, Classifier
 from runtime.decision import Outcome
+from runtime.errors import OutputError
+from runtime.manifest import Manifest
 from runtime.output import Sink
 from runtime.prediction import Prediction, Result
 from runtime.preprocess import Pixels
@@ -47,12 +50,11 @@ def blend(view_rgb: Pixels, heat_map: npt.NDArray[np.float32]) -> npt.NDArray[np
     return np.asarray(np.rint(view_rgb * (1 - weight) + colours * weight), np.uint8)
 
 
-def draw(answered: Answered, view_rgb: Pixels, explained: str) -> npt.NDArray[np.uint8]:
-    """Picture, heat map of the class ``explained``, and a bar with the outcome: uint8 RGB.
+def draw(prediction: Prediction, view_rgb: Pixels, explained: str, status: str = "") -> npt.NDArray[np.uint8]:
+    """Picture, heat map of the class ``explained``, and a bar with the outcome and ``status``: uint8 RGB.
 
     On ``retake`` there is no heat map and no class, only what to do.
     """
-    prediction = answered.prediction
     picture = cv2.resize(np.ascontiguousarray(view_rgb), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     panels, words = [picture], [finding.advice for finding in prediction.findings]
     if prediction.outcome is not Outcome.RETAKE:
@@ -66,13 +68,29 @@ def draw(answered: Answered, view_rgb: Pixels, explained: str) -> npt.NDArray[np
     _write(bar, str(prediction.outcome), 24, 0.7)
     for row, line in enumerate(words[:2]):
         _write(bar, line, 47 + 20 * row, 0.45)
+    if status:
+        _write(bar, status, 22, 0.42, left=150)
     return np.vstack([body, bar])
 
 
-def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float) -> None:
+def card(words: str) -> npt.NDArray[np.uint8]:
+    """A grey panel with a sentence, where there is no picture to show: uint8 RGB."""
+    panel = np.full((SIDE + _BAR, SIDE, 3), _COLOURS[Outcome.RETAKE], np.uint8)
+    for row, line in enumerate(textwrap.wrap(words, 52)[:12]):
+        _write(panel, line, 200 + 24 * row, 0.5)
+    return panel
+
+
+def explained_class(manifest: Manifest, prediction: Prediction) -> str:
+    """The class whose map is shown: the likeliest finding where there is a decision, else the likeliest class."""
+    candidates = manifest.decision.positive if manifest.decision else tuple(prediction.probabilities)
+    return max(candidates, key=lambda name: prediction.probabilities[name])
+
+
+def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float, left: int = 10) -> None:
     """White letters. OpenCV's own font has ASCII only: other signs become a question mark."""
     plain = text.encode("ascii", "replace").decode()
-    cv2.putText(bar, plain, (10, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(bar, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 class OverlaySink(Sink):
@@ -91,26 +109,26 @@ class OverlaySink(Sink):
         """Draw and store one picture; its path."""
         prediction = answered.prediction
         view = self._classifier.preprocess.view(answered.pixels_rgb)
-        image = draw(answered, view, self._explained(prediction))
+        image = draw(prediction, view, explained_class(self._classifier.bundle.manifest, prediction))
         path = self._folder / f"{self._name(prediction.source)}.jpg"
         data = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=90, colorsubsampling="444")
-        atomic.write_bytes(path, data)
+        try:
+            atomic.write_bytes(path, data)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: {error.strerror}", f"make room, or choose another place: df -h '{self._folder}'"
+            ) from error
         return path
 
-    def _explained(self, prediction: Prediction) -> str:
-        """The class whose map is shown: the likeliest finding where there is a decision, else the likeliest class."""
-        decision = self._classifier.bundle.manifest.decision
-        candidates = decision.positive if decision else tuple(prediction.probabilities)
-        return max(candidates, key=lambda name: prediction.probabilities[name])
-
     def _name(self, source: str) -> str:
-        """A file name that is safe and not taken yet."""
+        """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember."""
         path = Path(source)
         stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "picture"
         name, number = stem, 2
         while name in self._names:
             name, number = f"{stem}-{number}", number + 1
-        self._names.add(name)
+        if "#" not in source:
+            self._names.add(name)
         return name
 
     def close(self) -> None:

@@ -11,9 +11,19 @@ import numpy.typing as npt
 
 from runtime.decision import Outcome
 
-STAGES = ("decode", "preprocess", "inference", "postprocess", "total")
-"""Stages of one picture's latency, in ms. ``total`` is measured on its own, from the bytes (or frame) at hand to the
-Prediction; it is not the sum."""
+STAGES = (
+    "frame_age", "decode", "preprocess", "host_to_device", "inference", "device_to_host", "postprocess", "wait",
+    "total", "camera_to_answer", "enqueue",
+)  # fmt: skip
+"""Stages of one picture's latency, in ms, in the order in which they happen. ``total`` is measured on its own, from
+the bytes (or frame) at hand to the Prediction; it is not the sum. ``frame_age`` (capture to the start of our work) and
+``camera_to_answer`` exist for cameras. ``host_to_device``, ``device_to_host`` and ``enqueue`` exist where the backend
+measures them; ``inference`` is then the rest of the network's call, and ``enqueue`` is a part of it, not a stage more.
+``wait`` exists where workers decode ahead: the time in which a picture waited for its turn, a part of ``total``.
+"""
+
+ALWAYS = ("decode", "preprocess", "inference", "postprocess", "total")
+"""The stages that every answer has."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,8 @@ class Prediction:
         count = len(self.probabilities)
         if self.cam.ndim != 3 or self.cam.shape[0] != count or self.logits.shape != (count,):
             raise ValueError(f"shapes do not fit {count} classes: cam {self.cam.shape}, logits {self.logits.shape}")
-        if set(self.latency_ms) != set(STAGES):
-            raise ValueError(f"latency must have the stages {STAGES}, not {tuple(self.latency_ms)}")
+        if not set(ALWAYS) <= set(self.latency_ms) <= set(STAGES):
+            raise ValueError(f"latency must have {ALWAYS} and may have {STAGES}, not {tuple(self.latency_ms)}")
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The ``count`` most probable classes, best first."""
@@ -65,19 +75,34 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that gave no picture: which, and why."""
+    """An input that gave no picture: which, why, and what to do about it."""
 
     source: str
     error: str
+    hint: str = ""
 
 
-Result = Prediction | Failure
+@dataclass(frozen=True)
+class Notice:
+    """News of a camera, no answer: it was ``lost``, or has ``recovered`` after ``seconds`` without pictures."""
+
+    source: str
+    event: str
+    message: str
+    seconds: float = 0.0
+
+
+Result = Prediction | Failure | Notice
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
     """One JSON object; probabilities are there for every decoded picture, whatever the outcome."""
-    if isinstance(result, Failure):
-        return {"source": result.source, "outcome": None, "probabilities": {}, "latency_ms": {}, "error": result.error}
+    if not isinstance(result, Prediction):
+        blank: dict[str, Any] = {"source": result.source, "outcome": None, "probabilities": {}, "latency_ms": {}}
+        if isinstance(result, Failure):
+            return {**blank, "error": result.error}
+        event = {"kind": result.event, "message": result.message, "seconds": round(result.seconds, 3)}
+        return {**blank, "error": None, "event": event}
     return {
         "source": result.source,
         "outcome": str(result.outcome),

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
+from runtime.camera import CameraLog
 from runtime.classifier import Answered, Classifier
-from runtime.errors import EXIT_OK, EXIT_REFUSED, EXIT_SOME_INPUTS_BAD, ImageError, KitError
+from runtime.errors import EXIT_OK, EXIT_REFUSED, EXIT_SOME_INPUTS_BAD, ImageError, KitError, OutputError
 from runtime.latency import LatencyLog
+from runtime.ordered import depth_for, in_order
 from runtime.output import Sink
 from runtime.overlay import OverlaySink
-from runtime.prediction import Failure
-from runtime.sources import Item, Sources
+from runtime.prediction import Failure, Notice, Prediction
+from runtime.prepare import Prepared, Preparer
+from runtime.sources import Item, Sources, loaded
+from runtime.stopping import Stop, Stopper
 
 _KEPT_FAILURES = 1000
-
-
-class _Stop(BaseException):
-    """Raised by the signal handler while the run waits for input; no ``except Exception`` may catch it."""
+_END = object()
+T = TypeVar("T")
 
 
 @dataclass
@@ -38,6 +38,8 @@ class RunLog:
     seconds: float = 0.0
     ended_by: str = "end of input"
     notes: list[str] = field(default_factory=list)
+    cameras: list[CameraLog] = field(default_factory=list)
+    broken: OutputError | None = None
 
     @property
     def answered(self) -> int:
@@ -66,15 +68,47 @@ class RunLog:
             "ended_by": self.ended_by,
             "outcomes": dict(self.outcomes),
             "latency_ms": self.latency.summary(),
+            "intervals_total_ms": self.latency.intervals(),
+            "jitter_ms": self.latency.jitter_ms,
             "histogram_total_ms": self.latency.stages["total"].coarse(),
-            "time_line": self.latency.line.points,
+            "time_line": self.latency.line.to_json(),
+            "cameras": [camera.to_json() for camera in self.cameras],
             "failures": [failure.__dict__ for failure in self.failures],
             "notes": self.notes,
         }
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """An item with its tensor, or with what was wrong with it."""
+
+    item: Item
+    prepared: Prepared | None = None
+    error: KitError | None = None
+
+
+class View(Protocol):
+    """Somebody who watches the run live."""
+
+    closed: bool
+
+    def picture(self, answered: Answered, status: str) -> None:
+        """One answer; ``status`` is a few words about latency and drops."""
+
+    def notice(self, notice: Notice) -> None:
+        """News of the camera."""
+
+    def idle(self) -> None:
+        """Nothing came for a while."""
+
+
 class Run:
-    """One run. ``limit`` pictures at most, ``duration_s`` seconds at most; None: no bound."""
+    """One run. ``limit`` pictures at most, ``duration_s`` seconds at most; None: no bound.
+
+    ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
+    frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
+    twice a second as long as the run is alive.
+    """
 
     def __init__(
         self,
@@ -83,60 +117,94 @@ class Run:
         overlays: OverlaySink | None = None,
         limit: int | None = None,
         duration_s: float | None = None,
+        *,
+        workers: int = 0,
+        view: View | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._classifier = classifier
         self._sinks = sinks
         self._overlays = overlays
         self._limit = limit
         self._duration_s = duration_s
-        self._stopped_by = ""
-        self._waiting = False
+        self._workers = workers
+        self._view = view
+        self._beat = beat
+        self._stopper = Stopper()
         self.log = RunLog()
 
     def __call__(self, sources: Sources) -> RunLog:
-        """Run to the end. A camera that fails ends the run with its note; sinks are left to the caller to close."""
+        """Run to the end. Sinks are left to the caller to close; one that fails ends the run (``log.broken``)."""
         began = time.monotonic()
-        with self._signals():
+        self.log.cameras = sources.cameras
+        with self._stopper.listening():
             try:
-                for item in self._items(iter(sources)):
-                    self._take(item, time.monotonic() - began)
-                    if reason := self._finished(time.monotonic() - began):
-                        self.log.ended_by = reason
-                        break
-            except _Stop:
-                self.log.ended_by = self._stopped_by
+                with contextlib.closing(self._ready(sources)) as pictures:
+                    self._loop(pictures, began)
+            except Stop:
+                self.log.ended_by = self._stopper.reason
+            except OutputError as error:
+                self.log.ended_by, self.log.broken = "a result that could not be written", error
         self.log.seconds = time.monotonic() - began
         self.log.dropped = sources.dropped
-        self.log.notes += sources.notes
+        self.log.notes += [*sources.notes, *map(str, sources.cameras)]
         return self.log
 
-    def _items(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Items, with the wait for each open to signals; a source's own failure becomes an item."""
+    def _loop(self, pictures: Iterator[_Ready | None], began: float) -> None:
+        for ready in pictures:
+            if ready is not None:
+                self._take(ready, time.monotonic() - began)
+            elif self._view is not None:
+                self._view.idle()
+            self._beat()
+            if reason := self._finished(time.monotonic() - began):
+                self.log.ended_by = reason
+                return
+
+    def _ready(self, sources: Sources) -> Generator[_Ready | None, None, None]:
+        """Everything, prepared, in order; None twice a second while there is nothing."""
+        try:
+            yield from self._stored(sources)
+            for item in self._waited(sources.live()):
+                yield None if item is None else _prepare(item, self._classifier.own)
+        except KitError as error:  # a source that cannot be opened is one more thing that gave no picture
+            yield _Ready(Item("source", error=error), error=error)
+
+    def _stored(self, sources: Sources) -> Iterator[_Ready | None]:
+        if not self._workers:
+            for item in self._waited(sources.stored()):
+                yield None if item is None else _prepare(item, self._classifier.own)
+            return
+        preparers = [self._classifier.preparer() for _ in range(depth_for(self._workers))]
+        stored = sources.stored(ring=len(preparers))
+        yield from self._waited(in_order(stored, lambda item, place: _prepare(item, preparers[place]), self._workers))
+
+    def _waited(self, items: Iterator[T]) -> Iterator[T]:
+        """Items, with the wait for each open to signals."""
         try:
             while True:
-                self._waiting = True
-                try:
-                    item = next(items, None)
-                except KitError as error:
-                    item = Item("source", error=error)
-                finally:
-                    self._waiting = False
-                if item is None:
+                with self._stopper.waiting():
+                    item = next(items, _END)
+                if item is _END:
                     return
-                yield item
+                yield cast(T, item)
         finally:
-            if hasattr(items, "close"):
-                items.close()  # now, and not when the garbage collector comes by: cameras count their drops here
+            if close := getattr(items, "close", None):
+                close()  # now, and not when the garbage collector comes by: cameras count their drops here
 
-    def _take(self, item: Item, second: float) -> None:
-        """Classify one item and hand the result on."""
-        try:
-            if item.error is not None:
-                raise item.error
-            answered = self._classify(item)
-        except KitError as error:
-            self._fail(Failure(item.source, error.message))
+    def _take(self, ready: _Ready, second: float) -> None:
+        """Answer one picture and hand the result on."""
+        item, prepared = ready.item, ready.prepared
+        if item.notice is not None:
+            self._notice(item.notice)
             return
+        if prepared is None:
+            if item.refuse is not None:
+                item.refuse()
+            error = ready.error or ImageError(f"{item.source}: no picture", "check the source")
+            self._fail(Failure(item.source, error.message, error.hint))
+            return
+        answered = self._classifier.answer(prepared)
         prediction = answered.prediction
         self.log.latency.add(second, prediction.latency_ms)
         self.log.outcomes[str(prediction.outcome)] += 1
@@ -144,13 +212,22 @@ class Run:
             sink.write(prediction)
         if self._overlays is not None:
             self._overlays.picture(answered)
+        if self._view is not None:
+            self._view.picture(answered, self._status(prediction))
 
-    def _classify(self, item: Item) -> Answered:
-        if item.data is not None:
-            return self._classifier.classify_bytes(item.data, item.source, item.acquired_ms)
-        if item.frame_bgr is None:
-            raise ImageError(f"{item.source}: no picture", "check the source")
-        return self._classifier.classify_frame(item.frame_bgr, item.source, item.acquired_ms)
+    def _status(self, prediction: Prediction) -> str:
+        latency = prediction.latency_ms
+        text = f"{latency['total']:.1f} ms"
+        if "frame_age" in latency:
+            dropped = sum(camera.dropped for camera in self.log.cameras)
+            text += f"  camera to answer {latency['camera_to_answer']:.0f} ms  {dropped} dropped"
+        return text
+
+    def _notice(self, notice: Notice) -> None:
+        for sink in self._sinks:
+            sink.write(notice)
+        if self._view is not None:
+            self._view.notice(notice)
 
     def _fail(self, failure: Failure) -> None:
         self.log.failed += 1
@@ -161,28 +238,27 @@ class Run:
 
     def _finished(self, elapsed_s: float) -> str:
         """Why to stop now, or an empty string."""
-        if self._stopped_by:
-            return self._stopped_by
+        if self._stopper.reason:
+            return self._stopper.reason
+        if self._view is not None and self._view.closed:
+            return "the window's closing"
         if self._limit is not None and self.log.answered + self.log.failed >= self._limit:
             return f"--limit {self._limit}"
         if self._duration_s is not None and elapsed_s >= self._duration_s:
             return f"--duration {self._duration_s:g}"
         return ""
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run after the picture at hand; a second one ends the process at once."""
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._stopped_by:
-                raise KeyboardInterrupt
-            self._stopped_by = signal.Signals(number).name
-            if self._waiting:
-                raise _Stop
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+def _prepare(item: Item, preparer: Preparer) -> _Ready:
+    """Read, decode, resize. What is wrong with a picture is its result, and the run goes on."""
+    item = loaded(item)
+    try:
+        if item.data is not None:
+            prepared = preparer.from_bytes(item.data, item.source, item.acquired_ms, item.captured_at)
+        elif item.frame_bgr is not None:
+            prepared = preparer.from_frame(item.frame_bgr, item.source, item.acquired_ms, item.captured_at, item.began)
+        else:
+            return _Ready(item, error=item.error)
+    except KitError as error:
+        return _Ready(item, error=error)
+    return _Ready(item, prepared)

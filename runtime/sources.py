@@ -3,145 +3,205 @@
 from __future__ import annotations
 
 import glob
-import re
-import sys
+import os
+import select
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
-
-from runtime.camera import Camera
-from runtime.errors import ImageError, KitError, SourceError
+from runtime.address import Address, parse_address, stable_name, without_password
+from runtime.camera import Camera, CameraLog
+from runtime.errors import KitError, SourceError
+from runtime.folder import IMAGE_SUFFIXES, Watch, images_in, natural
+from runtime.link import Link
+from runtime.open_link import open_link
+from runtime.ordered import TICK_S
+from runtime.prediction import Notice
 from runtime.preprocess import Pixels
+from runtime.video import VIDEO_SUFFIXES, Video
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".ts"})
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to classify: an encoded file (``data``) or a frame, with the ms spent on getting it; or an error."""
+    """One picture to classify: a file that is not read yet (``path``), an encoded image (``data``) or a frame
+    (``frame_bgr``), with the ms spent on getting it; or an error; or news of a camera.
+
+    ``began`` (perf_counter, s) is when the work on a video's frame began, ``captured_at`` (monotonic, s) when a camera
+    took it. ``refuse`` tells a camera that its frame could not be decoded.
+    """
 
     source: str
+    path: Path | None = None
     data: bytes | None = None
     frame_bgr: Pixels | None = None
     acquired_ms: float = 0.0
+    began: float | None = None
+    captured_at: float | None = None
     error: KitError | None = None
+    notice: Notice | None = None
+    refuse: Callable[[], None] | None = None
 
 
 class Sources:
-    """All sources of a run, in the order given. ``dropped`` counts camera frames that were never looked at."""
+    """All sources of a run, in the order given; a camera, which never ends, may only be the last of them.
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-        self.dropped = 0
+    Raises SourceError for names that cannot be meant. ``watch``: go on with the new images of the folders.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        *,
+        watch: bool = False,
+        input_fd: int = 0,
+        opener: Callable[[Address], Link] = open_link,
+    ) -> None:
         self.notes: list[str] = []
+        self.cameras: list[CameraLog] = []
+        self._input_fd = input_fd
+        self._opener = opener
+        addresses = [parse_address(name) for name in names]
+        for name, address in zip(names[:-1], addresses[:-1], strict=True):
+            if address is not None:
+                raise SourceError(
+                    f"{without_password(name)}: a camera never ends, so nothing can come after it",
+                    "name it last, or start one run per camera",
+                )
+        self._camera = addresses[-1] if addresses else None
+        self._names = names[:-1] if self._camera else names
+        self._watched = [Path(name) for name in self._names if watch and Path(name).is_dir()]
+        if watch and (self._camera or not self._watched):
+            raise SourceError("--watch needs a folder, and no camera", "give the folder into which the pictures come")
 
-    def __iter__(self) -> Iterator[Item]:
+    @property
+    def dropped(self) -> int:
+        """Camera frames that were never looked at."""
+        return sum(camera.dropped for camera in self.cameras)
+
+    def stored(self, ring: int = 1) -> Iterator[Item | None]:
+        """Everything but the camera; files are named, not read. None twice a second while there is nothing.
+
+        A video's frame is valid until ``ring`` further items were taken.
+        """
         for name in self._names:
             if name == "-":
-                for line in sys.stdin:
-                    if path := line.rstrip("\r\n"):
-                        yield from self._open(path)
-            else:
-                yield from self._open(name)
+                for line in self._lines():
+                    if line is None:
+                        yield None
+                    elif line:
+                        yield from self._open(line, ring)
+            elif Path(name) not in self._watched:
+                yield from self._open(name, ring)
+        if self._watched:
+            yield from (path if path is None else Item(str(path), path=path) for path in Watch(self._watched))
 
-    def _open(self, name: str) -> Iterator[Item]:
-        if (device := _camera_index(name)) is not None:
-            return self._camera(name, device)
+    def live(self) -> Iterator[Item | None]:
+        """The camera's newest frames and its news, for ever; nothing where no camera was named."""
+        if self._camera is None:
+            return
+        name = self._camera.name
+        if self._camera.kind == "v4l2" and (stable := stable_name(self._camera.target)):
+            self.notes.append(f"{name} is {stable}: that name stays when cameras are plugged in another order")
+        with Camera(self._camera, self._opener) as camera:
+            self.cameras.append(camera.log)
+            while True:
+                got = camera.take(TICK_S)
+                if isinstance(got, Notice):
+                    yield Item(name, notice=got)
+                elif got is None:
+                    yield None
+                else:
+                    yield Item(
+                        f"{name}#{got.number}", data=got.data, frame_bgr=got.frame_bgr, acquired_ms=got.decode_ms,
+                        captured_at=got.captured_at, refuse=camera.refuse,
+                    )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Item]:
+        """Everything, one after the other, files read."""
+        for part in (self.stored(), self.live()):
+            yield from (loaded(item) for item in part if item is not None)
+
+    def _lines(self) -> Iterator[str | None]:
+        """Lines of standard input. Read with ``select``, so that a run can end while nobody writes."""
+        pending = b""
+        while True:
+            ready, _, _ = select.select([self._input_fd], [], [], TICK_S)
+            if not ready:
+                yield None
+                continue
+            block = os.read(self._input_fd, _BLOCK)
+            pending += block
+            *lines, pending = pending.split(b"\n")
+            yield from (os.fsdecode(line).rstrip("\r") for line in lines)
+            if not block:
+                yield os.fsdecode(pending)
+                return
+
+    def _open(self, name: str, ring: int) -> Iterator[Item]:
         path = Path(name)
         if path.is_dir():
-            return self._folder(path)
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.exists():
-            return _video(path)
-        if not path.exists() and glob.has_magic(name):
-            return self._glob(name)
-        return iter([_read(path)])
+            yield from self._folder(path)
+        elif path.suffix.lower() in VIDEO_SUFFIXES and path.exists():
+            yield from self._video(path, ring)
+        elif not path.exists() and glob.has_magic(name):
+            yield from self._glob(name, ring)
+        else:
+            yield Item(name, path=path)
 
     def _folder(self, folder: Path) -> Iterator[Item]:
-        files = sorted(
-            (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")), key=lambda p: natural(str(p))
-        )
-        images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-        if len(files) > len(images):
-            self.notes.append(f"{folder}: {len(files) - len(images)} files that are not images by name were left out")
+        images, others = images_in(folder)
+        if others:
+            self.notes.append(f"{folder}: {others} files that are not images by name were left out")
         if not images:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")
-        yield from map(_read, images)
+        yield from (Item(str(path), path=path) for path in images)
 
-    def _glob(self, pattern: str) -> Iterator[Item]:
+    def _glob(self, pattern: str, ring: int) -> Iterator[Item]:
         matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207  (absolute patterns, too)
         if not matches:
             yield _bad(pattern, f"{pattern}: nothing matches", "check the pattern, and quote it for the shell")
         for match in matches:
-            yield from self._open(match)
+            yield from self._open(match, ring)
 
-    def _camera(self, name: str, device: str) -> Iterator[Item]:
-        with Camera(device) as camera:
-            number = 0
-            try:
-                while True:
-                    shot = camera.newest()
-                    yield Item(f"{name}#{number}", frame_bgr=shot.frame_bgr, acquired_ms=shot.acquired_ms)
-                    number += 1
-            finally:
-                self.dropped += camera.dropped
+    def _video(self, path: Path, ring: int) -> Iterator[Item]:
+        video = Video(path, ring)
+        try:
+            for frame in video:
+                yield Item(
+                    f"{path}#{frame.number}", frame_bgr=frame.frame_bgr, acquired_ms=frame.decode_ms, began=frame.began
+                )
+        except SourceError as error:
+            yield Item(str(path), error=error)
+        if video.shortfall:
+            self.notes.append(f"{path}: ended {video.shortfall} frames before it said it would: cut short or damaged")
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``2.jpg`` before ``10.jpg``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+def loaded(item: Item) -> Item:
+    """The item with its file read, timed; a file that cannot be read becomes its error."""
+    if item.path is None:
+        return item
+    start = time.perf_counter()
+    try:
+        data = item.path.read_bytes()
+    except FileNotFoundError:
+        return _bad(item.source, f"{item.path}: there is no such file", "check the path")
+    except OSError as error:
+        return _bad(
+            item.source,
+            f"{item.path}: cannot be read ({error.strerror})",
+            f"check who may read it: ls -l '{item.path}'",
+        )
+    return replace(item, path=None, data=data, acquired_ms=(time.perf_counter() - start) * 1e3)
 
 
 def describe(names: Iterable[str]) -> str:
     """The sources for a report's heading."""
-    return ", ".join("standard input" if name == "-" else name for name in names)
-
-
-def _camera_index(name: str) -> str | None:
-    """``v4l2://0`` → ``/dev/video0``; a device path stays; anything else is no camera. Raises SourceError."""
-    scheme, found, rest = name.partition("://")
-    if not found:
-        return name if re.match(r"/dev/(video\d+|v4l/)", name) else None
-    if scheme != "v4l2":
-        raise SourceError(f"{name}: unknown kind of source {scheme!r}", "give a file, a folder or v4l2://N")
-    return f"/dev/video{rest}" if rest.isdigit() else rest
+    return ", ".join("standard input" if name == "-" else without_password(name) for name in names)
 
 
 def _bad(source: str, message: str, hint: str) -> Item:
     return Item(source, error=SourceError(message, hint))
-
-
-def _read(path: Path) -> Item:
-    """All bytes of a file, timed; the error of a file that cannot be read is its item."""
-    start = time.perf_counter()
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return _bad(str(path), f"{path}: there is no such file", "check the path")
-    except OSError as error:
-        return _bad(str(path), f"{path}: cannot be read ({error.strerror})", "check the file's permissions")
-    return Item(str(path), data=data, acquired_ms=(time.perf_counter() - start) * 1e3)
-
-
-def _video(path: Path) -> Iterator[Item]:
-    """Every frame of a video file, none dropped."""
-    capture = cv2.VideoCapture(str(path))
-    try:
-        number = 0
-        while True:
-            start = time.perf_counter()
-            found, frame_bgr = capture.read()
-            if not found:
-                break
-            elapsed_ms = (time.perf_counter() - start) * 1e3
-            yield Item(f"{path}#{number}", frame_bgr=frame_bgr, acquired_ms=elapsed_ms)
-            number += 1
-        if number == 0:
-            reason = ImageError(f"{path}: not a video that OpenCV can decode, or an empty one", "try to play the file")
-            yield Item(str(path), error=reason)
-    finally:
-        capture.release()

@@ -8,7 +8,7 @@ import json
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +223,26 @@ def bundle(bundle_folder: Path) -> Bundle:
 def copy(bundle_folder: Path, tmp_path: Path) -> Path:
     """A bundle to break."""
     return Path(shutil.copytree(bundle_folder, tmp_path / "copy.bundle"))
+
+
+@pytest.fixture
+def basic(bundle_folder: Path, tmp_path: Path) -> Sequence[object]:
+    return ("--bundle", bundle_folder, "--state", tmp_path / "state", "--backend", "fake")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four hundred pictures of different sizes, two of them broken."""
+    folder = tmp_path_factory.mktemp("many")
+    for index in range(400):
+        size = (1200, 1600) if index % 7 == 0 else (120, 160)
+        path = folder / f"{index}.jpg"
+        if index < 14:
+            path.write_bytes(jpeg(scene(index, *size)))
+        else:
+            path.hardlink_to(folder / f"{index % 14}.jpg")
+    (folder / "100.jpg").unlink()
+    (folder / "100.jpg").write_bytes(BROKEN["corrupt-middle.jpg"]())
+    (folder / "399.jpg").unlink()
+    (folder / "399.jpg").write_bytes(b"")
+    return folder

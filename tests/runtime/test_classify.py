@@ -62,7 +62,7 @@ def test_a_folder_with_every_output(bundle_folder: Path, pictures: Path, tmp_pat
     report = json.loads((out / "r.json").read_text())
     assert report["run"]["pictures"] == 7
     assert report["backend"]["precision"] in ("fp32", "int8")
-    assert report["conditions"]["cores"] >= 1
+    assert report["conditions"]["start"]["cores"] >= 1
     page = (out / "r.html").read_text()
     assert "capture/decode" in page
     assert "http" not in page.replace("http-equiv", "")
@@ -275,7 +275,7 @@ def test_results_do_not_depend_on_the_order(basic: Sequence[object], pictures: P
 def test_overlay_of_a_retake_shows_no_class(tmp_path: Path, copy: Path, pictures: Path) -> None:
     """With an impossible sharpness limit every picture is a retake: one panel, and advice in place of the class."""
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["quality"] = {"sharpness": [1e9, None]}
+    manifest["quality"] = {"limits": {"sharpness": [1e9, None]}, "bounds": {}}
     (copy / "manifest.json").write_text(json.dumps(manifest))
     done = run(
         "classify", pictures / "scene-0.jpg", "--bundle", copy, "--backend", "fake", "--state", tmp_path,

@@ -1,0 +1,158 @@
+"""Charts of a page: SVG that stretches with the column, and labels in HTML that keep their size on a telephone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+
+Points = list[tuple[float, float]]
+_WIDTH, _HEIGHT = 1000.0, 200.0
+
+
+@dataclass(frozen=True)
+class Band:
+    """Minimum and maximum around a line, for the windows of a time line."""
+
+    lower: Points
+    upper: Points
+
+
+def histogram(bins: list[tuple[float, float, int]], marks: dict[str, float]) -> str:
+    """Bars over ``(low_ms, high_ms, count)``, with a labelled line at each of ``marks`` (name → ms)."""
+    most = max((count for _, _, count in bins), default=0)
+    if not most:
+        return '<p class="soft">No answers, so nothing to show.</p>'
+    low, high = bins[0][0], bins[-1][1]
+    step = _WIDTH / len(bins)
+    bars = "".join(
+        f'<rect class="bar" x="{i * step + step * 0.06:.1f}" y="{_HEIGHT * (1 - count / most):.1f}" '
+        f'width="{step * 0.88:.1f}" height="{_HEIGHT * count / most:.1f}">'
+        f"<title>{a:.2f} to {b:.2f} ms: {count:,}</title></rect>"
+        for i, (a, b, count) in enumerate(bins)
+        if count
+    )
+    places = {name: _clip((value - low) / (high - low)) for name, value in marks.items()}
+    lines = "".join(
+        f'<line class="mark" x1="{place * _WIDTH:.1f}" x2="{place * _WIDTH:.1f}" y1="0" y2="{_HEIGHT:.0f}"/>'
+        for place in places.values()
+    )
+    labels = "".join(_mark_label(name, marks[name], place) for name, place in places.items())
+    ticks = [f"{low + (high - low) * part:.2f}" for part in (0, 0.25, 0.5, 0.75)] + [f"{high:.2f} ms"]
+    top = f'<div class="marks">{labels}</div>' if labels else ""
+    plot = _frame(bars + lines, (f"{most:,}", "", "0"), ticks, "How many answers took how long")
+    return f"<figure>{top}{plot}</figure>"
+
+
+def _mark_label(name: str, value_ms: float, place: float) -> str:
+    """Beside its line, on the side where there is room."""
+    css, side = ("before", f"right:{100 * (1 - place):.2f}%") if place > 0.6 else ("after", f"left:{100 * place:.2f}%")
+    return f'<div><span class="{css}" style="{side}">{escape(name)} {value_ms:.2f} ms</span></div>'
+
+
+def time_panel(
+    title: str, unit: str, lines: dict[str, Points], end_s: float, band: Band | None = None, top: float | None = None
+) -> str:
+    """One panel over the run's time. ``top`` cuts the scale; what is above is drawn at the edge, and said so."""
+    values = [value for points in lines.values() for _, value in points]
+    values += [value for _, value in band.upper] if band else []
+    if not values:
+        return ""
+    low, high = _scale(values, top, from_zero=band is not None)
+    shapes = _band(band, end_s, low, high) if band else ""
+    for number, points in enumerate(lines.values()):
+        shapes += _line(points, end_s, low, high, f"s{number % 6}")
+    cut = [(second, value) for second, value in band.upper if value > high] if band else []
+    shapes += "".join(f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="9"/>' for x in _across(cut, end_s))
+    middle = (low + high) / 2
+    labels = (_short(high), _short(middle), _short(low))
+    legend = "".join(f'<span><i class="s{number % 6}"></i>{escape(name)}</span>' for number, name in enumerate(lines))
+    legend = f'<div class="legend">{legend}</div>' if len(lines) > 1 or band else ""
+    heading = f"<h3>{escape(title)} <small>{escape(unit)}</small></h3>"
+    plot = _frame(shapes, labels, _seconds_ticks(end_s), f"{title} over the run, {unit}")
+    return f"<figure>{heading}{legend}{plot}</figure>"
+
+
+def shares(parts: dict[str, float]) -> str:
+    """One bar of several parts (name → ms) and a legend with their values."""
+    whole = sum(parts.values())
+    if whole <= 0:
+        return ""
+    bar = "".join(
+        f'<div class="p{i % 6}" style="width:{100 * value / whole:.2f}%" title="{escape(name)}: {value:.2f} ms"></div>'
+        for i, (name, value) in enumerate(parts.items())
+    )
+    legend = "".join(
+        f'<li><i class="p{i % 6}"></i><span>{escape(name)}</span><b>{value:.2f} ms</b>'
+        f"<small>{100 * value / whole:.0f}%</small></li>"
+        for i, (name, value) in enumerate(parts.items())
+    )
+    name = "parts of the median latency"
+    return f'<div class="shares" role="img" aria-label="{name}">{bar}</div><ul class="parts">{legend}</ul>'
+
+
+def _frame(shapes: str, y_labels: tuple[str, str, str], x_labels: list[str], name: str) -> str:
+    """The plot with its labels around it."""
+    grid = "".join(
+        f'<line class="grid" x1="0" x2="{_WIDTH:.0f}" y1="{y}" y2="{y}"/>' for y in (0, _HEIGHT / 2, _HEIGHT)
+    )
+    y = "".join(f"<span>{escape(label)}</span>" for label in y_labels)
+    x = "".join(f"<span>{escape(label)}</span>" for label in x_labels)
+    svg = (
+        f'<svg viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(name)}">{grid}{shapes}</svg>'
+    )
+    return f'<div class="plot"><div class="y">{y}</div>{svg}<div class="x">{x}</div></div>'
+
+
+def _scale(values: list[float], top: float | None, from_zero: bool) -> tuple[float, float]:
+    """Round ends with a round middle, around all values (or up to ``top``)."""
+    high = max(values) if top is None else min(top, max(values))
+    low = 0.0 if from_zero else min(values)
+    half = _round_up(max(high - low, abs(high) * 0.02, 1e-3) / 2)
+    start = math.floor(low / half) * half
+    while start + 2 * half < high:
+        half = _round_up(half * 1.01)
+        start = math.floor(low / half) * half
+    return start, start + 2 * half
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5, 10, … times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value)
+
+
+def _line(points: Points, end_s: float, low: float, high: float, css: str) -> str:
+    path = " ".join(_place(point, end_s, low, high) for point in points)
+    return f'<polyline class="line {css}" points="{path}"/>'
+
+
+def _band(band: Band, end_s: float, low: float, high: float) -> str:
+    path = " ".join(_place(point, end_s, low, high) for point in (*band.upper, *reversed(band.lower)))
+    return f'<polygon class="band" points="{path}"/>'
+
+
+def _place(point: tuple[float, float], end_s: float, low: float, high: float) -> str:
+    x = _WIDTH * _clip(point[0] / end_s)
+    return f"{x:.1f},{_HEIGHT * (1 - _clip((point[1] - low) / (high - low))):.1f}"
+
+
+def _across(points: Points, end_s: float) -> list[float]:
+    return [_WIDTH * _clip(second / end_s) for second, _ in points]
+
+
+def _clip(part: float) -> float:
+    return min(max(part, 0.0), 1.0)
+
+
+def _short(value: float) -> str:
+    """At most four characters, no needless zeros."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _seconds_ticks(end_s: float) -> list[str]:
+    unit, size = ("h", 3600.0) if end_s >= 7200 else ("min", 60.0) if end_s >= 180 else ("s", 1.0)
+    digits = 0 if end_s / size >= 20 else 1 if end_s / size >= 2 else 2
+    parts = [f"{end_s * part / size:.{digits}f}" for part in (0.25, 0.5, 0.75, 1)]
+    return ["0", *parts[:3], f"{parts[3]} {unit}"]

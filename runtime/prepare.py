@@ -1,0 +1,93 @@
+"""The first half of an answer: from bytes or a frame to the tensor that the network takes. Any thread may do it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.preprocess import Pixels, Preprocess
+from runtime.steps import Step
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture ready for the network; its arrays are valid until its Preparer prepares the next one.
+
+    ``image`` is uint8 ``[1,S,S,3]`` RGB, ``pixels`` the upright picture it was made from, ``side`` the shorter side of
+    the file or frame in pixels. ``began`` (``time.perf_counter``, seconds) is when the bytes or the frame were at hand,
+    less the time it took to read them. ``age_ms`` is how old a camera's frame was then. ``overlapped``: made by
+    another thread, so that it may have waited for its turn.
+    """
+
+    source: str
+    image: npt.NDArray[np.uint8]
+    pixels: Pixels
+    bgr: bool
+    side: int
+    decode_ms: float
+    preprocess_ms: float
+    began: float
+    age_ms: float | None = None
+    overlapped: bool = False
+
+
+class Preparer:
+    """The manifest's preprocess with buffers of its own: one for every thread or place in a queue."""
+
+    def __init__(self, steps: tuple[Step, ...], *, overlapped: bool = False) -> None:
+        self.preprocess = Preprocess(steps)
+        self.image = self.preprocess.empty()
+        self._overlapped = overlapped
+
+    def from_bytes(self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None) -> Prepared:
+        """An encoded image. ``read_ms`` (reading the file) counts as decode. Raises ImageError."""
+        start = time.perf_counter()
+        age_ms = _age_ms(captured_at)
+        decoded = self.preprocess.decode(data, source)
+        ready = time.perf_counter()
+        self.preprocess(decoded.pixels, self.image[0])
+        return Prepared(
+            source=source,
+            image=self.image,
+            pixels=decoded.pixels,
+            bgr=False,
+            side=min(decoded.header.width, decoded.header.height),
+            decode_ms=read_ms + (ready - start) * 1e3,
+            preprocess_ms=(time.perf_counter() - ready) * 1e3,
+            began=start - read_ms / 1e3,
+            age_ms=age_ms,
+            overlapped=self._overlapped,
+        )
+
+    def from_frame(
+        self,
+        frame_bgr: Pixels,
+        source: str,
+        decode_ms: float = 0.0,
+        captured_at: float | None = None,
+        began: float | None = None,
+    ) -> Prepared:
+        """A camera's or video's frame, uint8 BGR ``[H,W,3]``; ``decode_ms`` was spent on getting it, from ``began``."""
+        start = time.perf_counter()
+        age_ms = _age_ms(captured_at)
+        self.preprocess.frame(frame_bgr, self.image[0])
+        return Prepared(
+            source=source,
+            image=self.image,
+            pixels=frame_bgr,
+            bgr=True,
+            side=min(frame_bgr.shape[:2]),
+            decode_ms=decode_ms,
+            preprocess_ms=(time.perf_counter() - start) * 1e3,
+            began=start - decode_ms / 1e3 if began is None else began,
+            age_ms=age_ms,
+            overlapped=self._overlapped,
+        )
+
+
+def _age_ms(captured_at: float | None) -> float | None:
+    """``captured_at`` is in ``time.monotonic`` seconds."""
+    return None if captured_at is None else (time.monotonic() - captured_at) * 1e3

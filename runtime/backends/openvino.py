@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -23,7 +24,7 @@ class OpenVinoBackend(Backend):
         import openvino as ov
 
         self._ov = ov
-        core = ov.Core()
+        core = _core()
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _HINT[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -74,6 +75,15 @@ def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
     except ImportError as error:
         raise BackendError("OpenVINO is not installed", "pip install -r runtime/requirements.txt") from error
     return OpenVinoBackend(np.frombuffer(model, np.uint8).tobytes(), precision, options)
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the life of the process. The CPU plugin gives the thread an alternate signal stack and, when the last
+    Core goes, frees it without taking it back: the next Ctrl-C would then crash (seen with 2026.4)."""
+    import openvino as ov
+
+    return ov.Core()
 
 
 def _running(compiled: Any, asked: str) -> str:

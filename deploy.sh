@@ -241,8 +241,7 @@ environment() { # two terminals at once: the second waits, then finds it ready
 
 demo_data() {
   if [ -f demo/data/labels.csv ]; then say "already there: demo/data"; return; fi
-  rm -rf -- demo/data
-  "$PY" -m train demo-data demo/data
+  "$PY" -m train demo-data demo/data   # goes on where an interrupted one stopped
 }
 
 demo_fit() {

@@ -29,8 +29,8 @@ from train.loop import EVALUATION_BATCH
 from train.model import normalise
 from train.samples import DataSet, Sample
 
-KNOWN_QUANTILE = 0.99
-"""Of the validation pictures lie below the threshold: one good picture in a hundred is taken again for this."""
+KNOWN_QUANTILE = 0.995
+"""Of the validation pictures lie below the threshold: one good picture in two hundred is taken again for this."""
 
 _TAIL = 0.005
 BOUNDS: dict[str, list[float | None]] = {
@@ -114,7 +114,7 @@ def quality_limits(images: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) 
         "brightness": [0.8 * low["brightness"], 255 - 0.8 * (255 - high["brightness"])],
         "clipped": [None, min(1.5 * high["clipped"] + 0.02, 0.99)],
         "contrast": [0.7 * low["contrast"], None],
-        "sharpness": [low["sharpness"], 1.25 * high["sharpness"]],
+        "sharpness": [0.9 * low["sharpness"], 1.25 * high["sharpness"]],
         "side": [float(sides.min()) / 2, None],
     }
 

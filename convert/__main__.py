@@ -17,6 +17,8 @@ from runtime.errors import KitError, run_cli
 HOST_ONLY = ("convert", "train", "torch", "torchvision", "onnx", "onnxruntime", "scipy")
 """What a device has not."""
 
+ARCHS = ("resnet18", "resnet34", "resnet50")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands and their options."""
@@ -32,13 +34,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Make NAME.bundle from a training run: model files, golden images, manifest."
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder that `python -m train fit` wrote")
+    parser.description = (
+        "Make NAME.bundle from a training run, or from weights that somebody already has: model files for each target, "
+        "golden images, manifest."
+    )
+    parser.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN", help="folder that `python -m train fit` wrote"
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.bundle", help="folder to write, new or empty")
     parser.add_argument("--data", type=Path, help="the run's data, if it no longer lies where training read it")
     parser.add_argument("--name", help="name of the model (default: the run's)")
     parser.add_argument("--version", type=int, default=1, metavar="N", help="a number that only grows (default: 1)")
     parser.add_argument("--label", metavar="TEXT", help="the version for people (default: N.0)")
+    parser.add_argument(
+        "--targets", default="cpu,tensorrt10,tensorrt8", metavar="LIST",
+        help="what the bundle is to run on: cpu, tensorrt10 (10 and 11), tensorrt8, comma-separated (default: all)",
+    )  # fmt: skip
     golden = parser.add_mutually_exclusive_group()
     golden.add_argument(
         "--golden-from-data", action="store_true",
@@ -49,6 +60,29 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "--calibration-images", type=int, default=512, metavar="N",
         help="how many training images to calibrate INT8 with, at least 32 (default: 512)",
     )  # fmt: skip
+    _add_weights(parser.add_argument_group("instead of RUN: weights of a torchvision ResNet"))
+
+
+def _add_weights(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--weights", type=Path, metavar="FILE", help="a state dict (.pth); code in it is never run")
+    group.add_argument("--arch", choices=ARCHS, help="the network that FILE belongs to")
+    group.add_argument(
+        "--pretrained", choices=ARCHS,
+        help="torchvision's ImageNet weights and their 1000 classes; downloaded, or from FILE",
+    )  # fmt: skip
+    group.add_argument(
+        "--classes", metavar="A,B", help="class names in the order of the outputs, or a file with one a line"
+    )
+    group.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="preprocess and names (default: torchvision's evaluation)"
+    )
+    group.add_argument("--size", type=int, metavar="N", help="side of the network's input in pixels (default: 224)")
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="pictures like the device's, for INT8; without them there is none",
+    )
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +99,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument(
         "--backend", choices=("auto", "openvino", "onnxruntime"), default="auto",
-        help="what runs the model files (default: OpenVINO if installed, as on a device)",
+        help="what runs the CPU's files (default: OpenVINO if installed, as on a device); TensorRT's are emulated",
     )  # fmt: skip
 
 

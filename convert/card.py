@@ -6,30 +6,37 @@ import json
 from pathlib import Path
 from typing import Any
 
+from convert.answer import EMULATED
 from runtime.manifest import Manifest
 
+_SHOWN = 20
 
-def text(manifest: Manifest, run: Path) -> str:
-    """What it is, what was measured on which data, and for whom it is not."""
-    data = manifest.provenance["data"]
-    counts = ", ".join(f"{part} {count}" for part, count in data["n"].items())
+
+def text(manifest: Manifest, run: Path | None) -> str:
+    """What it is, what was measured on which data, and for whom it is not. ``run`` None: weights from elsewhere."""
     lines = [
         f"# {manifest.name} {manifest.version.label}",
         "",
-        f"Classes: {', '.join(info.display for info in manifest.classes)}. "
-        f"Network: {manifest.provenance['arch']}, {manifest.size} px.",
-        f"Data: {data['name']} ({counts} images), SHA-256 {data['hash'][:16]}….",
+        f"Classes: {_classes(manifest)}. Network: {manifest.provenance['arch']}, {manifest.size} px.",
+        _data(manifest, run),
         "",
         *_decision(manifest),
         "## Measured",
         "",
-        "On the validation split, which also chose the temperature and the threshold, so it flatters:",
+        "On the validation split, which also chose the temperature and the threshold, so it flatters:"
+        if run
+        else "Agreement with FP32 on pictures without labels:",
         "",
         "| precision | AUC | accuracy | ECE | decisions changed |",
         "|---|---|---|---|---|",
         *(_row(name, value) for name, value in manifest.evaluation.items()),
         "",
-        _test(run),
+        *(
+            ["FP16 and INT8 for TensorRT were emulated here; each device's gate measures them.", ""]
+            if _emulated(manifest)
+            else []
+        ),
+        _test(run) if run else "How right it is was not measured: nobody gave labelled data.",
         "",
         "Other data: `python -m convert verify BUNDLE --data DATA`.",
         "",
@@ -40,6 +47,23 @@ def text(manifest: Manifest, run: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _classes(manifest: Manifest) -> str:
+    names = [info.display for info in manifest.classes]
+    return ", ".join(names) if len(names) <= _SHOWN else f"{', '.join(names[:_SHOWN])}, … ({len(names)} in all)"
+
+
+def _data(manifest: Manifest, run: Path | None) -> str:
+    if run is None:
+        return f"Weights: {manifest.provenance['weights']}. What they were trained on is not known here."
+    data = manifest.provenance["data"]
+    counts = ", ".join(f"{part} {count}" for part, count in data["n"].items())
+    return f"Data: {data['name']} ({counts} images), SHA-256 {data['hash'][:16]}…."
+
+
+def _emulated(manifest: Manifest) -> bool:
+    return any(name in manifest.tolerances for name in EMULATED)
 
 
 def _decision(manifest: Manifest) -> list[str]:
@@ -55,6 +79,8 @@ def _decision(manifest: Manifest) -> list[str]:
 
 
 def _row(name: str, value: dict[str, Any]) -> str:
+    if "val" not in value:
+        return f"| {name} (left out: {'; '.join(value['refused'])}) | – | – | – | – |"
     row = value["val"]
     numbers = ("–" if row[key] is None else f"{row[key]:.4f}" for key in ("auc", "accuracy", "ece"))
     refused = " (left out: too much lost)" if value.get("refused") else ""

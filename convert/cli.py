@@ -9,9 +9,13 @@ import argparse
 import signal
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from convert.__main__ import build_parser
 from runtime.errors import EXIT_OK, ConfigError
+
+if TYPE_CHECKING:
+    from convert.origin import Options, Origin
 
 __all__ = ["COMMANDS", "build_parser"]
 
@@ -20,8 +24,10 @@ def run_bundle(arguments: argparse.Namespace) -> int:
     """``convert bundle``."""
     if not 0 <= arguments.version < 2**53:
         raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
-    from convert.bundle import Options, make
+    from convert.bundle import make_from
+    from convert.origin import Options
 
+    read = _origin(arguments)
     options = Options(
         data=arguments.data,
         name=arguments.name,
@@ -29,14 +35,60 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         label=arguments.label or f"{arguments.version}.0",
         golden_from_data=arguments.golden_from_data,
         images=arguments.images,
+        calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
+        targets=_targets(arguments.targets),
     )
     before = signal.signal(signal.SIGTERM, _interrupt)  # told to stop, it clears its temporary folder away
     try:
-        make(arguments.run, arguments.out, options)
+        make_from(lambda: read(options), arguments.out, options)
     finally:
         signal.signal(signal.SIGTERM, before)
     return EXIT_OK
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    """``cpu,tensorrt10`` → the targets in the kit's order. Raises ConfigError."""
+    from convert.origin import TARGETS
+
+    asked = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in asked if word not in TARGETS]
+    if unknown or not asked:
+        raise ConfigError(
+            f"--targets {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
+            f"choose from {', '.join(TARGETS)}",
+        )
+    return tuple(target for target in TARGETS if target in asked)
+
+
+def _origin(arguments: argparse.Namespace) -> Callable[[Options], Origin]:
+    """What to make the bundle from: exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
+    given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
+    if sum(given) != 1 or (arguments.weights and not any(given[1:])):
+        raise ConfigError(
+            "a bundle is made from one of: RUN; --weights FILE --arch NAME --classes A,B; --pretrained NAME",
+            "give one of them",
+        )
+    if arguments.run is not None:
+        foreign = [name for name in ("classes", "recipe", "size", "calibration") if getattr(arguments, name)]
+        if foreign:
+            raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
+        from convert.source import from_run
+
+        return lambda options: from_run(arguments.run, options)
+    if arguments.data:
+        raise ConfigError("--data belongs to a RUN", "give pictures with --calibration DIR and --images DIR")
+    if arguments.arch and not arguments.weights:
+        raise ConfigError("--arch needs the --weights FILE to load", "or give --pretrained for torchvision's weights")
+    if arguments.pretrained and arguments.classes:
+        raise ConfigError("--pretrained brings ImageNet's 1000 classes", "leave --classes out")
+    from convert.weights import Weights, from_weights
+
+    weights = Weights(
+        arguments.arch or arguments.pretrained, arguments.weights, arguments.classes or "", arguments.recipe,
+        arguments.size, arguments.pretrained is not None,
+    )  # fmt: skip
+    return lambda options: from_weights(weights, options)
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
@@ -47,7 +99,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend)
     print(f"{verified.bundle.title}: {verified.what}")
-    print(to_table(verified.figures))
+    print(to_table(verified.figures, verified.names))
     if arguments.predictions:
         write_predictions(arguments.predictions, verified)
         print(f"predictions: {arguments.predictions}")

@@ -67,15 +67,20 @@ def _check_tensors(model: onnx.ModelProto) -> GraphShape:
     if cam[1] != logits[1] or cam[2] != cam[3]:
         raise _fail(f"cam {cam} does not fit logits {logits}")
     convolution, addition = head_nodes(model)
-    if (convolution.op_type, addition.op_type) not in (("Conv", "Add"), ("Cast", "Cast")):
+    if (convolution.op_type, addition.op_type) != ("Conv", "Add"):
         raise _fail(f"cam comes from {convolution.op_type} and logits from {addition.op_type}")
     return GraphShape(int(dims[1]), int(logits[1]), int(cam[2]), int(features[1]))
 
 
 def head_nodes(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.NodeProto]:
-    """The nodes that produce ``cam`` and ``logits``. In an FP16-typed file these are casts back to FP32."""
+    """The nodes that compute ``cam`` and ``logits``, behind the casts to FP32 of an FP16-typed file."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    return makers["cam"], makers["logits"]
+
+    def maker(name: str) -> onnx.NodeProto:
+        node = makers[name]
+        return maker(node.input[0]) if node.op_type == "Cast" and node.input[0] in makers else node
+
+    return maker("cam"), maker("logits")
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, list[int | str]]:

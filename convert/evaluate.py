@@ -1,50 +1,29 @@
-"""What each precision of a bundle answers on the same pictures, and what it costs against FP32."""
+"""What each precision costs against FP32: figures from answers on the same pictures."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime.backends.base import Backend, LoadOptions
-from runtime.backends.select import cpu_backend, load_backend
-from runtime.bundle import Bundle
+from convert.answer import REFERENCE, Answers, Logits
 from runtime.decision import Outcome, calibrated
 from runtime.manifest import Manifest
 from train import metrics
 from train.operating_point import fit_temperature, rates
 
-REFERENCE = "fp32"
-RUNS_AS = {"fp32": "fp32", "int8-cpu": "int8"}
-"""Model file → the runtime's word for it. A file that only TensorRT runs is not here: it needs an emulation."""
-
-Tensor = npt.NDArray[np.uint8]
-Logits = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-_ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
+MOST_CLASSES = 50
+"""With more of them an AUC, one class against the rest, says little and its bootstrap takes minutes."""
 _SEED = 0
 _JUDGED = (
-    "auc", "auc_delta", "auc_delta_interval", "accuracy", "accuracy_delta", "ece", "best_temperature", "decision",
+    "auc", "auc_delta", "auc_delta_interval", "accuracy", "accuracy_delta", "accuracy_delta_interval", "ece",
+    "best_temperature", "decision",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Logits float32 ``[n,C]`` of one precision; ``runs`` is what the compiled model reports."""
-
-    precision: str
-    backend: str
-    version: str
-    runs: str
-    size_bytes: int
-    logits: Logits
-    latency_p50_ms: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +37,8 @@ class Labels:
 @dataclass(frozen=True)
 class Figures:
     """One row of the table. Fractions of 1; deltas are this precision minus FP32; None where there are no labels
-    (for the AUC also: only one class) or an answer was not finite."""
+    (for the AUC also: only one class, or very many) or an answer was not finite. Intervals: 95%, paired by picture.
+    ``peak``: the largest activation, at the node ``peak_at``; None where it was not emulated."""
 
     precision: str
     backend: str
@@ -68,6 +48,7 @@ class Figures:
     n: int
     agreement: float
     max_logit_difference: float
+    rms_logit_difference: float
     worst_index: int
     decisions_changed: float
     flips: int
@@ -76,60 +57,20 @@ class Figures:
     auc_delta_interval: tuple[float, float] | None
     accuracy: float | None
     accuracy_delta: float | None
+    accuracy_delta_interval: tuple[float, float] | None
     ece: float | None
     best_temperature: float | None
     decision: dict[str, Any] | None
-    latency_p50_ms: float
+    latency_p50_ms: float | None
+    peak: float | None
+    peak_at: str
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the name, which is the key."""
+        """Everything but the name, which is the key. JSON has no infinity: what is not finite becomes null."""
         value = asdict(self)
         del value["precision"]
-        return value
-
-
-def answer(bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str) -> list[Answers]:
-    """Run every precision on every tensor uint8 ``[S,S,3]``, one picture at a time, as a device does.
-
-    ``backend``: auto, openvino or onnxruntime. Batches would be faster and would sum in another order: the figures
-    are to be those of the device. Raises BackendError.
-    """
-    name = cpu_backend() if backend == "auto" else backend
-    with ExitStack() as stack:
-        lanes = [
-            stack.enter_context(load_backend(bundle, name, RUNS_AS[precision], LoadOptions()))
-            for precision in precisions
-        ]
-        logits: list[list[Logits]] = [[] for _ in lanes]
-        image = np.zeros((1, bundle.manifest.size, bundle.manifest.size, 3), np.uint8)
-        for tensor in tensors:
-            image[0] = tensor
-            for lane, rows in zip(lanes, logits, strict=True):
-                rows.append(lane.infer(image).logits[0].copy())
-        latencies = latency_ms(lanes, image)
-        return [
-            Answers(
-                precision, lane.info.name, lane.info.version, lane.info.precision,
-                bundle.manifest.files[f"model.{precision}.onnx"].size, np.stack(rows), latency,
-            )
-            for precision, lane, rows, latency in zip(precisions, lanes, logits, latencies, strict=True)
-        ]  # fmt: skip
-
-
-def latency_ms(lanes: Sequence[Backend], image: Tensor) -> list[float]:
-    """Median time of one picture ``[1,S,S,3]`` on each backend, in rounds that take turns.
-
-    An orientation only: contenders in one process disturb each other. ``benchmarks/`` measures.
-    """
-    times: list[list[float]] = [[] for _ in lanes]
-    for _ in range(_ROUNDS):
-        for lane, row in zip(lanes, times, strict=True):
-            for turn in range(_WARM_UP + _PER_ROUND):
-                start = time.perf_counter()
-                lane.infer(image)
-                if turn >= _WARM_UP:
-                    row.append((time.perf_counter() - start) * 1e3)
-    return [float(np.median(row)) for row in times]
+        infinite = {key for key, item in value.items() if isinstance(item, float) and not math.isfinite(item)}
+        return {key: None if key in infinite else item for key, item in value.items()}
 
 
 def compare(
@@ -142,11 +83,13 @@ def compare(
 
 
 def _figures(manifest: Manifest, item: Answers, reference: Logits, labels: Labels | None) -> Figures:
-    ours, theirs = probabilities(manifest, item.logits), probabilities(manifest, reference)
-    difference = np.abs(item.logits - reference).max(axis=1)
+    finite = np.isfinite(item.logits).all(axis=1, keepdims=True)
+    ours = probabilities(manifest, np.where(finite, item.logits, np.float32(np.nan)))
+    theirs = probabilities(manifest, reference)
     # NaN is the worst there is, and no maximum finds it.
-    difference[~np.isfinite(item.logits).all(axis=1)] = np.inf
-    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    moved: metrics.Floats = np.where(finite, item.logits - reference, np.inf)
+    difference: metrics.Floats = np.abs(moved).max(axis=1)
+    same: npt.NDArray[np.bool_] = ours.argmax(axis=1) == theirs.argmax(axis=1)
     before, after = outcomes(manifest, theirs), outcomes(manifest, ours)
     changed = ~same if before is None or after is None else np.array(before) != np.array(after)
     judged = _judged(manifest, item, ours, theirs, labels)
@@ -159,10 +102,13 @@ def _figures(manifest: Manifest, item: Answers, reference: Logits, labels: Label
         n=len(same),
         agreement=float(same.mean()),
         max_logit_difference=float(difference.max()),
+        rms_logit_difference=float(np.sqrt(np.mean(np.square(moved, dtype=np.float64)))),
         worst_index=int(difference.argmax()),
         decisions_changed=float(changed.mean()),
         flips=_flips(before, after),
         latency_p50_ms=item.latency_p50_ms,
+        peak=item.peak,
+        peak_at=item.peak_at,
         **judged,
     )
 
@@ -174,20 +120,32 @@ def _judged(
     if labels is None or not np.isfinite(item.logits).all():
         return dict.fromkeys(_JUDGED)
     truth = labels.truth
-    area = metrics.auc(ours, truth)
-    moved = metrics.auc_difference(ours, theirs, truth, labels.groups, seed=_SEED)
-    right = metrics.accuracy(ours, truth)
+    area, moved = _areas(ours, theirs, labels)
+    right, before = (values.argmax(axis=1) == truth for values in (ours, theirs))
+    gained = right.astype(np.float64) - before
+    hits = metrics.bootstrap(lambda chosen: float(gained[chosen].mean()), labels.groups, seed=_SEED)
     values = (
         _known(area),
         _known(moved.value),
         None if math.isnan(moved.low) else (moved.low, moved.high),
-        right,
-        right - metrics.accuracy(theirs, truth),
+        float(right.mean()),
+        hits.value,
+        (hits.low, hits.high),
         metrics.ece(ours, truth),
         fit_temperature(item.logits, truth),
         _at_border(manifest, ours, truth),
     )
     return dict(zip(_JUDGED, values, strict=True))
+
+
+def _areas(ours: metrics.Floats, theirs: metrics.Floats, labels: Labels) -> tuple[float, metrics.Interval]:
+    """The AUC, and how much it moved."""
+    if ours.shape[1] > MOST_CLASSES:
+        return math.nan, metrics.Interval(math.nan, math.nan, math.nan)
+    area = metrics.auc(ours, labels.truth)
+    if np.array_equal(ours, theirs) and not math.isnan(area):
+        return area, metrics.Interval(0.0, 0.0, 0.0)  # the reference itself: no need of a thousand resamples
+    return area, metrics.auc_difference(ours, theirs, labels.truth, labels.groups, seed=_SEED)
 
 
 def _at_border(manifest: Manifest, ours: metrics.Floats, truth: Ints) -> dict[str, Any] | None:

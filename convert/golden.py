@@ -20,6 +20,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from convert import synthetic
+from convert.answer import logits_of
 from runtime import atomic
 from runtime.backends.base import Backend
 from runtime.decision import Decision, Outcome, calibrated, logit
@@ -32,6 +33,7 @@ COUNT = 64
 MIN_COUNT = 8
 CANDIDATES = 256
 SYNTHETIC = 128
+_BATCH = 16
 _LONGEST_SIDE = 1024
 _PNG_UP_TO = 128
 _QUALITY = 92
@@ -62,11 +64,10 @@ class _Scored:
     stratum: tuple[str, ...]
     suffix: str
     data: bytes
-    sha256: str
+    tensor: npt.NDArray[np.uint8]
     outputs: tuple[npt.NDArray[np.float32], ...]
     score: float
     margin: float
-    faithful: bool
 
 
 def from_data(data: DataSet, samples: Sequence[Sample]) -> list[Candidate]:
@@ -105,12 +106,14 @@ def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lan
     # A difference of two logits moves by at most twice what one may, and the temperature divides it.
     border_logits = 2.0 * max(lane.allowed for lane in lanes) / manifest.temperature
     preprocess = Preprocess(manifest.preprocess)
-    scored = [_score(candidate, manifest, preprocess, lanes) for candidate in candidates]
-    faithful = [item for item in scored if item.faithful]
+    faithful: list[_Scored] = []
+    for start in range(0, len(candidates), _BATCH):
+        scored = [_score(item, manifest, preprocess, lanes[0]) for item in candidates[start : start + _BATCH]]
+        faithful += [item for item, keep in zip(scored, _faithful(scored, lanes), strict=True) if keep]
     if len(faithful) < MIN_COUNT:
         raise KitError(
-            f"only {len(faithful)} of {len(scored)} pictures are enough like the training's for golden images: on the "
-            "others INT8 leaves its calibrated range, on any machine",
+            f"only {len(faithful)} of {len(candidates)} pictures are enough like the training's for golden images: on "
+            "the others INT8 leaves its calibrated range, on any machine",
             "give pictures like the training's with --images, or leave it out",
         )
     chosen = _spread(faithful, border_logits)
@@ -119,7 +122,7 @@ def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lan
     for index, item in enumerate(chosen):
         name = f"golden/{index:03d}{item.suffix}"
         (folder / name).write_bytes(item.data)
-        entries.append({"file": name, "sha256": item.sha256})
+        entries.append({"file": name, "sha256": hashlib.sha256(item.tensor.tobytes()).hexdigest()})
     atomic.write_json(folder / "golden" / "golden.json", {"format": 1, "images": entries})
     arrays = io.BytesIO()
     logits, cam, features = (np.stack(rows) for rows in zip(*(item.outputs for item in chosen), strict=True))
@@ -128,24 +131,28 @@ def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lan
     return len(chosen)
 
 
-def _score(candidate: Candidate, manifest: Manifest, preprocess: Preprocess, lanes: Sequence[Lane]) -> _Scored:
-    """Encode anew, preprocess what was encoded, and ask the reference and the others."""
+def _score(candidate: Candidate, manifest: Manifest, preprocess: Preprocess, reference: Lane) -> _Scored:
+    """Encode anew, preprocess what was encoded, and ask the reference."""
     content = candidate.load()
     pixels = preprocess.decode(content, candidate.name).pixels if isinstance(content, bytes) else content
     suffix, data = encode(pixels)
     tensor = preprocess.empty()
     preprocess.from_bytes(data, candidate.name, tensor[0])
-    outputs = tuple(np.array(value[0]) for value in lanes[0].backend.infer(tensor))
-    faithful = all(
-        float(np.abs(lane.backend.infer(tensor).logits[0] - outputs[0]).max()) <= lane.allowed / 2 for lane in lanes[1:]
-    )
+    outputs = tuple(np.array(value[0]) for value in reference.backend.infer(tensor))
     probabilities = calibrated(outputs[0], manifest.temperature, manifest.task)
     score, margin = float(probabilities.max()), float("inf")
     if manifest.decision is not None:
         score = float(manifest.decision.score(probabilities, manifest.class_ids))
         margin = _room_to_flip(score, manifest.decision)
-    sha256 = hashlib.sha256(tensor[0].tobytes()).hexdigest()
-    return _Scored(candidate.stratum, suffix, data, sha256, outputs, score, margin, faithful)
+    return _Scored(candidate.stratum, suffix, data, tensor[0], outputs, score, margin)
+
+
+def _faithful(scored: Sequence[_Scored], lanes: Sequence[Lane]) -> npt.NDArray[np.bool_]:
+    """Which of them every precision answers within half of its tolerance, ``[n]``."""
+    images = np.stack([item.tensor for item in scored])
+    reference = np.stack([item.outputs[0] for item in scored])
+    moved = [np.abs(logits_of(lane.backend, images) - reference).max(axis=1) / lane.allowed for lane in lanes[1:]]
+    return np.asarray(np.max([np.zeros(len(scored)), *moved], axis=0) <= 0.5)
 
 
 def _room_to_flip(score: float, decision: Decision) -> float:

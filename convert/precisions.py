@@ -1,83 +1,192 @@
-"""The precisions beside FP32: made, measured on validation, kept only if they lose no more than they may."""
+"""The precisions beside FP32: made, measured on pictures kept aside, kept only if they lose no more than they may."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from convert import tolerance
-from convert.evaluate import REFERENCE, Figures, answer, compare
-from convert.export import to_bytes
-from convert.labelled import labels_of
-from convert.quantize import CPU, quantize
-from convert.source import Source
+from convert.answer import REFERENCE, Answers, Tensor, answer
+from convert.calibrate import check_images
+from convert.contract import ConversionError, check_graph
+from convert.evaluate import Figures, compare
+from convert.export import OPSET, to_bytes
+from convert.half import QDQ_OPSET, scaled_input, to_half
+from convert.origin import Judging
+from convert.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
+from convert.ranges import METHODS, observe, ranges
 from convert.table import step
 from convert.verify import to_table
 from runtime import atomic
 from runtime.bundle import MANIFEST, describe_files, manifest_bytes, open_bundle
 from runtime.manifest import Manifest, Tolerance
-from runtime.preprocess import Preprocess
+
+FILES = {"tensorrt10": ("fp16", "int8"), "tensorrt8": ("fp16", "int8-trt8"), "cpu": ("int8-cpu",)}
+"""What each target runs beside FP32. TensorRT 8.6 builds its FP16 from the FP32 file: measured, not written."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """FP32 and one precision on validation, the precision's tolerance, and what of it is broken."""
+class Attempt:
+    """One way to make a file. ``build`` None: there is no file to write."""
 
-    reference: Figures
-    figures: Figures
-    tolerance: Tolerance
+    recipe: str
+    method: str
+    build: Callable[[], onnx.ModelProto] | None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return ", ".join(filter(None, (self.recipe, self.method)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An attempt and what came of it. ``faults`` empty: it may stay. No figures: it could not be made at all."""
+
+    attempt: Attempt
     faults: tuple[str, ...]
+    figures: Figures | None = None
+    allowed: Tolerance | None = None
+    data: bytes = b""
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """The better, the smaller: AUC lost, to a thousandth (below that it is chance), then how far logits moved."""
+        if self.figures is None:
+            return math.inf, math.inf
+        return round(max(0.0, -(self.figures.auc_delta or 0.0)), 3), self.figures.rms_logit_difference
+
+    def to_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        made = {"recipe": self.attempt.recipe, "refused": list(self.faults)}
+        made |= {"calibration": self.attempt.method} if self.attempt.method else {}
+        return made | ({"val": for_manifest(self.figures)} if self.figures else {})
 
 
-def make_int8(
-    folder: Path, source: Source, draft: Manifest, reference: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]
+class Bench:
+    """A bundle in the making, with FP32's answers on the pictures that judge."""
+
+    def __init__(self, folder: Path, draft: Manifest, judging: Judging) -> None:
+        self._folder, self._draft, self._judging = folder, draft, judging
+        with step("evaluate", f"{REFERENCE} on {judging.what}"):
+            self._answers = self._run(REFERENCE)
+        self.reference = compare(draft, [self._answers], judging.labels)[0]
+
+    def judge(self, precision: str, attempt: Attempt) -> Outcome:
+        """Make the file of one attempt, leave it in the folder, and measure it."""
+        path = self._folder / f"model.{precision}.onnx"
+        try:
+            if attempt.build is not None:
+                with step("make", f"model.{precision}.onnx, {attempt.title}"):
+                    path.write_bytes(to_bytes(attempt.build()))
+            with step("evaluate", f"{precision} on {self._judging.what}"):
+                found = self._run(precision)
+        except ConversionError as error:
+            return Outcome(attempt, (f"{precision}: {error.message}",))
+        figures = compare(self._draft, [found], self._judging.labels, self._answers.logits)[0]
+        allowed = tolerance.allowed(precision, self._answers.logits, figures.max_logit_difference)
+        data = path.read_bytes() if attempt.build is not None else b""
+        return Outcome(attempt, tuple(tolerance.broken(figures, allowed)), figures, allowed, data)
+
+    def _run(self, precision: str) -> Answers:
+        write_manifest(self._folder, self._draft)
+        return answer(open_bundle(self._folder), (precision,), self._judging.tensors, "auto")[0]
+
+
+def make_precisions(
+    folder: Path,
+    draft: Manifest,
+    reference: onnx.ModelProto,
+    calibration: Sequence[Tensor],
+    judging: Judging,
+    targets: Sequence[str],
 ) -> Manifest:
-    """Write ``model.int8-cpu.onnx`` by the first recipe that keeps to the tolerances; none is written if none does.
+    """Write the model files of ``targets`` that keep to the tolerances; returns ``draft`` with tolerances and
+    evaluation, the figures of every attempt among them. Without ``calibration`` there is no INT8.
 
-    Returns ``draft`` with tolerances and evaluation, every attempt's figures among them.
+    Raises ConversionError for calibration images that are too few or noise.
     """
-    name = "int8-cpu"
-    attempts: list[dict[str, Any]] = []
-    for recipe in CPU:
-        with step("quantise", f"model.{name}.onnx, {recipe.name}"):
-            (folder / f"model.{name}.onnx").write_bytes(to_bytes(quantize(reference, tensors, recipe)))
-        measured = measure(folder, source, draft, name)
-        attempts.append({"recipe": recipe.name, "val": _for_manifest(measured.figures), "refused": measured.faults})
-        if not measured.faults:
-            break
-        print(f"refused: {'; '.join(measured.faults)}")
-    evaluation = {
-        REFERENCE: {"val": _for_manifest(measured.reference)},
-        name: {**attempts[-1], "attempts": attempts[:-1]},
-    }
-    tolerances = {REFERENCE: tolerance.FP32, name: measured.tolerance}
-    if measured.faults:
-        print(f"left out: model.{name}.onnx")
-        (folder / f"model.{name}.onnx").unlink()
-        del tolerances[name]
-    _tell_target(draft, measured)
+    bench = Bench(folder, draft, judging)
+    kept = [bench.reference]
+    evaluation: dict[str, Any] = {REFERENCE: {"val": for_manifest(bench.reference)}}
+    tolerances = {REFERENCE: tolerance.FP32}
+    for precision, groups in _plan(reference, calibration, targets):
+        outcomes, best = _try(bench, precision, groups)
+        evaluation[precision] = {**best.to_json(), "attempts": [o.to_json() for o in outcomes if o is not best]}
+        path = folder / f"model.{precision}.onnx"
+        path.unlink(missing_ok=True)
+        if best.faults or best.figures is None or best.allowed is None:
+            print(f"left out: {precision}")
+            continue
+        if best.data:
+            path.write_bytes(best.data)
+        tolerances[precision] = best.allowed
+        kept.append(best.figures)
+    print(to_table(kept))
+    _tell_target(draft, kept)
     return replace(draft, tolerances=tolerances, evaluation=evaluation)
 
 
-def measure(folder: Path, source: Source, draft: Manifest, precision: str) -> Measured:
-    """Run FP32 and ``precision`` on the validation images, and print the table."""
-    write_manifest(folder, draft)
-    bundle = open_bundle(folder)
-    samples = source.part("val")
-    preprocess = Preprocess(draft.preprocess)
-    with step("evaluate", f"{REFERENCE} and {precision} on {len(samples)} validation images"):
-        tensors = (source.data.tensor(sample, preprocess) for sample in samples)
-        answers = answer(bundle, (REFERENCE, precision), tensors, "auto")
-        reference, figures = compare(draft, answers, labels_of(samples))
-    print(to_table([reference, figures]))
-    allowed = tolerance.allowed(precision, answers[0].logits, figures.max_logit_difference)
-    return Measured(reference, figures, allowed, tuple(tolerance.broken(figures, allowed)))
+Plan = Iterator[tuple[str, list[list[Attempt]]]]
+
+
+def _plan(reference: onnx.ModelProto, calibration: Sequence[Tensor], targets: Sequence[str]) -> Plan:
+    """For each precision, groups of attempts: the best of the first group in which one may stay is taken."""
+    scaled = scaled_input(reference)
+    wanted = {name for target in targets for name in FILES[target]}
+    if "fp16" in wanted:
+        build = partial(_half, scaled, OPSET) if "tensorrt10" in targets else None
+        yield "fp16", [[Attempt("FP16" if build else "FP16 from model.fp32.onnx, by TensorRT 8.6", "", build)]]
+    if wanted <= {"fp16"} or not len(calibration):
+        return
+    check_images(calibration)
+    with step("calibrate", f"ranges by {' and '.join(METHODS)} from {len(calibration)} images"):
+        seen = observe(scaled, calibration)
+        found = {method: ranges(seen, method) for method in METHODS}
+
+    def attempts(model: onnx.ModelProto, recipe: QuantRecipe, half: bool = False) -> list[Attempt]:
+        def build(method: str) -> onnx.ModelProto:
+            made = with_ranges(model, found[method], recipe)
+            return _half(made, QDQ_OPSET) if half else made
+
+        return [Attempt(recipe.name, method, partial(build, method)) for method in METHODS]
+
+    if "int8" in wanted:
+        yield "int8", [attempts(scaled, TENSORRT, half=True)]
+    if "int8-trt8" in wanted:
+        yield "int8-trt8", [attempts(scaled, TENSORRT)]
+    if "int8-cpu" in wanted:
+        yield "int8-cpu", [attempts(reference, recipe) for recipe in CPU]
+
+
+def _half(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    made = to_half(model)
+    check_graph(made, opset)
+    return made
+
+
+def _try(bench: Bench, precision: str, groups: Sequence[Sequence[Attempt]]) -> tuple[list[Outcome], Outcome]:
+    """All outcomes, and the one to keep: without faults if there is such a one."""
+    outcomes: list[Outcome] = []
+    for group in groups:
+        fresh = [bench.judge(precision, attempt) for attempt in group]
+        for outcome in fresh:
+            if outcome.faults:
+                print(f"refused: {'; '.join(outcome.faults)} ({outcome.attempt.title})")
+        outcomes += fresh
+        good = [outcome for outcome in fresh if not outcome.faults]
+        if good:
+            best = min(good, key=lambda outcome: outcome.order)
+            if len(fresh) > 1:
+                print(f"kept: {precision}, {best.attempt.title}")
+            return outcomes, best
+    return outcomes, min(outcomes, key=lambda outcome: outcome.order)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -85,19 +194,19 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     atomic.write_bytes(folder / MANIFEST, manifest_bytes(replace(manifest, files=describe_files(folder))))
 
 
-def _for_manifest(row: Figures) -> dict[str, Any]:
+def for_manifest(row: Figures) -> dict[str, Any]:
     """The row without the worst picture's index, which means something only beside the data."""
     value = row.to_json()
     del value["worst_index"]
     return value
 
 
-def _tell_target(manifest: Manifest, measured: Measured) -> None:
+def _tell_target(manifest: Manifest, rows: Sequence[Figures]) -> None:
     """The threshold was chosen with torch: does each precision still reach what it was chosen for?"""
     if manifest.decision is None:
         return
     name, _, least = (part.strip() for part in manifest.decision.target.partition(">="))
-    for row in (measured.reference, measured.figures):
+    for row in rows:
         reached = (row.decision or {}).get(name)
         if reached is not None and reached < float(least):
             print(f"note: {row.precision} reaches {name} {reached:.4f} on validation, the target is {least}")

@@ -1,44 +1,43 @@
 """INT8 by explicit QuantizeLinear/DequantizeLinear nodes: precision lives in the graph, not in a builder's flags.
 
-One recipe per kind of file. The CPU's is here; a recipe for TensorRT differs in its values, not in its code path.
+One recipe per kind of file; recipes differ in their values, not in their code path.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from convert.calibrate import check_images
 from convert.contract import ConversionError, check_graph, head_nodes, strip
-
-MIN_IMAGES = 32
-_BATCH = 8
+from convert.placement import check_placement, keep_skip_only
+from convert.ranges import Ranges, observe, ranges
 
 
 @dataclass(frozen=True)
 class QuantRecipe:
-    """Settings of onnxruntime.quantization under a name for records; ``op_types`` None: its own choice."""
+    """Settings of onnxruntime.quantization under a name for records; ``op_types`` empty: its own choice."""
 
     name: str
     activations: QuantType
     weights: QuantType = QuantType.QInt8
-    method: CalibrationMethod = CalibrationMethod.MinMax
-    op_types: tuple[str, ...] | None = None
+    op_types: tuple[str, ...] = ()
     reduce_range: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
 CPU = (
-    QuantRecipe("QUInt8 activations, 7-bit weights per channel, MinMax", QuantType.QUInt8, reduce_range=True),
-    QuantRecipe("QUInt8 activations, 8-bit weights per channel, MinMax", QuantType.QUInt8),
+    QuantRecipe("QUInt8 activations, 7-bit weights per channel", QuantType.QUInt8, reduce_range=True),
+    QuantRecipe("QUInt8 activations, 8-bit weights per channel", QuantType.QUInt8),
 )
 """For the CPU's file, the first that keeps to the tolerances on validation.
 
@@ -51,58 +50,71 @@ difference and changed classes: 8 bits with VNNI 0.051 and none, held to AVX2 0.
 both. They cost no time, but on a hardly trained network the logits moved three times as far as with 8; then the
 8-bit weights are taken, and the device's self-test finds the machine that saturates."""
 
+_TENSORRT_OPS = ("Conv", "Add")
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
-    """Tensors uint8 ``[S,S,3]`` in batches."""
+TENSORRT = QuantRecipe(
+    "symmetric, weights per channel",
+    QuantType.QInt8,
+    op_types=_TENSORRT_OPS,
+    options={
+        "ActivationSymmetric": True,
+        "WeightSymmetric": True,
+        "AddQDQPairToWeight": True,
+        "QuantizeBias": False,
+        "DedicatedQDQPair": False,
+        "OpTypesToExcludeOutputQuantization": list(_TENSORRT_OPS),
+        "QDQOpTypePerChannelSupportToAxis": {"Conv": 0},
+        "ForceQuantizeNoInputCheck": True,
+        "QDQDisableWeightAdjustForInt32Bias": True,
+    },
+)
+"""For TensorRT's files, as NVIDIA's Model-Optimizer sets it (modelopt/onnx/quantization/ort_utils.py).
 
-    def __init__(self, tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
-        self._batches: Iterator[npt.NDArray[np.uint8]] = (
-            np.stack(tensors[start : start + _BATCH]) for start in range(0, len(tensors), _BATCH)
-        )
-
-    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-        """The next batch under the input's name, None at the end."""
-        batch = next(self._batches, None)
-        return None if batch is None else {"image": batch}
+MaxPool is left out: it commutes with quantisation, so TensorRT moves the pair behind it before it."""
 
 
 def quantize(
-    reference: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]], recipe: QuantRecipe
+    reference: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]], recipe: QuantRecipe, method: str = "MinMax"
 ) -> onnx.ModelProto:
     """Quantise the FP32 ``reference``, calibrated with preprocessed images uint8 ``[S,S,3]``.
 
-    The head's convolution and the logits' Add stay in floating point: they decide, cost nothing, and with the Add
-    quantised OpenVINO fails to compile. Raises ConversionError: fewer than 32 images, or a file outside the contract.
+    Raises ConversionError: fewer than 32 images, images that are noise, or a file outside the contract.
     """
-    if len(tensors) < MIN_IMAGES:
-        raise ConversionError(
-            f"{len(tensors)} calibration images; INT8 needs at least {MIN_IMAGES}",
-            f"give more training data, or --calibration-images {MIN_IMAGES} or more",
-        )
-    opset = reference.opset_import[0].version
-    prepared = onnx.shape_inference.infer_shapes(reference)
-    add_pre_process_metadata(prepared)  # batch norm is folded and shapes are inferred: the pre-processing is done
-    with tempfile.TemporaryDirectory(prefix="fieldlens-int8-") as folder:
-        source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
-        onnx.save(prepared, source)
-        quantize_static(
-            source,
-            target,
-            _Reader(tensors),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(recipe.op_types) if recipe.op_types else None,
-            per_channel=True,
-            reduce_range=recipe.reduce_range,
-            activation_type=recipe.activations,
-            weight_type=recipe.weights,
-            nodes_to_exclude=[node.name for node in head_nodes(reference)],
-            calibrate_method=recipe.method,
-            extra_options=dict(recipe.options),
-        )
-        model = strip(onnx.load(target))
-    check_graph(model, opset)
+    check_images(tensors)
+    return with_ranges(reference, ranges(observe(reference, tensors), method), recipe)
+
+
+def with_ranges(reference: onnx.ModelProto, found: Ranges, recipe: QuantRecipe) -> onnx.ModelProto:
+    """Quantise the FP32 ``reference`` with known ranges of its activations.
+
+    The head's convolution and the logits' Add stay in floating point: they decide, cost nothing, and with the Add
+    quantised OpenVINO fails to compile. Raises ConversionError for a file outside the contract.
+    """
+    quantizer = QDQQuantizer(
+        onnx.shape_inference.infer_shapes(reference),
+        per_channel=True,
+        reduce_range=recipe.reduce_range,
+        weight_qType=recipe.weights,
+        activation_qType=recipe.activations,
+        tensors_range=_for_onnxruntime(found),
+        nodes_to_quantize=[],
+        nodes_to_exclude=[node.name for node in head_nodes(reference)],
+        op_types_to_quantize=list(recipe.op_types) or sorted({*QLinearOpsRegistry, *QDQRegistry}),
+        extra_options=dict(recipe.options),
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    model = strip(quantizer.model.model)
+    if recipe is TENSORRT:
+        check_placement(keep_skip_only(model))
+    check_graph(model, reference.opset_import[0].version)
     _check_quantised(model)
     return model
+
+
+def _for_onnxruntime(found: Ranges) -> TensorsData:
+    values = {name: tuple(np.array(bound, np.float32) for bound in bounds) for name, bounds in found.bounds.items()}
+    return TensorsData(CalibrationMethod.MinMax, values)  # by either method they are ready bounds
 
 
 def _check_quantised(model: onnx.ModelProto) -> None:

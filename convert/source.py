@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from convert.labelled import SourceError, pinned
+from convert import calibrate, golden
+from convert.answer import Tensor
+from convert.labelled import SourceError, labels_of, pinned
+from convert.origin import Judging, Options, Origin
+from convert.table import step
+from runtime import ood
+from runtime.manifest import Manifest, Version
+from runtime.preprocess import Preprocess
 from train.checkpoint import Run, load_run, read_split
 from train.data import load_data
+from train.gate import Gate, read_gate
+from train.provenance import commit
 from train.samples import DataSet, Sample
 from train.splits import Split, split, split_hash
+
+_PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "simplejpeg")
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,58 @@ class Source:
     def part(self, name: str) -> tuple[Sample, ...]:
         """The samples of ``train``, ``val`` or ``test``, in the data's order."""
         return tuple(sample for sample in self.data.samples if self.parts[sample.id] == name)
+
+
+def from_run(run_folder: Path, options: Options) -> Origin:
+    """A training run and its pictures, as the converter wants them. Raises KitError."""
+    with step("read", f"{run_folder} and its data"):
+        source = load_source(run_folder, options.data)
+    run, val = source.run, source.part("val")
+    chosen = calibrate.choose(source.data.samples, source.parts, options.calibration_images)
+    preprocess = Preprocess(run.preprocess)
+    with step("pictures", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"):
+        tensors = calibrate.tensors(source.data, chosen, preprocess)
+        judging = Judging(
+            calibrate.tensors(source.data, val, preprocess), labels_of(val), f"{len(val)} validation images"
+        )
+    gate = read_gate(run.path)
+    candidates, origin = golden_candidates(source, tensors, options)
+    calibration = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
+    files = {ood.FILE: gate.npz()} if gate else {}
+    return Origin(
+        run.model, _draft(run, gate, calibration, options), tensors, judging, candidates, origin, run.path, files
+    )
+
+
+def _draft(run: Run, gate: Gate | None, calibration: dict[str, Any], options: Options) -> Manifest:
+    """The manifest without shapes, evaluation, tolerances and files."""
+    return Manifest(
+        name=options.name or run.name,
+        version=Version(options.version, options.label),
+        task=run.task,
+        classes=run.classes,
+        preprocess=run.preprocess,
+        features=0,
+        cam_size=0,
+        temperature=run.operating_point.temperature,
+        decision=run.operating_point.decision,
+        tolerances={},
+        quality=gate.quality if gate else None,
+        ood=gate.ood if gate else None,
+        provenance={
+            "data": data_provenance(run),
+            "recipe": {key: value for key, value in run.config.to_json().items() if key != "data"},
+            "arch": run.arch,
+            "weights": run.weights,
+            "seed": run.seed,
+            "trained_with": run.versions,
+            "trained_at_commit": run.commit,
+            **converted_with(),
+            "checkpoint_sha256": hashlib.sha256((run.path / "best.pt").read_bytes()).hexdigest(),
+            "calibration": calibration,
+        },
+        evaluation={},
+    )
 
 
 def load_source(run_folder: Path, data_path: Path | None) -> Source:
@@ -61,7 +128,30 @@ def _where_it_was(run: Run) -> Path:
     return path
 
 
+def golden_candidates(
+    source: Source, tensors: Sequence[Tensor], options: Options
+) -> tuple[list[golden.Candidate], str]:
+    """Patients' pictures only where the data is public or synthetic, or somebody consented with a flag."""
+    if options.images is not None:
+        return golden.from_folder(options.images), "from a folder that was given"
+    if options.golden_from_data or source.run.data.shareable:
+        why = "by explicit consent" if options.golden_from_data else "which may be shared"
+        return golden.from_data(source.data, source.part("val")), f"from the validation data, {why}"
+    return golden.from_statistics(tensors), "synthetic, because the data is not marked as shareable"
+
+
 def data_provenance(run: Run) -> dict[str, Any]:
     """What a bundle keeps of the data: hashes, counts and how to read it, but no path and no picture's name."""
     info = asdict(run.data)
     return {"name": info.pop("path"), **info, "config": run.config.to_json()["data"]}
+
+
+def converted_with() -> dict[str, Any]:
+    """What the files were made with; absent packages are left out."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"converted_with": found, "converted_at_commit": commit()}

@@ -48,3 +48,20 @@ def _colour_mixing(rest: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Matrix ``[3,3]`` M with Mᵀ·M the covariance of the colours: unit fields times M vary as the pictures do."""
     values, vectors = np.linalg.eigh(np.cov(rest.reshape(-1, 3), rowvar=False))
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T, np.float32)
+
+
+def natural(count: int, side: int, seed: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
+    """``count`` pictures uint8 RGB ``[side,side,3]`` for a network of which no pictures are known.
+
+    Random phases with amplitudes that fall as 1/f, as in photographs (Field, JOSA A 1987), and ImageNet's mean,
+    standard deviation and high correlation of colours.
+    """
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    amplitude = np.divide(1.0, frequency, out=np.zeros_like(frequency), where=frequency > 0)
+    mean, deviation = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
+    draw = np.random.default_rng(seed)
+    for _ in range(count):
+        grey = _field(amplitude, (side, side), draw)[..., None]
+        own = np.stack([_field(amplitude, (side, side), draw) for _ in range(3)], axis=2)
+        picture = mean + deviation * (0.9 * grey + 0.4 * own)
+        yield np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from convert import tolerance
-from convert.evaluate import REFERENCE, RUNS_AS, Answers, Figures, answer, compare, probabilities
+from convert.answer import REFERENCE, Answers, answer, judged_precisions
+from convert.evaluate import Figures, compare, probabilities
 from convert.labelled import labelled
 from convert.table import table
 from runtime import atomic
@@ -19,7 +21,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.errors import KitError
 from runtime.manifest import Manifest
 from runtime.preprocess import Preprocess
-from runtime.selftest import load_golden
+from runtime.selftest import LIST, load_golden
 from train.samples import Sample
 
 
@@ -29,18 +31,19 @@ class ToleranceError(KitError):
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. ``images`` names the rows of ``answers`` (empty for golden images)."""
+    """What was found. ``names`` are the pictures behind ``answers``; ``samples`` is empty for golden images."""
 
     bundle: Bundle
     what: str
     figures: tuple[Figures, ...]
     broken: tuple[str, ...]
     answers: tuple[Answers, ...]
-    samples: tuple[Sample, ...]
+    names: tuple[str, ...]
+    samples: tuple[Sample, ...] = ()
 
 
 def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
-    """Run every precision that runs here. Golden images are always checked, labelled data where given.
+    """Run every precision, TensorRT's by emulation. Golden images are always checked, labelled data where given.
 
     Raises KitError: a bundle, data or backend that cannot be used. Broken tolerances are returned, not raised.
     """
@@ -51,19 +54,20 @@ def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
     source = labelled(bundle.manifest, data, split)
     preprocess = Preprocess(bundle.manifest.preprocess)
     answers = answer(
-        bundle, runnable(bundle.manifest), (source.data.tensor(s, preprocess) for s in source.samples), backend
+        bundle, wanted(bundle.manifest), (source.data.tensor(s, preprocess) for s in source.samples), backend
     )
     figures = compare(bundle.manifest, answers, source.labels)
     broken = [*golden.broken, *judge(bundle.manifest, [row for row in figures if row.precision != REFERENCE])]
     what = f"{source.data.name}, {source.what}, n = {len(source.samples)}"
-    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), source.samples)
+    names = tuple(sample.id for sample in source.samples)
+    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), names, source.samples)
 
 
 def on_golden(bundle: Bundle, backend: str) -> Verified:
     """The golden images against the stored reference, judged as a device's self-test does: by logits and by decisions
     turned into their opposite. They were picked, so shares of them mean nothing."""
     golden = load_golden(bundle)
-    answers = answer(bundle, runnable(bundle.manifest), golden.tensors, backend)
+    answers = answer(bundle, wanted(bundle.manifest), golden.tensors, backend)
     figures = compare(bundle.manifest, answers, None, golden.logits)
     broken = []
     for row in figures:
@@ -75,10 +79,16 @@ def on_golden(bundle: Bundle, backend: str) -> Verified:
             )
         if row.flips:
             broken.append(f"{row.precision}: {row.flips} golden images turned to the opposite decision, allowed 0")
+        broken += tolerance.overflow(row)
     if golden.preprocess_differs:
         print(f"note: {golden.preprocess_differs} golden images give another tensor here than where they were made")
     what = f"{len(golden.logits)} golden images against the stored reference"
-    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), ())
+    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), golden_names(bundle))
+
+
+def golden_names(bundle: Bundle) -> tuple[str, ...]:
+    """File names of the golden images, in order."""
+    return tuple(entry["file"] for entry in json.loads(bundle.read(LIST))["images"])
 
 
 def judge(manifest: Manifest, figures: Sequence[Figures]) -> list[str]:
@@ -91,23 +101,25 @@ def judge(manifest: Manifest, figures: Sequence[Figures]) -> list[str]:
     return found
 
 
-def runnable(manifest: Manifest) -> list[str]:
-    """The precisions that a CPU library can run, FP32 first. Raises KitError where FP32 is not among them."""
+def wanted(manifest: Manifest) -> list[str]:
+    """The precisions to run, FP32 first. Raises KitError where FP32 is not among them."""
     if REFERENCE not in manifest.precisions:
         raise KitError(f"the bundle has no model.{REFERENCE}.onnx to compare with", "make the bundle anew")
-    return [name for name in manifest.precisions if name in RUNS_AS]
+    return judged_precisions(manifest)
 
 
-def to_table(figures: Sequence[Figures]) -> str:
-    """One row per precision, with labels' columns only where there are labels."""
+def to_table(figures: Sequence[Figures], names: Sequence[str] = ()) -> str:
+    """One row per precision, with labels' columns only where there are labels; ``names`` of the pictures, to name the
+    one whose logits moved most."""
     judged = any(row.accuracy is not None for row in figures)
     header = ["precision", "runs on", "MB", "agree", "max |Δlogit|"]
-    header += ["AUC", "ΔAUC [95%]", "accuracy", "Δ", "ECE"] if judged else []
+    header += ["AUC", "ΔAUC [95%]", "accuracy", "Δ [95%]", "ECE"] if judged else []
     header += ["changed", "ms p50"]
-    return table(header, [_row(row, judged) for row in figures])
+    header += ["worst image"] if names else []
+    return table(header, [_row(row, judged, names) for row in figures])
 
 
-def _row(row: Figures, judged: bool) -> list[str]:
+def _row(row: Figures, judged: bool, names: Sequence[str]) -> list[str]:
     cells = [
         row.precision,
         f"{row.backend} ({row.runs})",
@@ -116,23 +128,22 @@ def _row(row: Figures, judged: bool) -> list[str]:
         f"{row.max_logit_difference:.2g}",
     ]
     if judged:
-        cells += [_number(row.auc), _delta(row), _number(row.accuracy), _signed(row.accuracy_delta), _number(row.ece)]
-    return [*cells, f"{row.decisions_changed:.2%}", f"{row.latency_p50_ms:.1f}"]
+        cells += [_number(row.auc), _delta(row.auc_delta, row.auc_delta_interval), _number(row.accuracy)]
+        cells += [_delta(row.accuracy_delta, row.accuracy_delta_interval), _number(row.ece)]
+    cells += [f"{row.decisions_changed:.2%}", "–" if row.latency_p50_ms is None else f"{row.latency_p50_ms:.1f}"]
+    if names:
+        cells.append("–" if row.precision == REFERENCE else names[row.worst_index])
+    return cells
 
 
-def _delta(row: Figures) -> str:
-    if row.auc_delta_interval is None:
-        return _signed(row.auc_delta)
-    low, high = row.auc_delta_interval
-    return f"{_signed(row.auc_delta)} [{low:+.4f}, {high:+.4f}]"
+def _delta(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
+        return "–" if value is None else f"{value:+.4f}"
+    return f"{value:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}]"
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.4f}"
 
 
 def write_predictions(path: Path, verified: Verified) -> None:
@@ -150,5 +161,8 @@ def write_predictions(path: Path, verified: Verified) -> None:
 
 
 def write_json(path: Path, verified: Verified) -> None:
-    """``{"fp32": {…}, "int8-cpu": {…}}``."""
-    atomic.write_json(path, {row.precision: row.to_json() for row in verified.figures})
+    """``{"fp32": {…}, "int8-cpu": {…}}``, each with the name of its worst picture."""
+    rows = {
+        row.precision: {**row.to_json(), "worst_image": verified.names[row.worst_index]} for row in verified.figures
+    }
+    atomic.write_json(path, rows)

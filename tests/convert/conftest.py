@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import nn
 
 from train.config import Config
 from train.fit import fit
+from train.model import build_model, normalise
 from train.recipe import config_from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
+ALL = ("fp32", "fp16", "int8", "int8-trt8", "int8-cpu")
 PARTS = {"train": 160, "val": 72, "test": 60}
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,6 +44,16 @@ def picture(label: int, seed: int, side: int = 48) -> Pixels:
 def real_like(count: int, size: int = SIZE) -> Pixels:
     """A batch ``[count,size,size,3]`` of such pictures."""
     return np.stack([picture(index % 2, 9000 + index, size) for index in range(count)])
+
+
+def trained_looking(arch: str, classes: int = 3, dropout: float = 0.0) -> nn.Module:
+    """A network whose batch norms have seen something: fresh ones fold into nothing."""
+    torch.manual_seed(1)
+    network = build_model(arch, classes, dropout).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(normalise(torch.from_numpy(real_like(8))))
+    return network.eval()
 
 
 def arrays(parts: dict[str, int]) -> dict[str, npt.NDArray[np.generic]]:

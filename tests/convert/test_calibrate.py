@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 
-from convert.calibrate import choose, ids_hash
+from convert.calibrate import check_images, choose, ids_hash
 from convert.contract import ConversionError
+from tests.convert.conftest import Pixels, real_like
 from train.samples import Sample
 
 
@@ -41,3 +44,31 @@ def test_the_same_every_time_and_in_any_order() -> None:
 def test_too_few_are_refused(samples: list[Sample], count: int) -> None:
     with pytest.raises(ConversionError, match="31 training images"):
         choose(samples, ALL_TRAIN, count)
+
+
+def noise(side: int, enlarged: int = 1) -> list[Pixels]:
+    """40 pictures of random numbers, each of them ``enlarged`` times as wide."""
+    draw = np.random.default_rng(0).integers(0, 256, (40, side // enlarged, side // enlarged, 3)).astype(np.uint8)
+    return [np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8) for image in draw]
+
+
+def blank() -> list[Pixels]:
+    return [np.full((64, 64, 3), value, np.uint8) for value in range(40)]
+
+
+@pytest.mark.parametrize(
+    "images", [noise(64), noise(224), noise(224, 4), noise(32), blank()], ids=["64", "224", "enlarged", "32", "blank"]
+)
+def test_random_data_is_refused(images: list[Pixels]) -> None:
+    with pytest.raises(ConversionError, match="noise or blank, not pictures"):
+        check_images(images)
+
+
+@pytest.mark.parametrize("side", [32, 64, 224])
+def test_pictures_are_taken(side: int) -> None:
+    check_images(list(real_like(40, side)))
+
+
+def test_one_picture_again_and_again_is_one_picture() -> None:
+    with pytest.raises(ConversionError, match="1 different calibration images"):
+        check_images([*real_like(1)] * 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from convert.evaluate import Answers, Figures, Labels, answer, compare
+from convert.answer import Answers
+from convert.evaluate import Figures, Labels, compare
 from convert.tolerance import allowed, broken
 from runtime.bundle import open_bundle
 from runtime.manifest import Manifest, Tolerance
-from tests.convert.conftest import real_like
 
 LIMITS = Tolerance(auc_loss=0.002, accuracy_loss=0.01, decisions_changed=0.02, logit=0.5)
 
@@ -68,6 +69,8 @@ def test_known_changes_are_counted(manifest: Manifest) -> None:
     assert row.decisions_changed == pytest.approx(0.03)
     assert row.flips == 30
     assert row.accuracy_delta == pytest.approx(-0.03)
+    assert row.accuracy_delta_interval is not None
+    assert row.accuracy_delta_interval[0] < -0.03 < row.accuracy_delta_interval[1] < 0
     assert row.max_logit_difference == pytest.approx(margins[729] + 1.0)
     assert row.worst_index == 729
     assert row.decision is not None
@@ -109,15 +112,32 @@ def test_logits_may_move_on_the_models_own_scale() -> None:
     assert allowed("int8-cpu", logits, 0.01).logit == 1.0
     assert allowed("int8-cpu", logits, 0.7).logit == pytest.approx(1.4)
     assert allowed("int8-cpu", logits, 5.0).logit == 2.0
+    assert [allowed(name, logits, 5.0).logit for name in ("fp16", "int8", "int8-trt8")] == [1.0, 2.0, 2.0]
+    assert allowed("fp16", logits, 0.0).auc_loss == 0.0005
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_answers_of_a_real_bundle(bundle_folder: Path, backend: str) -> None:
-    bundle = open_bundle(bundle_folder)
-    images = real_like(6)
-    first, second = answer(bundle, ["fp32", "int8-cpu"], images, backend)
-    assert (first.backend, first.runs, second.runs) == (backend, "fp32", "int8")
-    assert first.logits.shape == (6, 2)
-    assert 0 < np.abs(first.logits - second.logits).max() < bundle.manifest.tolerances["int8-cpu"].logit * 2
-    assert second.size_bytes < first.size_bytes / 3
-    assert min(first.latency_p50_ms, second.latency_p50_ms) > 0
+def test_activations_near_the_end_of_fp16_break_the_tolerance(manifest: Manifest) -> None:
+    margins, truth = spread(1000)
+    for peak, faults in ((31_999.0, 0), (32_000.0, 1), (math.inf, 1), (None, 0)):
+        item = replace(answers("fp16", margins), peak=peak, peak_at="layer3/Add")
+        row = compare(manifest, [answers("fp32", margins), item], labels(truth))[1]
+        assert len(broken(row, LIMITS)) == faults
+    assert row.to_json()["peak"] is None
+
+
+def test_infinite_answers_are_written_as_null(manifest: Manifest) -> None:
+    ours = spread(1000)[0].copy()
+    ours[3] = math.inf
+    value = rows(manifest, ours)[1].to_json()
+    assert value["max_logit_difference"] is None
+    json.dumps(value, allow_nan=False)
+
+
+def test_a_thousand_classes_are_judged_by_accuracy(manifest: Manifest) -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(200, 60)).astype(np.float32)
+    general = replace(manifest, decision=None)
+    items = [replace(answers(name, logits[:, 0]), logits=logits) for name in ("fp32", "int8")]
+    row = compare(general, items, labels(draw.integers(0, 60, 200)))[1]
+    assert (row.auc, row.auc_delta, row.auc_delta_interval) == (None, None, None)
+    assert row.accuracy_delta_interval == (0.0, 0.0)

@@ -9,18 +9,8 @@ from torch import nn
 
 from convert.graph import DeploymentGraph, linear_head
 from runtime.errors import KitError
-from tests.convert.conftest import real_like
+from tests.convert.conftest import real_like, trained_looking
 from train.model import MEAN, STD, build_model, normalise
-
-
-def trained_looking(arch: str, classes: int = 3, dropout: float = 0.0) -> nn.Module:
-    """A network whose batch norms have seen something: fresh ones fold into nothing."""
-    torch.manual_seed(1)
-    network = build_model(arch, classes, dropout).train()
-    with torch.no_grad():
-        for _ in range(3):
-            network(normalise(torch.from_numpy(real_like(8))))
-    return network.eval()
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from convert.verify import verify
-from tests.convert.conftest import ROOT
+from convert.verify import Verified, on_golden, verify
+from runtime.bundle import open_bundle
+from tests.convert.conftest import ALL, ROOT
 
 DATA = ROOT.parent / "shared" / "data" / "pneumoniamnist.npz"
 EPOCHS = 4
@@ -40,16 +41,47 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pneumonia.bundle"
 
 
-def test_int8_loses_little(bundle: Path) -> None:
-    found = verify(bundle, DATA, "test", "auto")
-    first, second = found.figures
-    assert (first.precision, second.precision, first.n) == ("fp32", "int8-cpu", 624)
+@pytest.fixture(scope="module")
+def verified(bundle: Path) -> Verified:
+    return verify(bundle, DATA, "test", "auto")
+
+
+def test_nothing_is_broken(verified: Verified) -> None:
+    """Tolerances, and no golden image turned over, which ``verify`` always looks at."""
+    assert verified.broken == ()
+    assert [row.precision for row in verified.figures] == list(ALL)
+    first = verified.figures[0]
+    assert first.n == 624
     assert first.auc is not None
     assert first.auc > 0.94
-    assert second.auc_delta is not None
-    assert second.auc_delta >= -0.002
-    assert second.auc_delta_interval is not None
-    assert found.broken == ()
+
+
+@pytest.mark.parametrize(
+    ("precision", "auc", "changed"),
+    [("fp16", 0.0005, 0.01), ("int8", 0.002, 0.01), ("int8-trt8", 0.002, 0.01), ("int8-cpu", 0.002, 0.02)],
+)
+def test_precisions_lose_little(verified: Verified, precision: str, auc: float, changed: float) -> None:
+    """``changed`` for the files that TensorRT runs: one decision in a hundred."""
+    row = next(row for row in verified.figures if row.precision == precision)
+    assert row.auc_delta is not None
+    assert row.auc_delta >= -auc
+    assert row.auc_delta_interval is not None
+    assert row.decisions_changed <= changed
+
+
+@pytest.mark.parametrize("precision", ALL[1:])
+def test_no_golden_image_is_turned_over(bundle: Path, precision: str) -> None:
+    row = next(row for row in on_golden(open_bundle(bundle), "auto").figures if row.precision == precision)
+    assert (row.n, row.flips) == (64, 0)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-trt8", "int8-cpu"])
+def test_calibrated_with_training_images_only(bundle: Path, precision: str) -> None:
+    manifest = open_bundle(bundle).manifest
+    assert manifest.provenance["calibration"]["images"] == 512
+    assert manifest.provenance["calibration"]["split"] == "train"
+    said = manifest.evaluation[precision]
+    assert {said["calibration"], *(item["calibration"] for item in said["attempts"])} == {"MinMax", "Entropy"}
 
 
 def test_the_device_gives_the_probabilities_that_were_verified(bundle: Path, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from convert.calibrate import MIN_IMAGES
 from convert.contract import ConversionError, head_nodes
 from convert.export import export_fp32, to_bytes
 from convert.graph import DeploymentGraph
-from convert.quantize import CPU, MIN_IMAGES, quantize
+from convert.quantize import CPU, quantize
 from runtime.backends import onnxruntime, openvino
 from runtime.backends.base import LoadOptions
 from tests.convert.conftest import SIZE, real_like
@@ -75,5 +76,5 @@ def test_same_images_same_bytes(reference: onnx.ModelProto, int8: onnx.ModelProt
 
 
 def test_too_few_images_are_refused(reference: onnx.ModelProto) -> None:
-    with pytest.raises(ConversionError, match="31 calibration images"):
+    with pytest.raises(ConversionError, match="31 different calibration images"):
         quantize(reference, list(real_like(MIN_IMAGES - 1)), CPU[0])

@@ -18,7 +18,7 @@ from runtime.backends.select import cpu_backend, load_backend
 from runtime.bundle import MANIFEST, manifest_bytes, open_bundle
 from runtime.classifier import Classifier
 from runtime.errors import KitError
-from tests.convert.conftest import PARTS, Command
+from tests.convert.conftest import ALL, PARTS, Command
 from train.data import load_data
 from train.recipe import config_from_json
 
@@ -44,12 +44,15 @@ def test_labelled_data(bundle_folder: Path, data: Path, tmp_path: Path, command:
     assert "spots spring: spots.npz, test split, n = 60" in done.stdout
     assert "all tolerances of the manifest hold" in done.stdout
     value = json.loads(figures.read_text())
-    assert list(value) == ["fp32", "int8-cpu"]
+    assert list(value) == list(ALL)
+    assert value["int8"]["backend"] == "emulation"
+    assert value["int8"]["worst_image"].startswith("test/")
+    assert "worst image" in done.stdout
     assert value["fp32"]["n"] == PARTS["test"]
     assert {"auc", "accuracy", "auc_delta_interval", "decisions_changed", "ece", "latency_p50_ms"} <= set(value["fp32"])
     with predictions.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["precision"] for row in rows] == ["fp32"] * 60 + ["int8-cpu"] * 60
+    assert [row["precision"] for row in rows] == [name for name in ALL for _ in range(60)]
     assert [row["image"] for row in rows[:60]] == [f"test/{index:05d}" for index in range(60)]
     right = [row["label"] == ("spot" if float(row["spot"]) > 0.5 else "clear") for row in rows[:60]]
     assert np.mean(right) == pytest.approx(value["fp32"]["accuracy"])
@@ -59,8 +62,10 @@ def test_golden_images_alone(bundle_folder: Path) -> None:
     found = verify(bundle_folder, None, "test", "auto")
     assert found.what == "64 golden images against the stored reference"
     assert found.broken == ()
-    first, second = found.figures
-    assert first.max_logit_difference < 1e-3 < second.max_logit_difference
+    first = found.figures[0]
+    assert all(first.max_logit_difference < 1e-3 < row.max_logit_difference for row in found.figures[2:])
+    assert [row.precision for row in found.figures] == list(ALL)
+    assert found.names[first.worst_index].startswith("golden/")
     assert first.accuracy is None
     assert "AUC" not in to_table(found.figures)
 
@@ -69,7 +74,7 @@ def test_both_libraries_keep_the_tolerances(bundle_folder: Path, data: Path) -> 
     for backend in ("openvino", "onnxruntime"):
         found = verify(bundle_folder, data, "val", backend)
         assert found.broken == ()
-        assert {row.backend for row in found.figures} == {backend}
+        assert {row.backend for row in found.figures} == {backend, "emulation"}
 
 
 def test_a_broken_tolerance_ends_with_2(strict: Path, data: Path, tmp_path: Path, command: Command) -> None:

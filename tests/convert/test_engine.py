@@ -19,7 +19,7 @@ from runtime.manifest import Tolerance
 from runtime.selftest import load_golden
 from tests.fakes import models
 from tests.fakes.gpu import World
-from tests.fakes.install import install, use_tensorrt
+from tests.fakes.install import ledgered_world, use_tensorrt
 from tests.fakes.tensorrt import VERSIONS
 from tests.fakes.workshop import build_engine, chosen, precision_that_runs
 
@@ -33,11 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    install(monkeypatch, world, "10.3.0")
-    yield world
-    assert world.violations == []
-    assert world.held() == []
+    yield from ledgered_world(monkeypatch)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -22,7 +22,7 @@ from runtime.plan import PlanStore
 from runtime.plan_record import PlanError
 from tests.fakes import models
 from tests.fakes.gpu import World
-from tests.fakes.install import install, use_tensorrt
+from tests.fakes.install import ledgered_world, use_tensorrt
 from tests.fakes.workshop import build_engine, chosen, precision_that_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,11 +35,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    install(monkeypatch, world, "10.3.0")
-    yield world
-    assert world.violations == []
-    assert world.held() == []
+    yield from ledgered_world(monkeypatch)
 
 
 # -------------------------------------------------------------- --ensure

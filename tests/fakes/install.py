@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -31,3 +32,12 @@ def use_tensorrt(monkeypatch: pytest.MonkeyPatch, world: World, version: str) ->
     """Another TensorRT on the same machine, as after an update."""
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt(world, version))
     monkeypatch.setattr(trt_api, "_loaded", None)
+
+
+def ledgered_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A machine with TensorRT 10.3 for one test; afterwards nothing may be left allocated and no rule broken."""
+    world = World()
+    install(monkeypatch, world, "10.3.0")
+    yield world
+    assert world.violations == []
+    assert world.held() == []

@@ -23,7 +23,7 @@ from runtime.errors import BackendError
 from runtime.plan_record import Device
 from tests.fakes import models
 from tests.fakes.gpu import World
-from tests.fakes.install import install, use_tensorrt
+from tests.fakes.install import ledgered_world, use_tensorrt
 from tests.fakes.onnx_rules import session
 from tests.fakes.tensorrt import VERSIONS
 from tests.fakes.workshop import build_engine
@@ -38,11 +38,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    install(monkeypatch, world, "10.3.0")
-    yield world
-    assert world.violations == []
-    assert world.held() == []
+    yield from ledgered_world(monkeypatch)
 
 
 class Quiet:

@@ -26,6 +26,9 @@ OVERSAMPLE = 1.5
 """A JPEG is decoded at 1/2, 1/4 or 1/8 only where the result still has this many times the pixels per side that the
 network takes: below that, the reduction begins to show in the resize's antialiasing."""
 
+BARELY = 1.25
+"""Shrinking by no more than this takes no antialiasing: linear interpolation already averages over two pixels."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -49,6 +52,7 @@ class Preprocess:
             step: cv2.createCLAHE(step.clip_limit, (step.grid, step.grid)) for step in steps if isinstance(step, Clahe)
         }
         self._buffer = bytearray()
+        self._blocks: Pixels | None = None
         self.size = self._resize.size
 
     def empty(self, count: int = 1) -> npt.NDArray[np.uint8]:
@@ -179,7 +183,7 @@ class Preprocess:
         return pixels
 
     def _resized(self, pixels: Pixels, out: Pixels | None = None) -> Pixels:
-        """Scale to ``[size,size]``: INTER_AREA down (antialiased), INTER_LINEAR up."""
+        """Scale to ``[size,size]``: antialiased down (blocks, then INTER_AREA), INTER_LINEAR up."""
         if out is None:
             out = np.zeros((self.size, self.size, *pixels.shape[2:]), pixels.dtype)
         height, width = pixels.shape[:2]
@@ -190,7 +194,9 @@ class Preprocess:
             left, top = (self.size - target[0]) // 2, (self.size - target[1]) // 2
             out[:] = 0
             place = out[top : top + target[1], left : left + target[0]]
-        shrinks = width * height > target[0] * target[1]
+        pixels = self._reduced(pixels, target)
+        height, width = pixels.shape[:2]
+        shrinks = max(width / target[0], height / target[1]) > BARELY
         scaled = cv2.resize(
             pixels, target, dst=place if place.flags.c_contiguous else None,
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
@@ -198,6 +204,22 @@ class Preprocess:
         if not np.shares_memory(scaled, place):
             place[:] = scaled
         return out
+
+    def _reduced(self, pixels: Pixels, target: tuple[int, int]) -> Pixels:
+        """Average whole blocks first, as many times as ``target`` ``(width, height)`` fits into the picture.
+
+        OpenCV averages whole blocks with vector instructions and fractions of pixels without: 480 → 240 → 224 takes
+        0.1 ms, 480 → 224 in one go 0.65. Fewer pixels than a block has per side are left out at the border.
+        """
+        height, width = pixels.shape[:2]
+        times = max(width // target[0], 1), max(height // target[1], 1)
+        if times == (1, 1):
+            return pixels
+        small = width // times[0], height // times[1]
+        left, top = (width - small[0] * times[0]) // 2, (height - small[1] * times[1]) // 2
+        whole = pixels[top : top + small[1] * times[1], left : left + small[0] * times[0]]
+        self._blocks = cv2.resize(whole, small, dst=self._blocks, interpolation=cv2.INTER_AREA)
+        return self._blocks
 
     def _apply(self, step: Clahe | Denoise | Grey, image: npt.NDArray[np.uint8]) -> None:
         """One step at the network's size, in place."""

@@ -7,6 +7,7 @@ variance of the Laplacian divided by the variance of the picture: contrast alone
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,18 +77,21 @@ def read_ranges(fields: Fields) -> dict[str, Range]:
 def measure(image: npt.NDArray[np.uint8], source_side: int) -> dict[str, float]:
     """Measures of an RGB picture uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    mean, deviation = cv2.meanStdDev(grey)
-    counts = cv2.calcHist([grey], [0], None, [64], [0, 256]).ravel()
-    edges = cv2.Laplacian(grey, cv2.CV_16S)
-    _, spread = cv2.meanStdDev(edges)
-    variance = float(deviation[0, 0]) ** 2
+    mean, variance = _mean_and_variance(grey)
+    _, edges = _mean_and_variance(cv2.Laplacian(grey, cv2.CV_16S))
     return {
-        "brightness": float(mean[0, 0]),
-        "clipped": float(counts[0] + counts[-1]) / grey.size,
-        "contrast": float(deviation[0, 0]),
-        "sharpness": float(spread[0, 0]) ** 2 / max(variance, 1.0),
+        "brightness": mean,
+        "clipped": 1.0 - cv2.countNonZero(cv2.inRange(grey, 4, 251)) / grey.size,
+        "contrast": math.sqrt(variance),
+        "sharpness": edges / max(variance, 1.0),
         "side": float(source_side),
     }
+
+
+def _mean_and_variance(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Of integers ``[H,W]``. ``cv2.meanStdDev`` takes ten times as long on 16 bits; these sums are exact."""
+    mean = cv2.sumElems(values)[0] / values.size
+    return mean, max(cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean * mean, 0.0)
 
 
 def judge(measures: dict[str, float], limits: Limits) -> tuple[Finding, ...]:

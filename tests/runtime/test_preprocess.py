@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -46,6 +47,21 @@ def test_crop_takes_the_centred_square_and_area_averages_it() -> None:
     picture[:, 32:96] = (200, 100, 50)
     out = make(Resize(16))(picture)
     assert (out == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("side", [224, 250, 300, 448, 470, 480, 719, 1000])
+def test_averaging_blocks_first_changes_next_to_nothing(side: int) -> None:
+    pixels = np.ascontiguousarray(scene(3, 1500, 1000)[:side, :side])
+    at_once = cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA)
+    difference = np.abs(make(Resize(224))(pixels).astype(int) - at_once)
+    assert difference.mean() < 2.0
+
+
+@pytest.mark.parametrize("side", [448, 480, 719, 1000])
+def test_the_finest_pattern_becomes_grey_and_no_moire(side: int) -> None:
+    board = np.where(np.indices((side, side)).sum(axis=0) % 2, 255, 0).astype(np.uint8)
+    small = make(Resize(224))(np.repeat(board[..., None], 3, axis=2))
+    assert abs(float(small.mean()) - 127.5) < 2 and small.std() < 32
 
 
 def test_pad_keeps_everything_between_black_bars() -> None:

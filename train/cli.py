@@ -85,12 +85,16 @@ def _add_evaluate(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _add_export_images(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser = _command(
-        commands, "export-images", "write the images of an .npz as PNG files, in order",
-        "Lossless, so that the device's runtime sees the very pixels that training saw.",
+        commands, "export-images", "write the images of an .npz as files, in order, with a table of their labels",
+        "PNG, so that the device's runtime sees the very pixels that training saw.",
     )  # fmt: skip
     parser.add_argument("data", type=Path, metavar="DATA", help="a MedMNIST-style .npz")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder: 00000.png, 00001.png, …")
+    parser.add_argument(
+        "--photographs", action="store_true",
+        help="JPEG files of 640×480 instead, the picture enlarged in the middle, as a camera would send them",
+    )  # fmt: skip
     parser.set_defaults(run_command=_export_images)
 
 
@@ -124,6 +128,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _export_images(arguments: argparse.Namespace) -> int:
     from train.export import export_images
 
-    count = export_images(arguments.data, arguments.split, arguments.out)
+    count = export_images(arguments.data, arguments.split, arguments.out, arguments.photographs)
     print(f"{count} images in {arguments.out}")
     return 0

@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training(commands)
     _add_conversion(commands)
     _add_record(commands)
+    _add_agree(commands)
     _add_docs(commands)
     return parser
 
@@ -153,7 +154,23 @@ def _add_record(commands: Subparsers) -> None:
         help="leave out roofline, training or conversion (may be repeated)",
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
+    parser.add_argument(
+        "--earlier", type=Path, metavar="RUN",
+        help="folder of an earlier compare --out of the same: whether both agree is kept, and must",
+    )  # fmt: skip
     parser.set_defaults(run_command=_lazily("record"))
+
+
+def _add_agree(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "agree", help="do two runs of compare say the same?",
+        description="Compare the ratios and the order of two runs on one device: exit code 2 where a ratio to ours "
+        "changed by more than a tenth, or where both runs decide the order of a pair, each the other way.",
+    )  # fmt: skip
+    parser.add_argument("earlier", type=Path, metavar="RUN", help="folder that compare --out or record wrote")
+    parser.add_argument("later", type=Path, metavar="RUN", help="another one")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.set_defaults(run_command=_lazily("agree"))
 
 
 def _add_docs(commands: Subparsers) -> None:

@@ -17,7 +17,7 @@ from benchmarks.quiet import Quiet, cores_for
 from benchmarks.stage import Stage, Subject, prepare
 from benchmarks.surroundings import clocks_mhz, surroundings
 from runtime import atomic
-from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, KitError
+from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
 
 
 @contextmanager
@@ -171,6 +171,17 @@ def _finish(text: str, value: dict[str, Any], quiet: Quiet, path: Path | None) -
         atomic.write_json(path, value)
         print(f"figures: {path}")
     return exit_code(quiet)
+
+
+def agree(arguments: argparse.Namespace) -> int:
+    """Two runs, side by side; 2 where they do not agree."""
+    from benchmarks import agreement as room
+
+    found = room.agreement(arguments.earlier, arguments.later)
+    print(room.show(found))
+    if arguments.json:
+        atomic.write_json(arguments.json, found.to_json())
+    return EXIT_OK if found.holds else EXIT_REFUSED
 
 
 def record(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ python -m benchmarks compare --bundle NAME.bundle --images DIR --labels labels.c
 python -m benchmarks compare --random resnet18                                      # no bundle at hand
 python -m benchmarks roofline --random resnet18                                     # what this machine could do at best
 python -m benchmarks record --bundle NAME.bundle --power-mode "15 W"                # add your device to this page
+python -m benchmarks agree RUN LATER-RUN                                            # two compare --out: the same?
 ```
 
 ## How it is measured
@@ -67,6 +68,8 @@ def _device(folder: Path, page: Path) -> str:
         f"![bars: p50 of every contender]({picture})",
         _conditions(facts),
     ]
+    if (folder / "agreement.json").is_file():
+        parts.append(_agreement(_read(folder / "agreement.json")))
     for name, text in (("roofline", _roofline), ("training", _training), ("conversion", _conversion)):
         if (folder / f"{name}.json").is_file():
             parts.append(text(_read(folder / f"{name}.json")))
@@ -115,6 +118,16 @@ def _conditions(facts: dict[str, Any]) -> str:
         f"Quiet: load average {quiet['load_1min']:.2f} before the start, others took {quiet['others_cpu_share']:.1%} "
         f"of the cores' time and the hypervisor {quiet['steal_share']:.1%}; the reference loop wandered "
         f"{quiet['reference_wander']:.1%}."
+    )
+
+
+def _agreement(value: dict[str, Any]) -> str:
+    changes = {name: again / first - 1 for name, (first, again) in value["changes"].items()}
+    name = max(changes, key=lambda name: abs(changes[name]))
+    return (
+        f"Measured twice, {value['hours_apart']:.1f} hours apart: no ratio to ours changed by more than "
+        f"{abs(changes[name]):.1%} ({name}), and of the {value['decided']} pairs whose order the first run decides "
+        f"the second turned {len(value['reversed']) or 'none'} round."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import commands, conversion, roofline, training
+from benchmarks.agreement import agreement, show
 from benchmarks.comparison import Comparison
 from benchmarks.quiet import Quiet, cores_for
 from benchmarks.stage import Stage, prepare
@@ -54,10 +55,21 @@ def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: 
     print(commands.show(comparison, stage, around))
     keep_if_quiet("compare", comparison.quiet)
     commands.write(folder, comparison, stage, around)
+    if arguments.earlier:
+        _same_as(arguments.earlier, folder)
     for part in ("roofline", "training", "conversion"):
         if part not in arguments.without:
             value = _part(part, arguments, stage)
             atomic.write_json(folder / f"{part}.json", value)
+
+
+def _same_as(earlier: Path, folder: Path) -> None:
+    """Raises KitError where the earlier run says something else: then neither is to be believed."""
+    found = agreement(earlier, folder)
+    print(show(found))
+    if not found.holds:
+        raise KitError(f"nothing recorded: {earlier} does not agree", "measure both anew, on a quiet machine")
+    atomic.write_json(folder / "agreement.json", found.to_json())
 
 
 def _part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, Any]:

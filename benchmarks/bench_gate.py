@@ -17,7 +17,9 @@ from runtime.ood import load_ood
 def test_quality_measures(benchmark: BenchmarkFixture, bundle: Bundle, picture: npt.NDArray[np.uint8]) -> None:
     size = bundle.manifest.size
     image = np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-    benchmark(quality.measure, image, 480)
+    limits = quality.limits_from_json(bundle.manifest.quality)
+    assert limits is not None
+    benchmark(lambda: quality.judge(quality.measure(image, 480), limits))
 
 
 def test_out_of_distribution(benchmark: BenchmarkFixture, bundle: Bundle) -> None:

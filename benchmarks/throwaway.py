@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,12 +27,14 @@ from convert.export import OPSET, export_fp32, to_bytes
 from convert.graph import DeploymentGraph
 from convert.quantize import CPU, quantize
 from runtime import atomic
+from runtime.appearance import COLOURS, TEXTURES
 from runtime.backends import onnxruntime
 from runtime.backends.base import LoadOptions
 from runtime.bundle import MANIFEST, describe_files, manifest_bytes
 from runtime.decision import Decision
 from runtime.manifest import ClassInfo, Manifest, Tolerance, Version
 from runtime.preprocess import Preprocess
+from runtime.quality import CHECKS
 from runtime.steps import Orient, Resize
 from train.model import MEAN, STD, build_model, normalise
 
@@ -39,8 +42,12 @@ IMAGES = 64
 GOLDEN = 16
 _APART = 1000
 """Seeds of the pictures that calibrate: others than those that are timed."""
-_CHECKS = ("brightness", "clipped", "contrast", "sharpness", "side")
-_WIDE = {name: {check: [None, 1e9] for check in _CHECKS} for name in ("limits", "bounds")}
+_NUMBERS = TEXTURES + COLOURS
+_WIDE: dict[str, Any] = {
+    **{name: {check: [None, 1e9] for check in CHECKS} for name in ("limits", "bounds")},
+    "model": {"powers": [0.0] * TEXTURES, "offset": 0.0, "mean": [0.0] * _NUMBERS,
+              "whitener": np.eye(_NUMBERS).tolist()},
+}  # fmt: skip
 """Quality limits that everything passes: the gate does its whole work, and no made picture is turned away."""
 
 

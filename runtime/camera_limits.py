@@ -19,13 +19,16 @@ from runtime.bundle import Bundle
 from runtime.errors import BundleError, KitError
 from runtime.fields import Fields
 from runtime.preprocess import Preprocess
-from runtime.quality import CHECKS, Limits, Range, limits_from_json, measure, read_ranges
+from runtime.quality import Limits, Measures, Range, limits_from_json, measure, read_ranges
 from runtime.sources import Item
 
 LEAST = 20
 """Pictures: fewer say too little about the spread."""
-_REACH = 4.0
-"""Standard deviations beyond the mean, on the scale on which a check spreads evenly."""
+_REACH = 2.396
+"""Standard deviations beyond the mean: for twenty values, the one-sided tolerance limit that 95% of all good pictures
+keep, with 95% confidence (ISO 16269-6, mean and deviation unknown)."""
+_FLOOR = {"clipped": 0.01}
+"""Added before the logarithm: less than one percent is nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Moved:
     after: Range
 
 
-def measure_pictures(bundle: Bundle, items: Iterable[Item], count: int) -> list[dict[str, float]]:
+def measure_pictures(bundle: Bundle, items: Iterable[Item], count: int) -> list[Measures]:
     """The quality measures of the first ``count`` pictures. Raises the error of the first that cannot be read: good
     pictures were asked for."""
     preprocess = Preprocess(bundle.manifest.preprocess)
@@ -61,26 +64,39 @@ def measure_pictures(bundle: Bundle, items: Iterable[Item], count: int) -> list[
     return measures
 
 
-def propose(limits: Limits, measures: list[dict[str, float]]) -> list[Moved]:
-    """New ranges from the measures of good pictures: mean ± 4 standard deviations (of the logarithm for what is
-    positive and skewed), clamped into the bounds. Raises KitError for fewer than LEAST pictures.
+def propose(limits: Limits, measures: list[Measures]) -> list[Moved]:
+    """New ranges from good pictures: a limit that this camera would break moves as far as needed, inside the bounds.
+    None becomes narrower: what the network bears does not depend on the camera. Raises KitError for fewer than LEAST.
     """
     if len(measures) < LEAST:
         raise KitError(f"{len(measures)} good pictures; {LEAST} are needed", "take more, of different people")
+    rows = [each.checks(limits) for each in measures]
     moved = []
-    for check in CHECKS:
-        values = np.array([row[check] for row in measures], np.float64)
-        before, bound = limits.ranges[check], limits.bounds[check]
-        spread = _span(values)
-        after = (_clamp(spread[0], before[0], bound), _clamp(spread[1], before[1], bound))
+    for check in rows[0]:
+        values = np.array([row[check] for row in rows], np.float64)
+        before, low, high = limits.ranges[check], *_span(check, values)
+        after = _widened(before, low, high, limits.bounds[check])
         moved.append(Moved(check, (float(values.min()), float(values.max())), before, after))
     return moved
 
 
-def _span(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    logs = np.log(values + 1e-6)
-    middle, reach = float(logs.mean()), _REACH * max(float(logs.std()), 0.02)
-    return float(np.exp(middle - reach)), float(np.exp(middle + reach))
+def _span(check: str, values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Tolerance limits; on a logarithmic scale but for brightness, which has two ends."""
+    if check == "brightness":
+        reach = _REACH * float(values.std(ddof=1))
+        return float(values.mean()) - reach, float(values.mean()) + reach
+    floor = _FLOOR.get(check, 1e-6)
+    logs = np.log(values + floor)
+    middle, reach = float(logs.mean()), _REACH * float(logs.std(ddof=1))
+    return float(np.exp(middle - reach)) - floor, float(np.exp(middle + reach)) - floor
+
+
+def _widened(before: Range, low: float, high: float, bound: Range) -> Range:
+    lowest, highest = _clamp(low, before[0], bound), _clamp(high, before[1], bound)
+    return (
+        None if before[0] is None or lowest is None else min(before[0], lowest),
+        None if before[1] is None or highest is None else max(before[1], highest),
+    )
 
 
 def _clamp(value: float, before: float | None, bound: Range) -> float | None:
@@ -118,7 +134,7 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
                     f"{path}: the limit {value} of {check} is outside of what the bundle allows",
                     "delete it, and calibrate the camera again",
                 )
-    return Limits(kept, limits.bounds)
+    return Limits(kept, limits.bounds, limits.appearance)
 
 
 def _path(state: Path, bundle: Bundle) -> Path:

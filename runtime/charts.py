@@ -18,6 +18,15 @@ class Band:
     upper: Points
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A stretch of the run without a camera, in seconds from its beginning, and why."""
+
+    start_s: float
+    end_s: float
+    reason: str
+
+
 def histogram(bins: list[tuple[float, float, int]], marks: dict[str, float]) -> str:
     """Bars over ``(low_ms, high_ms, count)``, with a labelled line at each of ``marks`` (name → ms)."""
     most = max((count for _, _, count in bins), default=0)
@@ -51,23 +60,28 @@ def _mark_label(name: str, value_ms: float, place: float) -> str:
 
 
 def time_panel(
-    title: str, unit: str, lines: dict[str, Points], end_s: float, band: Band | None = None, top: float | None = None
-) -> str:
-    """One panel over the run's time. ``top`` cuts the scale; what is above is drawn at the edge, and said so."""
+    title: str, unit: str, lines: dict[str, Points], end_s: float, band: Band | None = None, top: float | None = None,
+    gaps: tuple[Gap, ...] = (),
+) -> str:  # fmt: skip
+    """One panel over the run's time. ``top`` cuts the scale; what is above is drawn at the edge, and said so. ``gaps``
+    are shaded, and the band is not drawn across them."""
     values = [value for points in lines.values() for _, value in points]
     values += [value for _, value in band.upper] if band else []
     if not values:
         return ""
     low, high = _scale(values, top, from_zero=band is not None)
-    shapes = _band(band, end_s, low, high) if band else ""
+    shapes = "".join(_gap(gap, end_s) for gap in gaps)
+    shapes += "".join(_band(part, end_s, low, high) for part in _pieces(band, gaps)) if band else ""
     for number, points in enumerate(lines.values()):
-        shapes += _line(points, end_s, low, high, f"s{number % 6}")
+        parts = _split(points, gaps) if band else [points]
+        shapes += "".join(_line(part, end_s, low, high, f"s{number % 6}") for part in parts)
     cut = [(second, value) for second, value in band.upper if value > high] if band else []
     shapes += "".join(f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="9"/>' for x in _across(cut, end_s))
     middle = (low + high) / 2
     labels = (_short(high), _short(middle), _short(low))
     legend = "".join(f'<span><i class="s{number % 6}"></i>{escape(name)}</span>' for number, name in enumerate(lines))
-    legend = f'<div class="legend">{legend}</div>' if len(lines) > 1 or band else ""
+    legend += '<span><i class="gone"></i>camera lost</span>' if gaps else ""
+    legend = f'<div class="legend">{legend}</div>' if len(lines) > 1 or band or gaps else ""
     heading = f"<h3>{escape(title)} <small>{escape(unit)}</small></h3>"
     plot = _frame(shapes, labels, _seconds_ticks(end_s), f"{title} over the run, {unit}")
     return f"<figure>{heading}{legend}{plot}</figure>"
@@ -131,6 +145,35 @@ def _line(points: Points, end_s: float, low: float, high: float, css: str) -> st
 def _band(band: Band, end_s: float, low: float, high: float) -> str:
     path = " ".join(_place(point, end_s, low, high) for point in (*band.upper, *reversed(band.lower)))
     return f'<polygon class="band" points="{path}"/>'
+
+
+def _gap(gap: Gap, end_s: float) -> str:
+    left, right = (_WIDTH * _clip(second / end_s) for second in (gap.start_s, gap.end_s))
+    told = f"{gap.end_s - gap.start_s:.1f} s without a camera: {gap.reason}"
+    return (
+        f'<rect class="gone" x="{left:.1f}" y="0" width="{max(right - left, 1.0):.1f}" height="{_HEIGHT:.0f}">'
+        f"<title>{escape(told)}</title></rect>"
+    )
+
+
+def _split(points: Points, gaps: tuple[Gap, ...]) -> list[Points]:
+    """The pieces before, between and after the gaps. Points are middles of windows, so an outage's ends are not."""
+    pieces: list[Points] = [[]]
+    for point in points:
+        if pieces[-1] and any(_within(gap, pieces[-1][-1][0], point[0]) for gap in gaps):
+            pieces.append([])
+        pieces[-1].append(point)
+    return [piece for piece in pieces if piece]
+
+
+def _within(gap: Gap, left_s: float, right_s: float) -> bool:
+    """The camera was away for most of the time between two points."""
+    return min(gap.end_s, right_s) - max(gap.start_s, left_s) > (right_s - left_s) / 2
+
+
+def _pieces(band: Band, gaps: tuple[Gap, ...]) -> list[Band]:
+    pairs = zip(_split(band.lower, gaps), _split(band.upper, gaps), strict=True)
+    return [Band(lower, upper) for lower, upper in pairs]
 
 
 def _place(point: tuple[float, float], end_s: float, low: float, high: float) -> str:

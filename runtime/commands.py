@@ -200,7 +200,8 @@ def calibrate_camera(arguments: argparse.Namespace) -> int:
     moved = propose(limits, measures)
     print(f"{len(measures)} pictures\n{'check':<12}{'seen':>20}{'limits before':>24}{'limits now':>24}")
     for row in moved:
-        print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}")
+        mark = "  moved" if row.after != row.before else ""
+        print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}{mark}")
     print(f"kept in {save(state_folder(arguments.state), bundle, moved)}; delete it to go back to the bundle's limits")
     return EXIT_OK
 

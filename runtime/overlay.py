@@ -33,9 +33,13 @@ NOTE = "where the model looked, not where the disease is"
 
 
 def heat(prediction: Prediction, class_id: str, side: int) -> npt.NDArray[np.float32]:
-    """The class's activation map, negative parts cut (as Grad-CAM's ReLU), its maximum 1: float32 ``[side,side]``."""
-    index = list(prediction.probabilities).index(class_id)
-    grid = np.maximum(prediction.cam[index], 0.0)
+    """The class's activation map as :func:`heat_of` draws it: float32 ``[side,side]``."""
+    return heat_of(prediction.cam[list(prediction.probabilities).index(class_id)], side)
+
+
+def heat_of(cam: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """One class's map ``[h,w]``, negative parts cut (as Grad-CAM's ReLU), its maximum 1: float32 ``[side,side]``."""
+    grid = np.maximum(cam, 0.0)
     top = float(grid.max())
     scaled = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(scaled / top, 0.0, 1.0) if top > 0 else np.zeros_like(scaled), np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from runtime.charts import Band, Points, histogram, shares, time_panel
+from runtime.charts import Band, Gap, Points, histogram, shares, time_panel
 from runtime.diagnosis import FEWEST
 from runtime.latency import PERCENTILES, Summary, carried, milliseconds, needed, shown, stage_name
 from runtime.page_style import STYLE
@@ -179,16 +179,23 @@ def time_panels(facts: dict[str, Any]) -> Iterator[str]:
     slowest, usual = max(line["max_ms"]), facts["run"]["latency_ms"]["total"]["p99"] or max(line["mean_ms"])
     top = usual * 2 if slowest > usual * 4 else None
     lines = {f"mean of each {line['width_s']:g} s (the band: fastest to slowest)": mean}
-    yield time_panel("Total latency", "ms", lines, end_s, Band(low, high), top)
+    gaps = _gaps(facts["run"]["cameras"])
+    yield time_panel("Total latency", "ms", lines, end_s, Band(low, high), top, gaps)
     if top is not None:
         yield f'<p class="soft">Marks at the upper edge: beyond the scale; the slowest took {slowest:.0f} ms.</p>'
     samples = facts["telemetry"]["samples"]
     for field, title, unit in (
         ("temperature_c", "Temperature", "°C"), ("power_w", "Power", "W"), ("clock_mhz", "Clocks", "MHz")
     ):  # fmt: skip
-        yield time_panel(title, unit, _series(samples, field), end_s)
+        yield time_panel(title, unit, _series(samples, field), end_s, gaps=gaps)
     if not any(sample[field] for sample in samples for field in ("temperature_c", "power_w", "clock_mhz")):
         yield '<p class="soft">This machine shows no temperature, power or clock (a virtual machine, mostly).</p>'
+
+
+def _gaps(cameras: list[dict[str, Any]]) -> tuple[Gap, ...]:
+    """Every camera's outages; one that never ended has lasted until the end of the run."""
+    found = [outage for camera in cameras for outage in camera["outages"]]
+    return tuple(Gap(each["second"], each["second"] + each["seconds"], each["reason"]) for each in found)
 
 
 def _series(samples: list[dict[str, Any]], field: str) -> dict[str, Points]:

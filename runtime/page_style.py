@@ -59,6 +59,7 @@ dl { display: grid; grid-template-columns: 11rem 1fr; gap: .3rem 1rem } dt { fon
   border-top-width: 3px; vertical-align: middle }
 svg * { vector-effect: non-scaling-stroke } .grid { stroke: var(--line) } .bar { fill: var(--c0) }
 .mark { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3 } .cut { stroke: var(--c1); stroke-width: 3 }
+.gone { fill: var(--warn); background: var(--warn); opacity: .25 } .legend .gone { border: 0; height: .8em }
 .band { fill: var(--c0); opacity: .22 } .line { fill: none; stroke-width: 2 }
 .s0 { --own: var(--c0); stroke: var(--own) } .s1 { --own: var(--c1); stroke: var(--own) }
 .s2 { --own: var(--c2); stroke: var(--own) } .s3 { --own: var(--c3); stroke: var(--own) }

@@ -1,8 +1,7 @@
 """The gate before an answer: is this a picture that the model can answer?
 
-Measured on the network-sized picture, so that the limits mean the same for every camera resolution. Sharpness is the
-variance of the Laplacian divided by the variance of the picture: contrast alone does not make it look sharp
-(Pertuz et al., Analysis of focus measure operators, Pattern Recognition 2013, LAP4, normalised).
+Measured on the network-sized picture, so that the limits mean the same for every camera resolution, and a blur or a
+grain that is gone at the network's size, and so costs nothing, needs no retake.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from runtime.appearance import COLOURS, TEXTURES, Appearance, Floats, describe
 from runtime.errors import BundleError
 from runtime.fields import Fields
 from runtime.prediction import Finding
@@ -28,11 +28,19 @@ _LOW = {
 _HIGH = {
     "brightness": "too bright: move the lamp away or shade the area",
     "clipped": "parts are burnt out or black: turn the picture away from glare",
-    "sharpness": "noise instead of a picture: more light, and clean the lens",
+    "noise": "grain instead of a picture: more light, and clean the lens",
     "contrast": "light and shadow are too hard: use even light",
+    "appearance": "colours or textures of something else: check the subject, the lamp and the framing",
     "ood": "does not look like the pictures this model knows: check the subject and the framing",
 }
-CHECKS = ("brightness", "clipped", "contrast", "sharpness", "side")
+CHECKS = ("brightness", "clipped", "contrast", "sharpness", "noise", "appearance", "side")
+
+_MODELLED = ("sharpness", "appearance")
+_BLACK, _WHITE = 3, 252
+"""Grey values up to here are black, values of a channel from here on are burnt out: a lamp that is too strong takes the
+red channel of skin first."""
+_LAPLACIAN = 20.0
+"""Energy of the Laplacian's answer to grain of unit variance: 4² + 4·1²."""
 
 
 Range = tuple[float | None, float | None]
@@ -41,23 +49,69 @@ Range = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Allowed range per check, and how far a device may move it (``bounds``: the widest range per check)."""
+    """Allowed range per check, and how far a device may move it (``bounds``: the widest range per check).
+
+    ``appearance``: what sharpness and appearance are measured by. None (a bundle whose trainer did not fit it): those
+    two are not checked.
+    """
 
     ranges: dict[str, Range]
     bounds: dict[str, Range]
+    appearance: Appearance | None = None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """``plain``: brightness, contrast and noise in 8-bit levels, side in px, clipped as the share of black
+    pixels plus that of burnt-out channel values; ``description``:
+    :func:`runtime.appearance.describe`."""
+
+    plain: dict[str, float]
+    description: Floats
+
+    def checks(self, limits: Limits) -> dict[str, float]:
+        """The value of every check that can be made, in the order of CHECKS."""
+        values = dict(self.plain)
+        if limits.appearance is not None:
+            values["sharpness"] = limits.appearance.sharpness(self.description)
+            values["appearance"] = limits.appearance.distance(self.description)
+        return {check: values[check] for check in CHECKS if check in values}
 
 
 def limits_from_json(value: Any) -> Limits | None:
-    """Read the manifest's ``quality``: ``{"limits": {check: [low, high]}, "bounds": {check: [low, high]}}``.
+    """Read the manifest's ``quality``: ``{"limits": {check: [low, high]}, "bounds": {check: [low, high]}}``, and
+    ``"model"`` with the arrays of :class:`Appearance`.
 
     Checks that are missing have no limits, and none that a device may invent. Raises BundleError.
     """
     if value is None:
         return None
     fields = Fields(value, "manifest.json.quality", BundleError)
-    limits = Limits(read_ranges(fields.child("limits")), read_ranges(fields.child("bounds")))
+    ranges, bounds = read_ranges(fields.child("limits")), read_ranges(fields.child("bounds"))
+    model = fields.take("model", dict, None)
     fields.done()
-    return limits
+    if model is None and (unmeasured := [check for check in _MODELLED if ranges[check] != (None, None)]):
+        raise fields.fail(f"quality: limits for {', '.join(unmeasured)}, and no model to measure by")
+    return Limits(ranges, bounds, None if model is None else _appearance(model))
+
+
+def _appearance(value: dict[str, Any]) -> Appearance:
+    fields = Fields(value, "manifest.json.quality.model", BundleError)
+    every = TEXTURES + COLOURS
+    powers, mean = (_array(fields, name, (count,)) for name, count in (("powers", TEXTURES), ("mean", every)))
+    found = Appearance(powers, float(fields.take("offset", float)), mean, _array(fields, "whitener", (every, every)))
+    fields.done()
+    return found
+
+
+def _array(fields: Fields, name: str, shape: tuple[int, ...]) -> Floats:
+    try:
+        array = np.array(fields.take(name, list), np.float64)
+    except (TypeError, ValueError) as error:
+        raise fields.fail(f"quality: {name} must hold numbers ({error})") from error
+    if array.shape != shape or not np.isfinite(array).all():
+        raise fields.fail(f"quality: {name} must be {shape} finite numbers, not {array.shape}")
+    return array
 
 
 def read_ranges(fields: Fields) -> dict[str, Range]:
@@ -74,30 +128,28 @@ def read_ranges(fields: Fields) -> dict[str, Range]:
     return ranges
 
 
-def measure(image: npt.NDArray[np.uint8], source_side: int) -> dict[str, float]:
+def measure(image: npt.NDArray[np.uint8], source_side: int) -> Measures:
     """Measures of an RGB picture uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    mean, variance = _mean_and_variance(grey)
-    _, edges = _mean_and_variance(cv2.Laplacian(grey, cv2.CV_16S))
-    return {
-        "brightness": mean,
-        "clipped": 1.0 - cv2.countNonZero(cv2.inRange(grey, 4, 251)) / grey.size,
-        "contrast": math.sqrt(variance),
-        "sharpness": edges / max(variance, 1.0),
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    mean, deviation = cv2.meanStdDev(grey)
+    _, black = cv2.threshold(grey, _BLACK, 1, cv2.THRESH_BINARY_INV)
+    _, burnt = cv2.threshold(image.reshape(image.shape[0], -1), _WHITE - 1, 1, cv2.THRESH_BINARY)
+    clipped = cv2.countNonZero(black) / grey.size + cv2.countNonZero(burnt) / image.size
+    description = describe(image, grey)
+    plain = {
+        "brightness": float(mean[0, 0]),
+        "clipped": clipped,
+        "contrast": float(deviation[0, 0]),
+        "noise": math.sqrt(math.exp(description[2]) / _LAPLACIAN),
         "side": float(source_side),
     }
+    return Measures(plain, description)
 
 
-def _mean_and_variance(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Of integers ``[H,W]``. ``cv2.meanStdDev`` takes ten times as long on 16 bits; these sums are exact."""
-    mean = cv2.sumElems(values)[0] / values.size
-    return mean, max(cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean * mean, 0.0)
-
-
-def judge(measures: dict[str, float], limits: Limits) -> tuple[Finding, ...]:
+def judge(measures: Measures, limits: Limits) -> tuple[Finding, ...]:
     """What is wrong with the picture, in the order of CHECKS."""
     findings = []
-    for check, value in measures.items():
+    for check, value in measures.checks(limits).items():
         low, high = limits.ranges[check]
         if low is not None and value < low:
             findings.append(Finding(check, value, low, _LOW.get(check, "outside of what the model knows")))

@@ -1,6 +1,6 @@
 """The statistics behind the device's gate: quality limits and the out-of-distribution model, fitted with the run.
 
-Quality: what the training pictures measure, a little widened. Out of distribution: Mahalanobis distance of the
+Quality: `train.limits`. Out of distribution: Mahalanobis distance of the
 features to the class means (Lee et al., NeurIPS 2018) with Ledoit–Wolf shrinkage (J. Multivariate Analysis 2004), since
 a few hundred pictures cannot give a 512×512 covariance; the threshold is a quantile of the validation pictures.
 """
@@ -22,26 +22,16 @@ from torch import nn
 
 from runtime.atomic import write_bytes, write_json
 from runtime.imageheader import read_header
-from runtime.quality import measure
+from runtime.quality import Limits, limits_from_json
 from train.dataset import Tensors
 from train.errors import RunError
+from train.limits import fit_quality
 from train.loop import EVALUATION_BATCH
 from train.model import normalise
 from train.samples import DataSet, Sample
 
 KNOWN_QUANTILE = 0.995
 """Of the validation pictures lie below the threshold: one good picture in two hundred is taken again for this."""
-
-_TAIL = 0.005
-BOUNDS: dict[str, list[float | None]] = {
-    "brightness": [8.0, 250.0],
-    "clipped": [None, 0.9],
-    "contrast": [2.0, None],
-    "sharpness": [0.002, 60.0],
-    "side": [None, None],
-}
-"""How far a device may move a limit for its own camera. Wide: the camera differs, the light of a clinic differs; but a
-black, white, flat or blank picture stays refused."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -64,8 +54,10 @@ class Gate:
 def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[np.int64]) -> Gate:
     """Fit on the training pictures, set the threshold on validation. ``sides``: shorter sides of the files, px."""
     features = pooled_features(model, train.images)
-    means = np.stack([features[train.labels == label].mean(axis=0) for label in np.unique(train.labels)])
-    place = np.searchsorted(np.unique(train.labels), train.labels)
+    # Several findings a picture: their combinations are too many for a mean each, so all pictures share one.
+    labels = train.labels if train.labels.ndim == 1 else np.zeros(len(train), np.int64)
+    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
+    place = np.searchsorted(np.unique(labels), labels)
     covariance, shrinkage = ledoit_wolf(features - means[place], assume_centered=True)
     precision = np.linalg.inv(covariance)
     known = distances(pooled_features(model, val.images), means, precision)
@@ -77,7 +69,7 @@ def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[
         "fitted_on": {"train": len(train), "val": len(val)},
     }
     arrays = {"means": means.astype(np.float32), "precision": precision.astype(np.float32)}
-    return Gate({"limits": quality_limits(train.images, sides), "bounds": BOUNDS}, ood, arrays)
+    return Gate(fit_quality(train.images, val.images, sides), ood, arrays)
 
 
 def distances(features: Floats, means: Floats, precision: Floats) -> Floats:
@@ -104,21 +96,6 @@ def pooled_features(model: nn.Module, images: npt.NDArray[np.uint8]) -> Floats:
     return torch.cat(kept).double().numpy()
 
 
-def quality_limits(images: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) -> dict[str, list[float | None]]:
-    """Limits from the training pictures: their outermost half percent, most of them widened."""
-    rows = [measure(image, 0) for image in images]
-    values = {check: np.array([row[check] for row in rows]) for check in rows[0]}
-    low = {check: float(np.quantile(column, _TAIL)) for check, column in values.items()}
-    high = {check: float(np.quantile(column, 1 - _TAIL)) for check, column in values.items()}
-    return {
-        "brightness": [0.8 * low["brightness"], 255 - 0.8 * (255 - high["brightness"])],
-        "clipped": [None, min(1.5 * high["clipped"] + 0.02, 0.99)],
-        "contrast": [0.7 * low["contrast"], None],
-        "sharpness": [0.9 * low["sharpness"], 1.25 * high["sharpness"]],
-        "side": [float(sides.min()) / 2, None],
-    }
-
-
 def shorter_sides(data: DataSet, samples: Iterable[Sample]) -> npt.NDArray[np.int64]:
     """Shorter side of each picture as it is stored, px."""
     sides = []
@@ -130,6 +107,14 @@ def shorter_sides(data: DataSet, samples: Iterable[Sample]) -> npt.NDArray[np.in
         else:
             sides.append(min(value.shape[:2]))
     return np.array(sides, np.int64)
+
+
+def limits_of(gate: Gate) -> Limits:
+    """The gate's quality limits as the device reads them."""
+    limits = limits_from_json(gate.quality)
+    if limits is None:
+        raise RunError("gate.json has no quality limits", "run `python -m train fit` again")
+    return limits
 
 
 def write_gate(run: Path, gate: Gate) -> None:

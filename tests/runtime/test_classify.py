@@ -273,9 +273,9 @@ def test_results_do_not_depend_on_the_order(basic: Sequence[object], pictures: P
 
 
 def test_overlay_of_a_retake_shows_no_class(tmp_path: Path, copy: Path, pictures: Path) -> None:
-    """With an impossible sharpness limit every picture is a retake: one panel, and advice in place of the class."""
+    """With an impossible contrast limit every picture is a retake: one panel, and advice in place of the class."""
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["quality"] = {"limits": {"sharpness": [1e9, None]}, "bounds": {}}
+    manifest["quality"] = {"limits": {"contrast": [1e9, None]}, "bounds": {}}
     (copy / "manifest.json").write_text(json.dumps(manifest))
     done = run(
         "classify", pictures / "scene-0.jpg", "--bundle", copy, "--backend", "fake", "--state", tmp_path,
@@ -285,7 +285,7 @@ def test_overlay_of_a_retake_shows_no_class(tmp_path: Path, copy: Path, pictures
     (result,) = lines(tmp_path / "r.jsonl")
     assert result["outcome"] == "retake"
     assert sum(result["probabilities"].values()) == pytest.approx(1)
-    assert "hold still" in done.stdout
+    assert "clean the lens" in done.stdout
     assert "Sign" not in done.stdout
     image = cv2.imdecode(np.fromfile(next((tmp_path / "maps").glob("*.jpg")), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None

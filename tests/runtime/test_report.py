@@ -12,7 +12,8 @@ import pytest
 
 from runtime.backends.base import BackendInfo
 from runtime.bundle import Bundle
-from runtime.charts import Band, histogram, shares, time_panel
+from runtime.camera import CameraLog
+from runtime.charts import Band, Gap, histogram, shares, time_panel
 from runtime.diagnosis import Diagnosis, Evidence, diagnose
 from runtime.host import conditions
 from runtime.latency import LatencyLog
@@ -183,6 +184,26 @@ def test_a_cut_scale_marks_what_is_beyond() -> None:
     line = [(0.0, 5.0), (1.0, 5.0), (2.0, 5.0)]
     band = Band(line, [(0.0, 5.5), (1.0, 900.0), (2.0, 5.5)])
     assert time_panel("T", "ms", {"mean": line}, 2.0, band, top=10.0).count('class="cut"') == 1
+
+
+def test_an_outage_is_shaded_and_the_line_stops_there() -> None:
+    line = [(float(second), 5.0) for second in (0, 1, 2, 7, 8)]
+    gaps = (Gap(2.2, 6.9, "no picture for <2.5> s"), Gap(7.4, 7.6, "a blink"))
+    html = time_panel("T", "ms", {"mean": line}, 10.0, Band(line, line), gaps=gaps)
+    assert '<rect class="gone" x="220.0" y="0" width="470.0"' in html
+    assert "4.7 s without a camera: no picture for &lt;2.5&gt; s" in html
+    assert html.count("<polyline") == html.count("<polygon") == 2  # a blink does not cut the line
+    assert "camera lost" in html
+    assert "camera lost" not in time_panel("T", "ms", {"mean": line}, 10.0, Band(line, line))
+
+
+def test_the_page_draws_what_happened_to_the_camera(bundle: Bundle, tmp_path: Path) -> None:
+    camera = CameraLog("v4l2://0")
+    camera.outages.append((4.0, 6.0, "frozen: the same picture for 2.5 s"))
+    html = page(facts_of(bundle, tmp_path, run_log(simulated(), cameras=[camera])))
+    panels = html.count("<h3>")
+    assert html.count('<rect class="gone" x="200.0" y="0" width="300.0"') == panels >= 4
+    words_of(html)
 
 
 def test_charts_of_nothing() -> None:

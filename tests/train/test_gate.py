@@ -10,10 +10,9 @@ import torch
 from sklearn.covariance import LedoitWolf
 
 from runtime.ood import OodModel
-from runtime.quality import judge, limits_from_json, measure
 from train.dataset import Tensors
 from train.errors import RunError
-from train.gate import distances, fit_gate, pooled_features, quality_limits, read_gate, write_gate
+from train.gate import distances, fit_gate, pooled_features, read_gate, write_gate
 from train.model import build_model, normalise
 from train.samples import Sample
 
@@ -71,15 +70,6 @@ def test_a_fitted_gate_lets_known_pictures_through_and_stops_strange_ones(tmp_pa
     odd = distances(pooled_features(model, strange), kept.arrays["means"], kept.arrays["precision"])
     assert (known > gate.ood["threshold"]).mean() < 0.1
     assert (odd > gate.ood["threshold"]).mean() > 0.9
-
-
-def test_quality_limits_hold_for_what_they_were_fitted_on() -> None:
-    images = pictures(200, 60, 5)
-    limits = limits_from_json({"limits": quality_limits(images, np.array([480, 600])), "bounds": {}})
-    assert limits is not None
-    assert np.mean([bool(judge(measure(image, 480), limits)) for image in images]) <= 0.03
-    assert all(judge(measure((image * 0.1).astype(np.uint8), 480), limits) for image in images)
-    assert [finding.check for finding in judge(measure(images[0], 200), limits)] == ["side"]
 
 
 def test_a_run_without_a_gate_and_one_with_a_broken_gate(tmp_path: Path) -> None:

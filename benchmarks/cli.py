@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_conversion(commands)
     _add_record(commands)
     _add_agree(commands)
+    _add_gate(commands)
     _add_docs(commands)
     return parser
 
@@ -109,9 +110,9 @@ def _add_roofline(commands: Subparsers) -> None:
 
 def _add_training(commands: Subparsers) -> None:
     parser = commands.add_parser(
-        "training", help="images a second of `train fit` against a plain torchvision loop",
+        "training", help="images a second of `train fit` against a plain torchvision loop, and what is possible",
         description="Train the same network on the same made pictures with the same settings, by `python -m train fit` "
-        "and by a plain loop of torchvision's ImageFolder, transforms and DataLoader, taking turns.",
+        "by a plain loop of torchvision's transforms and DataLoader, and without any loading, taking turns.",
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=64, metavar="PX", help="of the network's input (default: 64)")
@@ -171,6 +172,28 @@ def _add_agree(commands: Subparsers) -> None:
     parser.add_argument("later", type=Path, metavar="RUN", help="another one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.set_defaults(run_command=_lazily("agree"))
+
+
+def _add_gate(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "gate", help="which faults of a picture the gate sees, and how many good pictures it refuses",
+        description="Spoil good pictures in known ways and strengths, draw wrong subjects, and have the runtime judge "
+        "them as on the device. Prints a table of retakes, what each fault costs without a gate, and what is let "
+        "through. Needs no quiet machine.",
+    )  # fmt: skip
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the folder NAME.bundle")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="good pictures, none trained on")
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV",
+        help="columns image and label: what is right (default: labels.csv in the folder, else the answer to the good "
+        "picture)",
+    )  # fmt: skip
+    parser.add_argument("--near", type=Path, metavar="DIR", help="pictures of the same subject from another site")
+    parser.add_argument("--limit", type=_positive, default=200, metavar="N", help="pictures spoilt (default: 200)")
+    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="of choice and faults (default: 0)")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.set_defaults(run_command=_lazily("gate"))
 
 
 def _add_docs(commands: Subparsers) -> None:

@@ -143,7 +143,7 @@ def roofline(arguments: argparse.Namespace) -> int:
 
 
 def training(arguments: argparse.Namespace) -> int:
-    """`train fit` against a plain loop."""
+    """`train fit` against a plain loop and preloaded tensors."""
     from benchmarks import training as room
 
     settings = room.Settings(
@@ -189,6 +189,31 @@ def record(arguments: argparse.Namespace) -> int:
     from benchmarks.record import record as keep
 
     return keep(arguments)
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """Spoil, judge, print."""
+    from benchmarks.detection import examine
+    from benchmarks.detection_table import show as tables
+    from benchmarks.pictures import read
+    from runtime.backends.base import LoadOptions
+    from runtime.backends.select import choose_backend
+    from runtime.bundle import open_bundle
+    from runtime.classifier import Classifier
+    from runtime.host import state_folder
+
+    bundle, state = open_bundle(arguments.bundle), state_folder(arguments.state)
+    beside = arguments.images / "labels.csv"
+    labels = arguments.labels or (beside if beside.is_file() else None)
+    chosen = read(arguments.images, labels, bundle.manifest)
+    choice = choose_backend(bundle, "auto", "auto", LoadOptions(cache=state / "compiled"), state)
+    with Classifier(bundle, choice.backend) as classifier:
+        result = examine(classifier, chosen, arguments.near, arguments.limit, arguments.seed)
+    print(tables(result))
+    if arguments.json:
+        atomic.write_json(arguments.json, result.to_json())
+        print(f"figures: {arguments.json}")
+    return EXIT_OK
 
 
 def docs(arguments: argparse.Namespace) -> int:

@@ -97,6 +97,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the probabilities of every image here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write the trainer's report on every precision here")
     parser.add_argument(
         "--backend", choices=("auto", "openvino", "onnxruntime"), default="auto",
         help="what runs the CPU's files (default: OpenVINO if installed, as on a device); TensorRT's are emulated",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from convert.contract import ConversionError
 from runtime.preprocess import Preprocess
-from train.samples import DataSet, Sample
+from train.samples import DataSet, Label, Sample
 
 MIN_IMAGES = 32
 _BLOCKS = 8
@@ -25,7 +25,7 @@ def choose(samples: Sequence[Sample], parts: Mapping[str, str], count: int) -> l
     so a rare class or a lone clinic's camera must be among them. Within one, the order is by hash of the id.
     Raises ConversionError if fewer than 32 can be had.
     """
-    strata: dict[tuple[int, str], list[Sample]] = {}
+    strata: dict[tuple[Label, str], list[Sample]] = {}
     for sample in samples:
         if parts[sample.id] == "train":
             strata.setdefault((sample.label, sample.site or ""), []).append(sample)

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.answer import EMULATED
+from convert.labelled import SourceError
 from runtime.manifest import Manifest
+from train.report import FORMAT, public
+from train.report_html import page
 
 _SHOWN = 20
 
@@ -88,10 +91,34 @@ def _row(name: str, value: dict[str, Any]) -> str:
 
 
 def _test(run: Path) -> str:
-    """The trainer's own figures on its test split, if it wrote them."""
+    """The trainer's own figures on images that it had not seen, if it wrote them."""
     try:
-        test = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["test"]
-        figures = f"AUC {test['auc']:.4f}, accuracy {test['accuracy']:.4f}, n = {test['n']}"
-        return f"On the test split, FP32 in the trainer: {figures}."
+        found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+        part = "test" if "test" in found else "out-of-fold"
+        value = found[part]
+        figures = f"AUC {value['auc']:.4f}, accuracy {value['accuracy']:.4f}, n = {value['n']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "The test split was not evaluated before conversion."
+    if part == "test":
+        return f"On the test split, FP32 in the trainer: {figures}. More: report.html."
+    return f"By cross-validation of the recipe, not of this network, FP32 in the trainer: {figures}. More: report.html."
+
+
+def report_files(run: Path, with_pictures: bool) -> dict[str, bytes]:
+    """``report.html`` of a run that has one. Unless its pictures may travel, drawn anew without any, and without names.
+
+    Raises SourceError for a ``report.json`` that cannot be read.
+    """
+    if not (run / "report.json").is_file():
+        return {}
+    try:
+        if with_pictures:
+            return {"report.html": (run / "report.html").read_bytes()}
+        value = json.loads((run / "report.json").read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise SourceError(f"{run / 'report.json'} has format {value['format']}", "run `python -m train evaluate`")
+        return {"report.html": page(public(value)).encode()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{run / 'report.json'} cannot be read ({error!r})", "run `python -m train evaluate` again, or remove it"
+        ) from error

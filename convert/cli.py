@@ -93,8 +93,9 @@ def _origin(arguments: argparse.Namespace) -> Callable[[Options], Origin]:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """``convert verify``. Everything is printed and written before a broken tolerance ends it."""
-    if arguments.predictions and not arguments.data:
-        raise ConfigError("--predictions needs labelled data", "give --data DATA, too")
+    for option in ("predictions", "report"):
+        if getattr(arguments, option) and not arguments.data:
+            raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
     from convert.verify import ToleranceError, to_table, verify, write_json, write_predictions
 
     verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend)
@@ -106,6 +107,10 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, verified)
         print(f"figures: {arguments.json}")
+    if arguments.report and verified.source:
+        from convert.judge import write_report
+
+        write_report(arguments.report, verified.bundle, verified.source, verified.answers)
     if verified.broken:
         raise ToleranceError(
             "broken tolerances: " + "; ".join(verified.broken),

@@ -14,11 +14,9 @@ from convert.answer import REFERENCE, Answers, Logits
 from runtime.decision import Outcome, calibrated
 from runtime.manifest import Manifest
 from train import metrics
-from train.operating_point import fit_temperature, rates
+from train.operating_point import fit_temperature, rates, truly_positive
 
 Ints = npt.NDArray[np.int64]
-MOST_CLASSES = 50
-"""With more of them an AUC, one class against the rest, says little and its bootstrap takes minutes."""
 _SEED = 0
 _JUDGED = (
     "auc", "auc_delta", "auc_delta_interval", "accuracy", "accuracy_delta", "accuracy_delta_interval", "ece",
@@ -28,7 +26,7 @@ _JUDGED = (
 
 @dataclass(frozen=True)
 class Labels:
-    """The truth ``[n]`` as class indices, and which pictures belong together (for resampling)."""
+    """The truth as class indices ``[n]`` or 0/1 ``[n,C]``, and which pictures belong together (for resampling)."""
 
     truth: Ints
     groups: tuple[str, ...]
@@ -89,7 +87,7 @@ def _figures(manifest: Manifest, item: Answers, reference: Logits, labels: Label
     # NaN is the worst there is, and no maximum finds it.
     moved: metrics.Floats = np.where(finite, item.logits - reference, np.inf)
     difference: metrics.Floats = np.abs(moved).max(axis=1)
-    same: npt.NDArray[np.bool_] = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    same = _same(manifest, ours, theirs)
     before, after = outcomes(manifest, theirs), outcomes(manifest, ours)
     changed = ~same if before is None or after is None else np.array(before) != np.array(after)
     judged = _judged(manifest, item, ours, theirs, labels)
@@ -113,6 +111,13 @@ def _figures(manifest: Manifest, item: Answers, reference: Logits, labels: Label
     )
 
 
+def _same(manifest: Manifest, ours: metrics.Floats, theirs: metrics.Floats) -> npt.NDArray[np.bool_]:
+    """``[n]``: the same class, or (multi-label) the same side of one half for every label."""
+    if manifest.task == "multilabel":
+        return np.asarray(((ours >= metrics.PRESENT) == (theirs >= metrics.PRESENT)).all(axis=1))
+    return np.asarray(ours.argmax(axis=1) == theirs.argmax(axis=1))
+
+
 def _judged(
     manifest: Manifest, item: Answers, ours: metrics.Floats, theirs: metrics.Floats, labels: Labels | None
 ) -> dict[str, Any]:
@@ -121,8 +126,8 @@ def _judged(
         return dict.fromkeys(_JUDGED)
     truth = labels.truth
     area, moved = _areas(ours, theirs, labels)
-    right, before = (values.argmax(axis=1) == truth for values in (ours, theirs))
-    gained = right.astype(np.float64) - before
+    right, before = metrics.correct(ours, truth), metrics.correct(theirs, truth)
+    gained = right - before
     hits = metrics.bootstrap(lambda chosen: float(gained[chosen].mean()), labels.groups, seed=_SEED)
     values = (
         _known(area),
@@ -140,7 +145,7 @@ def _judged(
 
 def _areas(ours: metrics.Floats, theirs: metrics.Floats, labels: Labels) -> tuple[float, metrics.Interval]:
     """The AUC, and how much it moved."""
-    if ours.shape[1] > MOST_CLASSES:
+    if ours.shape[1] > metrics.MOST_CLASSES:
         return math.nan, metrics.Interval(math.nan, math.nan, math.nan)
     area = metrics.auc(ours, labels.truth)
     if np.array_equal(ours, theirs) and not math.isnan(area):
@@ -152,7 +157,7 @@ def _at_border(manifest: Manifest, ours: metrics.Floats, truth: Ints) -> dict[st
     """Sensitivity and specificity of this precision at the manifest's threshold."""
     if manifest.decision is None:
         return None
-    positive = np.isin(truth, [manifest.class_ids.index(name) for name in manifest.decision.positive])
+    positive = truly_positive(truth, manifest.decision.positive, manifest.class_ids)
     return rates(manifest.decision.score(ours, manifest.class_ids), positive, manifest.decision.threshold)
 
 

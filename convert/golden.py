@@ -27,7 +27,7 @@ from runtime.decision import Decision, Outcome, calibrated, logit
 from runtime.errors import ImageError, KitError
 from runtime.manifest import Manifest
 from runtime.preprocess import Pixels, Preprocess
-from train.samples import IMAGE_SUFFIXES, DataSet, Sample
+from train.samples import IMAGE_SUFFIXES, DataSet, Sample, label_name
 
 COUNT = 64
 MIN_COUNT = 8
@@ -74,7 +74,7 @@ def from_data(data: DataSet, samples: Sequence[Sample]) -> list[Candidate]:
     """Candidates from labelled samples, classes and sites taking turns."""
     strata: dict[tuple[str, ...], list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: hashlib.sha256(sample.id.encode()).digest()):
-        strata.setdefault((data.classes[sample.label], sample.site or ""), []).append(sample)
+        strata.setdefault((label_name(sample.label, data.classes), sample.site or ""), []).append(sample)
     return [Candidate(sample.id, partial(data.read, sample), key) for key, sample in _in_turns(strata, CANDIDATES)]
 
 

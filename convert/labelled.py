@@ -12,11 +12,12 @@ import numpy as np
 from convert.evaluate import Labels
 from runtime.errors import BundleError, ConfigError, KitError
 from runtime.manifest import Manifest
-from train.config import DataConfig
+from train.config import Config, DataConfig
 from train.data import load_data
+from train.folds import split_of
 from train.recipe import config_from_json
 from train.samples import DataSet, Sample
-from train.splits import split, split_hash
+from train.splits import split_hash
 
 
 class SourceError(KitError):
@@ -25,12 +26,13 @@ class SourceError(KitError):
 
 @dataclass(frozen=True)
 class Labelled:
-    """Samples to judge on, their truth, and what part of which data they are, in words."""
+    """Samples to judge on, their truth, and what part of which data they are; ``what`` in words."""
 
     data: DataSet
     samples: tuple[Sample, ...]
     labels: Labels
     what: str
+    part: str
 
 
 def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
@@ -40,10 +42,11 @@ def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
     it brings; where it brings none, only ``all`` of it can be judged. Raises KitError.
     """
     config, known = _from_provenance(manifest)
-    data = load_data(path, pinned(config, manifest.class_ids))
+    config = replace(config, data=pinned(config.data, manifest.class_ids))
+    data = load_data(path, config.data)
     own = data.hash == known.get("hash")
     if own:
-        parts = split(data, config)
+        parts = split_of(data, config)
         if split_hash(parts) != known.get("split_hash"):
             raise SourceError(
                 f"{path} is the bundle's data, but splits differently here: training images could be judged on",
@@ -60,7 +63,7 @@ def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
             f"{data.name} has no {part!r} part",
             "this data brings no split of its own: give --split all" if not parts else "choose another --split",
         )
-    return Labelled(data, samples, labels_of(samples), "all images" if part == "all" else f"{part} split")
+    return Labelled(data, samples, labels_of(samples), "all images" if part == "all" else f"{part} split", part)
 
 
 def labels_of(samples: Sequence[Sample]) -> Labels:
@@ -69,13 +72,14 @@ def labels_of(samples: Sequence[Sample]) -> Labels:
     return Labels(np.array([sample.label for sample in samples], np.int64), groups)
 
 
-def _from_provenance(manifest: Manifest) -> tuple[DataConfig, dict[str, Any]]:
-    """How the bundle says its data is read. Raises BundleError where it does not say."""
+def _from_provenance(manifest: Manifest) -> tuple[Config, dict[str, Any]]:
+    """How the bundle says its data is read and split. Raises BundleError where it does not say."""
     known = manifest.provenance.get("data")
     if not isinstance(known, dict) or "config" not in known:
         raise BundleError("the manifest does not say how its data is read", "verify it without --data")
+    folds = manifest.provenance.get("recipe", {}).get("crossval", {})
     try:
-        return config_from_json({"data": known["config"]}).data, known
+        return config_from_json({"data": known["config"], "crossval": folds}), known
     except ConfigError as error:
         raise BundleError(f"the manifest's data settings: {error.message}", error.hint) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from convert import calibrate, golden
 from convert.answer import Tensor
+from convert.card import report_files
 from convert.labelled import SourceError, labels_of, pinned
 from convert.origin import Judging, Options, Origin
 from convert.table import step
@@ -21,10 +22,11 @@ from runtime.manifest import Manifest, Version
 from runtime.preprocess import Preprocess
 from train.checkpoint import Run, load_run, read_split
 from train.data import load_data
+from train.folds import split_of
 from train.gate import Gate, read_gate
 from train.provenance import commit
 from train.samples import DataSet, Sample
-from train.splits import Split, split, split_hash
+from train.splits import Split, split_hash
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "simplejpeg")
 
@@ -58,6 +60,7 @@ def from_run(run_folder: Path, options: Options) -> Origin:
     candidates, origin = golden_candidates(source, tensors, options)
     calibration = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
     files = {ood.FILE: gate.npz()} if gate else {}
+    files |= report_files(run.path, run.data.shareable or options.golden_from_data)
     return Origin(
         run.model, _draft(run, gate, calibration, options), tensors, judging, candidates, origin, run.path, files
     )
@@ -105,7 +108,7 @@ def load_source(run_folder: Path, data_path: Path | None) -> Source:
             f"{run.data.hash[:12]}…",
             "give the unchanged data with --data, or train again on the new data",
         )
-    parts = split(data, run.config.data)
+    parts = split_of(data, run.config)
     for found, where in ((parts, "the data now"), (read_split(run_folder), f"{run_folder.name}/split.csv")):
         if split_hash(found) != run.data.split_hash:
             raise SourceError(

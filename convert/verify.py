@@ -14,7 +14,7 @@ import numpy as np
 from convert import tolerance
 from convert.answer import REFERENCE, Answers, answer, judged_precisions
 from convert.evaluate import Figures, compare, probabilities
-from convert.labelled import labelled
+from convert.labelled import Labelled, labelled
 from convert.table import table
 from runtime import atomic
 from runtime.bundle import Bundle, open_bundle
@@ -22,7 +22,7 @@ from runtime.errors import KitError
 from runtime.manifest import Manifest
 from runtime.preprocess import Preprocess
 from runtime.selftest import LIST, load_golden
-from train.samples import Sample
+from train.samples import label_name
 
 
 class ToleranceError(KitError):
@@ -31,7 +31,7 @@ class ToleranceError(KitError):
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. ``names`` are the pictures behind ``answers``; ``samples`` is empty for golden images."""
+    """What was found. ``names`` are the pictures behind ``answers``; ``source`` is None for golden images."""
 
     bundle: Bundle
     what: str
@@ -39,7 +39,7 @@ class Verified:
     broken: tuple[str, ...]
     answers: tuple[Answers, ...]
     names: tuple[str, ...]
-    samples: tuple[Sample, ...] = ()
+    source: Labelled | None = None
 
 
 def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
@@ -60,7 +60,7 @@ def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
     broken = [*golden.broken, *judge(bundle.manifest, [row for row in figures if row.precision != REFERENCE])]
     what = f"{source.data.name}, {source.what}, n = {len(source.samples)}"
     names = tuple(sample.id for sample in source.samples)
-    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), names, source.samples)
+    return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), names, source)
 
 
 def on_golden(bundle: Bundle, backend: str) -> Verified:
@@ -152,10 +152,11 @@ def write_predictions(path: Path, verified: Verified) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "label", "precision", *manifest.class_ids])
+    samples = verified.source.samples if verified.source else ()
     for item in sorted(verified.answers, key=lambda item: item.precision != REFERENCE):
         rows: np.ndarray = probabilities(manifest, item.logits)
-        for sample, row in zip(verified.samples, rows.tolist(), strict=True):
-            label = manifest.class_ids[sample.label]
+        for sample, row in zip(samples, rows.tolist(), strict=True):
+            label = label_name(sample.label, manifest.class_ids)
             writer.writerow([sample.id, label, item.precision, *(repr(value) for value in row)])
     atomic.write_text(path, text.getvalue())
 

@@ -1,5 +1,5 @@
 """MedMNIST-style ``.npz``: ``{train,val,test}_images`` uint8 ``[n,H,W]`` or ``[n,H,W,3]``, ``…_labels`` ``[n]`` or
-``[n,1]`` (Yang et al., MedMNIST v2, Scientific Data 2023)."""
+``[n,1]``, ``[n,L]`` of 0 and 1 where a picture may have several (Yang et al., MedMNIST v2, Scientific Data 2023)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,36 @@ import numpy.typing as npt
 
 from train.config import DataConfig
 from train.errors import DataError
-from train.samples import PARTS, ArrayDataSet, DataSet, Image, Sample, indexed
+from train.reading import Found, Reading
+from train.samples import PARTS, Image
 
 
-def load_npz(path: Path, config: DataConfig) -> DataSet:
-    """Read all parts into memory. Raises DataError: not an npz, arrays missing or of the wrong shape or type."""
+def read_npz(path: Path, config: DataConfig) -> tuple[Reading, dict[str, Image]]:
+    """Read all parts into memory: what they say, and the pixels by sample id.
+
+    Raises DataError: not an npz, arrays missing or of the wrong shape or type.
+    """
     arrays = _arrays(path)
     images: dict[str, Image] = {}
-    labels: dict[str, str] = {}
+    reading = Reading()
     for part in PARTS:
         if f"{part}_images" not in arrays:
             continue
-        pixels, marks = _checked(arrays, part, path.name)
-        for index, (picture, mark) in enumerate(zip(pixels, marks, strict=True)):
+        pixels, rows = _checked(arrays, part, path.name, config.task == "multilabel")
+        for index, (picture, row) in enumerate(zip(pixels, rows, strict=True)):
             sample = f"{part}/{index:05d}"
-            images[sample], labels[sample] = picture, str(mark)
+            images[sample] = picture
+            reading.found[sample] = Found(_words(row, config), split=part)
     if not any(sample.startswith("train/") for sample in images):
         raise DataError(f"{path.name} has no train_images", "it needs {train,val,test}_images and …_labels")
-    classes, index_of = indexed(labels, config, path.name)
-    samples = tuple(Sample(sample, index_of[sample], split=sample.partition("/")[0]) for sample in images)
-    return ArrayDataSet(path.name, classes, samples, images)
+    return reading, images
+
+
+def _words(row: npt.NDArray[np.int64], config: DataConfig) -> tuple[str, ...]:
+    """The class as written, or (where there may be several) the columns that are set, by class or by number."""
+    if row.ndim == 0:
+        return (str(row),)
+    return tuple(config.classes[column] if config.classes else str(column) for column in np.flatnonzero(row))
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -43,15 +53,22 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path.name} cannot be read as .npz: {error}", "download or copy it again") from error
 
 
-def _checked(arrays: dict[str, npt.NDArray[Any]], part: str, name: str) -> tuple[Image, npt.NDArray[np.int64]]:
-    """Images and integer labels ``[n]`` of one part."""
+def _checked(
+    arrays: dict[str, npt.NDArray[Any]], part: str, name: str, several: bool
+) -> tuple[Image, npt.NDArray[np.int64]]:
+    """Images and integer labels of one part: ``[n]``, or ``[n,L]`` of 0 and 1 where there may be several."""
     pixels, marks = arrays[f"{part}_images"], arrays.get(f"{part}_labels")
     grey_or_rgb = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] == 3)
     if pixels.dtype != np.uint8 or not grey_or_rgb or 0 in pixels.shape[1:]:
         raise DataError(
             f"{name}: {part}_images is {pixels.dtype} {list(pixels.shape)}", "uint8 [n,H,W] or [n,H,W,3] is read"
         )
-    if marks is None or marks.shape not in ((len(pixels),), (len(pixels), 1)) or marks.dtype.kind not in "iu":
-        shape = "missing" if marks is None else f"{marks.dtype} {list(marks.shape)}"
-        raise DataError(f"{name}: {part}_labels is {shape}", f"integers [{len(pixels)}] or [{len(pixels)},1] are read")
-    return pixels, marks.reshape(-1).astype(np.int64)
+    n = len(pixels)
+    if marks is not None and marks.dtype.kind in "iu":
+        if several and marks.ndim == 2 and len(marks) == n and set(np.unique(marks)) <= {0, 1}:
+            return pixels, marks.astype(np.int64)
+        if not several and marks.shape in ((n,), (n, 1)):
+            return pixels, marks.reshape(-1).astype(np.int64)
+    shape = "missing" if marks is None else f"{marks.dtype} {list(marks.shape)}"
+    wanted = f"[{n},L] of 0 and 1" if several else f"[{n}] or [{n},1]"
+    raise DataError(f"{name}: {part}_labels is {shape}", f"integers {wanted} are read")

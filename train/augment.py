@@ -1,4 +1,10 @@
-"""Augmentation of a whole batch at once, as tensors: one affine resampling, then colour. No decoder, no workers."""
+"""Augmentation of a whole batch at once, as tensors: one affine resampling, then grey values. No decoder, no workers.
+
+torchvision's v2 functions draw nothing and work on batches, and are used where one parameter holds for all pictures
+(``autocontrast``). Its random transforms draw once a call: a batch would get one angle and one brightness, and pictures
+one by one cost more than the network's step at 64 pixels. So ranges are drawn here, for every picture, from a generator
+that (seed, epoch) start: a run repeats itself and can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2 import functional as transforms
 
 from train.config import AugmentConfig
 
@@ -30,6 +37,7 @@ class Augment:
             grid = functional.affine_grid(matrices, list(pixels.shape), align_corners=False)
             # Reflection instead of black corners: a black wedge would tell the network the angle.
             pixels = functional.grid_sample(pixels, grid, "bilinear", "reflection", align_corners=False)
+        pixels = self._windowed(pixels, generator)
         pixels = self._recoloured(pixels, generator)
         return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
@@ -46,6 +54,22 @@ class Augment:
         row_x = torch.stack((cos * flip_x, -sin * flip_y, shift_x), 1)
         row_y = torch.stack((sin * flip_x, cos * flip_y, shift_y), 1)
         return torch.stack((row_x, row_y), 1)
+
+    def _windowed(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Another level and width around what the window step has left, and stretching to the full range 0…255.
+
+        What the window has cut off stays cut off: a narrower or shifted window is exact, a wider one is grey there.
+        """
+        config, count, device = self._config, len(pixels), pixels.device
+        if config.window_level or config.window_width:
+            level = 127.5 + 255 * _uniform(count, config.window_level, generator).view(-1, 1, 1, 1)
+            width = torch.exp(_uniform(count, math.log1p(config.window_width), generator)).view(-1, 1, 1, 1)
+            pixels = ((pixels - level.to(device)) / width.to(device) + 127.5).clamp_(0, 255)
+        if config.stretch:
+            chosen = (torch.rand(count, generator=generator) < config.stretch).view(-1, 1, 1, 1).to(device)
+            stretched = transforms.autocontrast(pixels.div(255).clamp_(0, 1)) * 255
+            pixels = torch.where(chosen, stretched, pixels)
+        return pixels
 
     def _recoloured(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Brightness and lamp colour multiply; contrast stretches around the picture's own mean; noise is added."""

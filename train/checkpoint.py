@@ -24,7 +24,7 @@ from train.errors import RunError
 from train.model import build_model
 from train.operating_point import OperatingPoint
 from train.recipe import config_from_json
-from train.samples import DataSet
+from train.samples import DataSet, label_name
 
 FORMAT = 1
 LOCAL = "local.json"
@@ -64,6 +64,9 @@ class Run:
     versions: dict[str, str]
     commit: str | None
     seed: int
+    ungrouped: bool
+    skipped: tuple[str, ...]
+    near_duplicates: dict[str, Any]
 
     @property
     def class_ids(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def write_split(path: Path, data: DataSet, parts: Mapping[str, str]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "label", "split", "group", "site"])
     for sample in data.samples:
-        label = data.classes[sample.label]
+        label = label_name(sample.label, data.classes)
         writer.writerow([sample.id, label, parts[sample.id], sample.group or "", sample.site or ""])
     write_text(path, text.getvalue())
 
@@ -144,6 +147,9 @@ def load_run(run: Path) -> Run:
         versions=fields.take("versions", dict),
         commit=fields.take("commit", (str, type(None))),
         seed=fields.take("seed", int),
+        ungrouped=fields.take("ungrouped", bool, False),
+        skipped=tuple(fields.take("skipped", list, [])),
+        near_duplicates=fields.take("near_duplicates", dict, {"count": 0, "pairs": []}),
     )
     fields.done()
     return result

@@ -17,6 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo_data(commands)
     _add_fit(commands)
+    _add_crossval(commands)
     _add_evaluate(commands)
     _add_export_images(commands)
     return parser
@@ -65,20 +66,69 @@ def _add_fit(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="where to start: fresh (default), torchvision's ImageNet weights (downloaded), or a state dict",
     )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=_SET)
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on in RUN after the last whole epoch, with the same recipe and data; a finished run is left as it is",
+    )  # fmt: skip
+    _add_data_switches(parser)
     parser.set_defaults(run_command=_fit)
+
+
+def _add_data_switches(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ungrouped", action="store_true",
+        help="spread single images over the split although a patient may have several; the report says so",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="leave out images that cannot be read instead of refusing the data; the report names them",
+    )  # fmt: skip
+
+
+def _add_crossval(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "crossval", "judge a recipe by cross-validation",
+        "Fits a network for each fold, judges every image by the one that has not seen its group, and keeps a final "
+        "run. Started again with the same settings it goes on where it was stopped.",
+    )  # fmt: skip
+    parser.add_argument("--recipe", type=Path, required=True, metavar="RECIPE.toml", help="what to train, and how")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="as for fit")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the folds and the report")
+    parser.add_argument("--weights", default="none", metavar="none|imagenet|FILE", help="where to start, as for fit")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=_SET)
+    _add_data_switches(parser)
+    parser.set_defaults(run_command=_crossval)
 
 
 def _add_evaluate(commands: Subparsers[argparse.ArgumentParser]) -> None:
     parser = _command(
-        commands, "evaluate", "judge a run on a part of its data",
-        "Prints the figures with their intervals and writes RUN/evaluation.json and a confusion matrix.",
+        commands, "evaluate", "judge a run or a bundle on a part of its data",
+        "Prints the figures with their intervals and writes report.html, report.json and evaluation.json into the run, "
+        "or, for a bundle and each of its precisions, into --out.",
     )  # fmt: skip
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder that fit wrote")
+    parser.add_argument("run", type=Path, metavar="RUN|BUNDLE", help="folder that fit, crossval or convert wrote")
     parser.add_argument("--data", type=Path, metavar="DATA", help="where the data is now (default: where fit found it)")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
     parser.add_argument(
         "--other-data", action="store_true",
         help="go on although the data is not what the run was trained on; every image of it is judged",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: into the run)")
+    parser.add_argument(
+        "--with-images", action="store_true",
+        help="show the worst mistakes with heat maps in the report; without it they are only named",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prevalence", type=float, metavar="SHARE",
+        help="of the threshold table, for example 0.05 (default: the share of positives among the images judged)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=("all", "fp32", "bf16", "fp16", "int8"), default="all",
+        help="of a bundle (default: all that the backend runs)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("auto", "openvino", "onnxruntime", "tensorrt"), default="auto",
+        help="of a bundle; auto is the CPU's (default). TensorRT needs engines built on this machine",
     )  # fmt: skip
     parser.set_defaults(run_command=_evaluate)
 
@@ -109,19 +159,42 @@ def _fit(arguments: argparse.Namespace) -> int:
     from train.recipe import load_recipe
 
     config = load_recipe(arguments.recipe, arguments.overrides)  # before torch: a typo is told at once
+    from train.distributed import started_as
     from train.fit import fit
 
-    history = fit(config, arguments.data, arguments.out, arguments.weights)
+    history = fit(
+        config, arguments.data, arguments.out, arguments.weights, resume=arguments.resume,
+        ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad,
+    )  # fmt: skip
     best = history.best
     value = getattr(best, history.metric)
-    print(f"kept epoch {best.epoch}: {history.metric} {value:.4f}; the run is in {arguments.out}")
+    if started_as().main:
+        print(f"kept epoch {best.epoch}: {history.metric} {value:.4f}; the run is in {arguments.out}")
+    return 0
+
+
+def _crossval(arguments: argparse.Namespace) -> int:
+    from train.recipe import load_recipe
+
+    config = load_recipe(arguments.recipe, arguments.overrides)
+    from train.crossval import crossval
+
+    print(
+        crossval(
+            config, arguments.data, arguments.out, arguments.weights,
+            ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad,
+        )
+    )  # fmt: skip
     return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from train.evaluate import evaluate
+    from train.evaluate import Options, evaluate
 
-    print(evaluate(arguments.run, arguments.data, arguments.split, arguments.other_data))
+    options = Options(
+        arguments.with_images, arguments.prevalence, arguments.out, arguments.backend, arguments.precision
+    )
+    print(evaluate(arguments.run, arguments.data, arguments.split, arguments.other_data, options))
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import re
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from runtime.errors import ConfigError
@@ -10,7 +11,9 @@ from runtime.fields import nearest
 from runtime.steps import Orient, Resize, Step, steps_to_json
 
 ARCHS = ("resnet18", "resnet34", "resnet50")
-METRICS = ("val_auc", "val_accuracy", "val_balanced_accuracy", "val_loss")
+METRICS = ("val_auc", "val_accuracy", "val_balanced_accuracy", "val_kappa", "val_loss")
+SCHEDULES = ("one-cycle", "cosine", "step", "plateau", "constant")
+FREEZES = ("none", "head", "blocks")
 
 
 def _choose(where: str, value: str, options: tuple[str, ...]) -> None:
@@ -29,34 +32,56 @@ class RecipeConfig:
 
     name: str = "unnamed"  # travels with the run and the bundle
     title: str = ""  # a line for people: what is screened, on which pictures
+    intended_use: str = ""  # model card: for whom, by whom, with which camera
+    reference_standard: str = ""  # model card: how the labels were made, and by whom
+    not_for: str = ""  # model card: where it must not be used
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where samples and labels come from, and how they are split."""
 
-    task: str = "multiclass"  # one class a picture; multi-label needs another loss and decision
+    task: str = "multiclass"  # one class a picture; "multilabel": any number of findings, also none
+    ordinal: bool = False  # the classes are grades in order: kappa and off-by-one in the report
     table: str = "labels.csv"  # the table looked for when DATA is a folder
     image_column: str = "image"  # file, path or id of the picture
     label_column: str = "label"  # what the table calls the class
+    label_columns: tuple[str, ...] = ()  # multilabel: instead, a column of 0 and 1 for each finding
+    label_separator: str = "|"  # multilabel: between the findings in the label column
+    no_finding: str = "No Finding"  # multilabel: what the label column says of a picture without one
     group_column: str = "group"  # patient, subject, lesion: never on both sides of a split
+    group_pattern: str = ""  # regex whose first group, found in a picture's path, is its patient
+    ungrouped: bool = False  # spread single pictures whatever belongs together; `--ungrouped` sets it
     site_column: str = "site"  # clinic or camera, for per-site tables
+    subgroup_columns: tuple[str, ...] = ()  # sex, device, view: figures for each of their values
     split_column: str = "split"  # the set's own train/val/test, which wins over ours
-    image_folders: tuple[str, ...] = ("images",)  # searched beside the table, after the table's own folder
+    split_files: dict[str, str] = field(default_factory=dict)  # list of images beside the table → its part, if there
+    image_folders: tuple[str, ...] = ("images",)  # searched first; then all folders below the table's
     labels: dict[str, str] = field(default_factory=dict)  # label as written in the data → class id; empty: as written
     classes: tuple[str, ...] = ()  # order of the logits; empty: the order of `labels`, else sorted
     display: dict[str, str] = field(default_factory=dict)  # class id → name for people; empty: the id
     val_fraction: float = 0.15  # for the checkpoint, the temperature and the threshold
     test_fraction: float = 0.15  # opened once, at the end
     split_seed: int = 0  # of its own, so that another training seed keeps the same split
+    skip_bad: bool = False  # leave out pictures that cannot be read, and name them; `--skip-bad` sets it
     shareable: bool = False  # may pictures travel in the bundle? Only public or synthetic ones
 
     def __post_init__(self) -> None:
-        _choose("data.task", self.task, ("multiclass",))
+        _choose("data.task", self.task, ("multiclass", "multilabel"))
         _within("data.val_fraction", self.val_fraction, 0.01, 0.5)
         _within("data.test_fraction", self.test_fraction, 0.0, 0.5)
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError("data.classes names a class twice", "once each, in the order of the logits")
+        if self.task == "multiclass" and self.label_columns:
+            raise ConfigError("data.label_columns is for several findings a picture", 'set data.task = "multilabel"')
+        if self.task == "multilabel" and self.ordinal:
+            raise ConfigError("data.ordinal is for grades, of which a picture has one", 'set data.task = "multiclass"')
+        try:
+            groups = re.compile(self.group_pattern).groups
+        except re.error as error:
+            raise ConfigError(f"data.group_pattern is no regular expression: {error}", "see Python's re") from error
+        if self.group_pattern and not groups:
+            raise ConfigError("data.group_pattern has no group", "put the patient's part into parentheses")
 
 
 @dataclass(frozen=True)
@@ -79,39 +104,99 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class StageConfig:
+    """One part of a fit in stages, each with a new optimiser and a schedule of its own over its own epochs."""
+
+    epochs: int = 5  # of this stage
+    lr: float = 0.001  # the schedule's peak in this stage
+    freeze: str = "none"  # as train.freeze
+    train_blocks: int = 0  # as train.train_blocks
+    schedule: str = ""  # as train.schedule; empty: the same
+
+    def __post_init__(self) -> None:
+        _within("train.stages.epochs", self.epochs, 1, 10_000)
+        _within("train.stages.lr", self.lr, 1e-8, 10)
+        _choose("train.stages.schedule", self.schedule, ("", *SCHEDULES))
+        _check_freeze("train.stages", self.freeze, self.train_blocks)
+
+
+def _check_freeze(where: str, freeze: str, blocks: int) -> None:
+    _choose(f"{where}.freeze", freeze, FREEZES)
+    _within(f"{where}.train_blocks", blocks, 0, 16)
+    if (freeze == "blocks") != (blocks > 0):
+        raise ConfigError(
+            f"{where}: freeze = {freeze!r} does not go with train_blocks = {blocks}",
+            'freeze = "blocks" with train_blocks = 1 or more, or another policy without train_blocks',
+        )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Fitting."""
 
-    epochs: int = 20  # upper bound; early stopping may end it before
-    batch_size: int = 32  # small sets want steps more than they want parallelism
+    epochs: int = 20  # upper bound; early stopping may end it before. With stages: their sum
+    batch_size: int = 32  # pictures a step, over all processes; small sets want steps more than parallelism
     optimizer: str = "adamw"  # adamw | adam | sgd
     lr: float = 0.001  # the schedule's peak
     weight_decay: float = 0.01  # decoupled for adamw, L2 otherwise; not on biases and norms
     momentum: float = 0.9  # sgd's momentum and Adam's beta1
-    schedule: str = "one-cycle"  # one-cycle | cosine | step | constant
+    schedule: str = "one-cycle"  # one-cycle | cosine | step | plateau | constant
     warmup: float = 0.3  # one-cycle: fraction of the steps that rise
+    warmup_epochs: float = 0.0  # the other schedules: epochs of a linear rise before them
     step_epochs: int = 7  # step: epochs between two drops
-    step_factor: float = 0.1  # step: what a drop multiplies by
-    class_weights: str = "balanced"  # balanced (inverse frequency, mean 1) | none
+    step_factor: float = 0.1  # step and plateau: what a drop multiplies by
+    plateau_epochs: int = 3  # plateau: epochs without a better metric before a drop
+    freeze: str = "none"  # none (all is trained) | head (only it is trained) | blocks (it and the last blocks are)
+    train_blocks: int = 0  # freeze = "blocks": how many residual blocks from the end are trained
+    stages: tuple[StageConfig, ...] = ()  # [[train.stages]] one after the other; empty: one, of the keys above
+    loss: str = "auto"  # auto (cross-entropy, or bce for multilabel) | cross-entropy | bce | focal
+    focal_gamma: float = 2.0  # focal: how much an easy picture counts less (Lin et al., ICCV 2017)
+    class_weights: str = "balanced"  # balanced (inverse frequency, mean 1; multilabel: absent / present) | none
+    sampling: str = "none"  # none | balanced (rare classes repeated) | undersample (frequent ones thinned to 1:1)
     label_smoothing: float = 0.0  # against overconfidence, and for labels that are not certain
+    clip_norm: float = 0.0  # upper bound of the gradient's norm; 0: none
+    ema: float = 0.0  # decay of averaged weights, which are then judged and kept (0.999 is usual); 0: none
     patience: int = 0  # epochs without a better metric before stopping; 0: never
     metric: str = "val_auc"  # the best checkpoint is chosen by it
     seed: int = 0  # initialisation, order, augmentation
     threads: int = 0  # of torch on the CPU; 0: torch's choice
     device: str = "auto"  # auto | cpu | cuda
+    precision: str = "auto"  # auto (bf16 or fp16 on a GPU, fp32 on a CPU) | fp32 | bf16 | fp16
 
     def __post_init__(self) -> None:
         _choose("train.optimizer", self.optimizer, ("adamw", "adam", "sgd"))
-        _choose("train.schedule", self.schedule, ("one-cycle", "cosine", "step", "constant"))
+        _choose("train.schedule", self.schedule, SCHEDULES)
+        _choose("train.loss", self.loss, ("auto", "cross-entropy", "bce", "focal"))
         _choose("train.class_weights", self.class_weights, ("balanced", "none"))
+        _choose("train.sampling", self.sampling, ("none", "balanced", "undersample"))
         _choose("train.metric", self.metric, METRICS)
         _choose("train.device", self.device, ("auto", "cpu", "cuda"))
+        _choose("train.precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         for name, low, high in (
             ("epochs", 1, 10_000), ("batch_size", 2, 4096), ("lr", 1e-8, 10), ("weight_decay", 0, 1),
-            ("momentum", 0, 0.999), ("warmup", 0, 0.9), ("step_epochs", 1, 10_000), ("step_factor", 1e-4, 1),
-            ("label_smoothing", 0, 0.5), ("patience", 0, 10_000), ("seed", 0, 2**31 - 1), ("threads", 0, 1024),
+            ("momentum", 0, 0.999), ("warmup", 0, 0.9), ("warmup_epochs", 0, 1000), ("step_epochs", 1, 10_000),
+            ("step_factor", 1e-4, 1), ("plateau_epochs", 1, 10_000), ("focal_gamma", 0, 10),
+            ("label_smoothing", 0, 0.5), ("clip_norm", 0, 1e6), ("ema", 0, 0.99999), ("patience", 0, 10_000),
+            ("seed", 0, 2**31 - 1), ("threads", 0, 1024),
         ):  # fmt: skip
             _within(f"train.{name}", getattr(self, name), low, high)
+        _check_freeze("train", self.freeze, self.train_blocks)
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        schedules = {stage.schedule or self.schedule for stage in self.stages} or {self.schedule}
+        if self.warmup_epochs and "one-cycle" in schedules:
+            raise ConfigError("train.warmup_epochs is not for one-cycle, which rises by itself", "set train.warmup")
+        total = sum(stage.epochs for stage in self.stages)
+        if self.stages and self.epochs not in (total, TrainConfig.epochs):
+            raise ConfigError(
+                f"train.epochs is {self.epochs}, and the stages have {total} together",
+                "set the stages' own, for example --set train.stages.0.epochs=1",
+            )
+        if self.stages and self.freeze != "none":
+            raise ConfigError("train.freeze stands beside [[train.stages]]", "set freeze in the stages")
+        if self.stages:
+            object.__setattr__(self, "epochs", total)
 
 
 @dataclass(frozen=True)
@@ -123,6 +208,9 @@ class AugmentConfig:
     shift: float = 0.0  # fraction of the side, uniform in ±, each axis
     flip_horizontal: bool = False  # with probability one half
     flip_vertical: bool = False  # with probability one half
+    window_level: float = 0.0  # CT: shift of the window's level in widths, uniform in ±
+    window_width: float = 0.0  # CT: factor of the window's width, log-uniform in 1/(1+this) … 1+this
+    stretch: float = 0.0  # probability of stretching the grey values to the full range (torchvision's autocontrast)
     brightness: float = 0.0  # factor, uniform in 1 ± this
     contrast: float = 0.0  # factor around the picture's mean, uniform in 1 ± this
     colour: float = 0.0  # factor per channel, uniform in 1 ± this: another lamp, another camera
@@ -130,7 +218,8 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _within("augment.rotate_degrees", self.rotate_degrees, 0.0, 180.0)
-        for name in ("zoom", "shift", "brightness", "contrast", "colour", "noise"):
+        _within("augment.stretch", self.stretch, 0.0, 1.0)
+        for name in ("zoom", "shift", "window_level", "window_width", "brightness", "contrast", "colour", "noise"):
             _within(f"augment.{name}", getattr(self, name), 0.0, 0.9)
 
 
@@ -149,6 +238,22 @@ class DecisionConfig:
 
 
 @dataclass(frozen=True)
+class CrossvalConfig:
+    """``crossval``: every picture is judged once, by a network that has not seen its group."""
+
+    folds: int = 5  # parts that take turns as the test
+    seed: int = 0  # of the assignment to folds
+    keep: str = "refit"  # DIR/final: refit (one more network, on everything) | best (the best fold, by validation)
+    fold: int = 0  # which fold is the test part; crossval sets it in its folds' runs. 0: an ordinary split
+
+    def __post_init__(self) -> None:
+        _choose("crossval.keep", self.keep, ("refit", "best"))
+        _within("crossval.folds", self.folds, 2, 100)
+        _within("crossval.seed", self.seed, 0, 2**31 - 1)
+        _within("crossval.fold", self.fold, 0, self.folds)
+
+
+@dataclass(frozen=True)
 class Config:
     """All sections."""
 
@@ -159,6 +264,18 @@ class Config:
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     decision: DecisionConfig = DecisionConfig()
+    crossval: CrossvalConfig = CrossvalConfig()
+
+    def __post_init__(self) -> None:
+        train, several = self.train, self.data.task == "multilabel"
+        if several and train.loss == "cross-entropy":
+            raise ConfigError("train.loss is cross-entropy, for one class a picture", "set bce or focal")
+        if not several and train.loss == "bce":
+            raise ConfigError("train.loss is bce, for several findings a picture", "set cross-entropy or focal")
+        if several and train.sampling != "none":
+            raise ConfigError("train.sampling is for one class a picture", 'use train.class_weights = "balanced"')
+        if train.metric == "val_kappa" and not self.data.ordinal:
+            raise ConfigError("train.metric is val_kappa, for grades in order", "set data.ordinal = true")
 
     def to_json(self) -> dict[str, Any]:
         """Sections as plain values; the inverse is :func:`train.recipe.config_from_json`."""
@@ -175,5 +292,5 @@ class Config:
 def _plain(value: Any) -> Any:
     """A JSON value that shares nothing with the frozen configuration."""
     if isinstance(value, tuple):
-        return list(value)
+        return [asdict(item) if isinstance(item, StageConfig) else item for item in value]
     return dict(value) if isinstance(value, dict) else value

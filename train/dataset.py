@@ -28,7 +28,8 @@ MEMORY_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Tensors:
-    """``images``: uint8 ``[n,size,size,3]`` RGB (in memory, or mapped from a file); ``labels``: int64 ``[n]``."""
+    """``images``: uint8 ``[n,size,size,3]`` RGB (in memory, or mapped from a file); ``labels``: int64 ``[n]``,
+    or 0/1 ``[n,L]`` where a picture may have several findings."""
 
     samples: tuple[Sample, ...]
     images: Image
@@ -69,7 +70,7 @@ def load_tensors(
     """
     images = _room_for(len(samples), steps, file)
     _refuse(data, _fill(images, data, samples, steps, title))
-    return _tensors(samples, images)
+    return tensors_of(samples, images)
 
 
 def load_parts(
@@ -85,7 +86,7 @@ def load_parts(
     for part, samples in parts.items():
         problems += _fill(kept.get(part), data, samples, steps, f"decoding {part}")
     _refuse(data, problems)
-    return {part: _tensors(parts[part], images) for part, images in kept.items()}
+    return {part: tensors_of(parts[part], images) for part, images in kept.items()}
 
 
 def _room_for(count: int, steps: tuple[Step, ...], file: Path | None) -> Image:
@@ -96,14 +97,15 @@ def _room_for(count: int, steps: tuple[Step, ...], file: Path | None) -> Image:
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _tensors(samples: Sequence[Sample], images: Image) -> Tensors:
+def tensors_of(samples: Sequence[Sample], images: Image) -> Tensors:
+    """Samples with their decoded pixels."""
     return Tensors(tuple(samples), images, np.array([sample.label for sample in samples], np.int64))
 
 
 def _refuse(data: DataSet, problems: Sequence[str]) -> None:
     if problems:
         title = f"{data.name}: images that cannot be read"
-        raise DataError(listing(title, problems), "replace these files, or remove them")
+        raise DataError(listing(title, problems), "replace these files, or leave them out with --skip-bad")
 
 
 def _fill(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from runtime.errors import KitError
 
@@ -19,6 +20,22 @@ class RunError(KitError):
 
 class FitError(KitError):
     """Training that cannot go on: a loss that is not finite, weights that do not fit."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, and what to do about it where that is not plain."""
+
+    text: str
+    hint: str = ""
+
+
+def all_at_once(name: str, problems: Sequence[Problem]) -> DataError:
+    """One error that tells everything that is wrong with the data ``name``."""
+    hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
+    hint = "; ".join(hints) or "mend these, then run again"
+    if len(problems) == 1:
+        return DataError(f"{name}: {problems[0].text}", hint)
+    return DataError(listing(f"{name}: everything that is wrong", [problem.text for problem in problems]), hint)
 
 
 def listing(title: str, problems: Sequence[str]) -> str:

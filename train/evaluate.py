@@ -1,76 +1,159 @@
-"""``evaluate``: a run's figures on one part of its data, printed and stored in the run folder."""
+"""``evaluate``: a run's or a bundle's figures on one part of its data, printed, stored, and written as a report."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from runtime.atomic import write_bytes, write_json
-from runtime.decision import Decision, Outcome, calibrated
-from train import metrics, plots
+from runtime import atomic
+from runtime.backends.base import LoadOptions
+from runtime.backends.select import cpu_backend, load_backend
+from runtime.bundle import MANIFEST, Bundle, open_bundle
+from runtime.errors import ConfigError
+from runtime.host import state_folder
+from train import answers as asked
+from train import plots, subject
+from train.answers import Answers
 from train.checkpoint import LOCAL, Run, load_run, read_split
-from train.data import load_data
-from train.dataset import Tensors, load_tensors
-from train.errors import DataError, RunError
-from train.loop import predict
-from train.metrics import Floats, Ints
-from train.operating_point import rates
-from train.samples import DataSet
+from train.dataset import load_tensors
+from train.errors import RunError
+from train.figures import Evaluation, evaluation, table
+from train.gate import read_gate
+from train.judged import judged, labels_of
+from train.loop import pick_device
+from train.metrics import Ints
+from train.part import Part, choose_part, derived_split
+from train.pictures import beside_maps
+from train.report import Setting, build, read_crossval, read_curves
+from train.report_html import page
+from train.report_sections import MOST_CELLS
+from train.subject import Subject
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One part's figures. Intervals are 95%; ``decision`` is None for a general classifier."""
+class Options:
+    """``with_images``: pictures of the worst mistakes in the report; ``prevalence``: of the threshold table, None: the
+    set's own; ``out``: where the report goes, None: into the run; ``precision``: the runtime's word, or ``all``;
+    ``name`` of the report's files, empty: by the part."""
 
-    n: int
-    groups: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    balanced_accuracy: float
-    auc: float
-    auc_interval: tuple[float, float]
-    ece: float
-    log_loss: float
-    classes: dict[str, dict[str, float]]
-    confusion: list[list[int]]
-    decision: dict[str, Any] | None
+    with_images: bool = False
+    prevalence: float | None = None
+    out: Path | None = None
+    backend: str = "auto"
+    precision: str = "all"
+    name: str = ""
 
 
-def evaluate(run_path: Path, data_path: Path | None = None, part: str = "test", other_data: bool = False) -> str:
-    """Judge a run; writes ``evaluation.json`` and ``confusion-PART.png`` into it and returns the table for people.
+def evaluate(
+    path: Path, data: Path | None = None, part: str = "test", other_data: bool = False, options: Options | None = None
+) -> str:
+    """Judge a run folder or a bundle and return the table for people.
 
-    Raises RunError and DataError: a broken run, data that is gone or is not what the run was trained on.
+    Into a run go ``evaluation.json``, ``report.html``, ``report.json`` and a confusion matrix; a bundle is never
+    edited, its report goes to ``--out``. Raises KitError: what is broken, missing, or not the same as in training.
     """
-    run = load_run(run_path)
-    # Another set may lack a class, or hold its labels in another order: the run's classes count.
-    options = replace(run.config.data, classes=run.class_ids)
-    data = load_data(data_path or _where_fit_found_it(run_path), options)
-    key = part
-    if data.hash == run.data.hash:
-        parts = read_split(run_path)
-        chosen = [sample for sample in data.samples if parts.get(sample.id) == part]
-    elif other_data:
-        key, chosen = f"other:{data.name}", list(data.samples)
-    else:
-        raise DataError(
-            f"{data.name} is not the data that {run_path} was trained on (its hash differs)",
-            "its split would not be honest; give the same data, or --other-data to judge all of it as a new set",
+    wanted = options or Options()
+    if wanted.prevalence is not None and not 0 < wanted.prevalence < 1:
+        raise ConfigError(f"--prevalence {wanted.prevalence:g} is no share", "for example 0.05: one in twenty has it")
+    choose = partial(choose_part, part=part, other_data=other_data)
+    if (path / MANIFEST).is_file():
+        return _bundle(path, data, choose, wanted)
+    return _run(load_run(path), data, choose, wanted)
+
+
+def _run(run: Run, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+    if wanted.precision not in ("all", "fp32"):
+        raise RunError(f"{run.path} has no {wanted.precision}: it is a run, not a bundle", "leave --precision out")
+    who = subject.of_run(run)
+    run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
+    part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
+    tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}")
+    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), wanted.with_images)
+    return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
+
+
+def _bundle(path: Path, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+    if wanted.out is None or data is None:
+        lacking = "--out DIR" if wanted.out is None else "--data DATA"
+        raise RunError(
+            f"{path.name} is a bundle: it is never edited, and does not say where its data is", f"give {lacking}, too"
         )
-    if not chosen:
-        raise DataError(f"{data.name}: the run kept no {part} images", "choose another --split")
-    tensors = load_tensors(data, chosen, run.preprocess, f"decoding {part}")
-    result = judge(predict(run.model, tensors.images), tensors, run)
-    _store(run, key, data, result)
-    name = key.replace(":", "-").replace("/", "-")
-    picture = plots.confusion_matrix(np.array(result.confusion), [c.display for c in run.classes], f"{run.name}: {key}")
-    write_bytes(run_path / f"confusion-{name}.png", picture)
-    return table(run, key, result)
+    bundle = open_bundle(path)
+    who = subject.of_bundle(bundle)
+    part = choose(who, data, split=partial(derived_split, who))
+    labels = labels_of(part.samples)
+    answers = {
+        name: _on_device(bundle, part, name, wanted) for name in _precisions(bundle, wanted.precision, wanted.backend)
+    }
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    return report_on(who, part, labels, answers, wanted, wanted.out)
+
+
+def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
+    """What to run. ``all``: whatever this machine's runtime can, FP32 first."""
+    if wanted != "all":
+        return [wanted]
+    if backend == "tensorrt":
+        return [name for name in ("fp32", "fp16", "int8") if name in bundle.manifest.precisions]
+    return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
+
+
+def _on_device(bundle: Bundle, part: Part, precision: str, wanted: Options) -> Answers:
+    """The runtime's own classifier on one precision."""
+    name = cpu_backend() if wanted.backend == "auto" else wanted.backend
+    loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
+    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, wanted.with_images)
+
+
+def report_on(
+    who: Subject, part: Part, labels: Ints, answers: Mapping[str, Answers], wanted: Options, stored_in: Path
+) -> str:
+    """Judge every precision; store figures, report and confusion matrix; return the table for people."""
+    ordinal, point = who.config.data.ordinal, who.operating_point
+    results = {
+        name: judged(
+            part.samples, who.class_ids, labels, one.logits, point.temperature, point.decision, one.readable, ordinal
+        )
+        for name, one in answers.items()
+    }
+    thresholds = point.decision.thresholds if point.decision else None
+    figures = {name: evaluation(result, thresholds) for name, result in results.items()}
+    first = next(iter(figures))
+    opened = store(stored_in, part, figures[first])
+    out = wanted.out or stored_in
+    if figures[first].confusion and len(who.classes) <= MOST_CELLS:
+        counts = np.array(figures[first].confusion)
+        picture = plots.confusion_matrix(counts, [c.display for c in who.classes], f"{who.name}: {part.key}")
+        atomic.write_bytes(stored_in / f"confusion-{part.file_name}.png", picture)
+    setting = Setting(part.key, opened, part.data, part.parts, _curves(who), wanted.prevalence, read_crossval(who.path))
+    several = figures if len(figures) > 1 else {}
+    value = build(who, results[first], figures[first], answers[first], setting, several)
+    steps = who.config.preprocess.steps
+    # The test's report is the one that travels; a look at another part must not take its place.
+    name = wanted.name or ("report" if part.key == "test" else f"report-{part.file_name}")
+    write_report(out, value, beside_maps(part.data, part.samples, steps, answers[first].maps, value["mistakes"]), name)
+    tables = [
+        table(who.name if len(figures) == 1 else f"{who.name}, {precision}", part.key, one, f"{point.temperature:.3f}")
+        for precision, one in figures.items()
+    ]
+    return "\n".join([*tables, f"report: {out / name}.html"])
+
+
+def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes], name: str = "report") -> None:
+    """``report.json`` and ``report.html``; the JSON never holds a picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(out / f"{name}.json", value)
+    atomic.write_text(out / f"{name}.html", page(value, pictures))
+
+
+def _curves(who: Subject) -> list[tuple[str, list[dict[str, float]]]]:
+    return [(who.name, read_curves(who.path / "metrics.csv"))] if who.kind == "run" else []
 
 
 def _where_fit_found_it(run_path: Path) -> Path:
@@ -80,101 +163,17 @@ def _where_fit_found_it(run_path: Path) -> Path:
         raise RunError(f"{run_path} does not say where its data is", "give --data DATA") from error
 
 
-def judge(logits: Floats, tensors: Tensors, run: Run) -> Evaluation:
-    """All figures from logits ``[n,C]`` at the run's operating point."""
-    point, labels = run.operating_point, tensors.labels
-    probabilities = calibrated(logits, point.temperature, run.task)
-    counts = metrics.confusion(probabilities, labels)
-    area = metrics.auc_interval(probabilities, labels, tensors.groups)
-    right = int(np.trace(counts))
-    scores = dict(zip(run.class_ids, metrics.per_class(counts), strict=True))
-    return Evaluation(
-        n=len(labels),
-        groups=len(set(tensors.groups)),
-        accuracy=metrics.accuracy(probabilities, labels),
-        accuracy_interval=metrics.wilson(right, len(labels)),
-        balanced_accuracy=metrics.balanced_accuracy(probabilities, labels),
-        auc=area.value,
-        auc_interval=(area.low, area.high),
-        ece=metrics.ece(probabilities, labels),
-        log_loss=metrics.log_loss(logits / point.temperature, labels),
-        classes={name: asdict(score) for name, score in scores.items()},
-        confusion=counts.tolist(),
-        decision=decided(probabilities, labels, point.decision, run.class_ids) if point.decision else None,
-    )
-
-
-def decided(probabilities: Floats, labels: Ints, decision: Decision, classes: Sequence[str]) -> dict[str, Any]:
-    """Sensitivity and specificity at the threshold, and what the device would say (``uncertain`` counts as refer)."""
-    scores = decision.score(probabilities, classes)
-    positive = np.isin(labels, [classes.index(name) for name in decision.positive])
-    outcomes = np.array([str(decision.outcome(float(score))) for score in scores])
-    told = outcomes != str(Outcome.NO_SIGN_FOUND)
-    # The scores 0 and 1 stand for "told to go home" and "referred or uncertain".
-    return {
-        **rates(scores, positive, decision.threshold),
-        "threshold": decision.threshold,
-        "target": decision.target,
-        "uncertain_as_refer": rates(told.astype(np.float64), positive, 0.5),
-        "outcomes": {name: int((outcomes == name).sum()) for name in ("refer", "uncertain", "no-sign-found")},
-    }
-
-
-def _store(run: Run, key: str, data: DataSet, result: Evaluation) -> None:
-    """Merge into ``evaluation.json``; a part's ``opened`` counts how often it has been looked at."""
-    path = run.path / "evaluation.json"
+def store(folder: Path, part: Part, result: Evaluation) -> int:
+    """Merge into ``evaluation.json``; returns how often this part has been looked at, this time included."""
+    path = folder / "evaluation.json"
     stored: dict[str, Any] = {}
     if path.is_file():
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(f"{path} is not JSON: {error}", "remove it; it is written anew") from error
-    opened = int(stored.get(key, {}).get("opened", 0)) + 1
-    stored[key] = {**_finite(asdict(result)), "data": {"path": data.name, "hash": data.hash}, "opened": opened}
-    write_json(path, stored)
-
-
-def _finite(value: Any) -> Any:
-    """NaN (an AUC without one of its classes) becomes null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def table(run: Run, key: str, result: Evaluation) -> str:
-    """For people."""
-    kind = "AUC" if len(run.classes) == 2 else "AUC (macro, one against the rest)"
-    groups = f" of {result.groups} groups" if result.groups < result.n else ""
-    lines = [
-        f"{run.name} on {key}: {result.n} images{groups}",
-        f"  accuracy {result.accuracy:.4f} {_range(result.accuracy_interval)}, balanced {result.balanced_accuracy:.4f}",
-        f"  {kind} {result.auc:.4f} {_range(result.auc_interval)}",
-        f"  ECE {result.ece:.4f}, log loss {result.log_loss:.4f} (temperature {run.operating_point.temperature:.3f})",
-        f"  {'class':<20} {'precision':>9} {'recall':>9} {'F1':>9} {'images':>7}",
-    ]
-    for name, score in result.classes.items():
-        lines.append(
-            f"  {name:<20} {score['precision']:>9.4f} {score['recall']:>9.4f} {score['f1']:>9.4f} {score['support']:>7}"
-        )
-    if result.decision:
-        lines += _decision_lines(result.decision)
-    return "\n".join(lines)
-
-
-def _decision_lines(decision: dict[str, Any]) -> list[str]:
-    lines = [f"  at the threshold {decision['threshold']:.4f} (chosen on validation for {decision['target']}):"]
-    for name, values in (("as referred", decision), ("uncertain as refer", decision["uncertain_as_refer"])):
-        parts = [
-            f"{measure} {values[measure]:.4f} {_range(values[f'{measure}_interval'])}"
-            for measure in ("sensitivity", "specificity")
-            if values[measure] is not None
-        ]
-        lines.append(f"    {name}: {', '.join(parts)}")
-    counts = ", ".join(f"{name} {count}" for name, count in decision["outcomes"].items())
-    return [*lines, f"    outcomes: {counts}; {decision['positives']} positives, {decision['negatives']} negatives"]
-
-
-def _range(interval: Sequence[float]) -> str:
-    return f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+    opened = int(stored.get(part.key, {}).get("opened", 0)) + 1
+    data = {"path": part.data.name, "hash": part.data.hash}
+    stored[part.key] = {**result.to_json(), "data": data, "opened": opened}
+    atomic.write_json(path, stored)
+    return opened

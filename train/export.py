@@ -13,7 +13,7 @@ from runtime import atomic
 from train.config import DataConfig
 from train.data import load_data
 from train.errors import DataError
-from train.samples import Image
+from train.samples import Image, label_name
 
 PHOTOGRAPH = (640, 480)
 """Width and height of what a camera gives, for ``--photographs``."""
@@ -44,7 +44,7 @@ def export_images(data_path: Path, part: str, out: Path, photographs: bool = Fal
                     raise TypeError("an npz gives arrays")
                 name = sample.id.rpartition("/")[2] + (".jpg" if photographs else ".png")
                 (folder / name).write_bytes(_encoded(pixels, photographs))
-                writer.writerow([name, data.classes[int(sample.label)]])
+                writer.writerow([name, label_name(sample.label, data.classes)])
             (folder / "labels.csv").write_text(table.getvalue(), encoding="utf-8")
     except FileExistsError as error:
         raise DataError(f"{out} exists and is not empty", "choose another --out, or remove the folder first") from error

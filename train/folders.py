@@ -1,16 +1,24 @@
-"""A folder per class, with or without train/val/test folders above."""
+"""A folder per class, with or without train/val/test folders (or folders of patients) above."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from train.config import DataConfig
-from train.errors import DataError
-from train.samples import IMAGE_SUFFIXES, DataSet, FileDataSet, Sample, indexed, part_named
+from train.errors import DataError, Problem
+from train.image_index import is_image
+from train.reading import Found, Reading
+from train.samples import part_named
 
 
-def load_folders(root: Path, config: DataConfig) -> DataSet:
-    """``root/CLASS/…/image`` or ``root/{train,val,test}/CLASS/…/image``. Raises DataError."""
+def read_folders(root: Path, config: DataConfig) -> Reading:
+    """``root/CLASS/…/image`` or ``root/{train,val,test}/CLASS/…/image``.
+
+    Where the recipe names the labels, the first folder of a path that is one of them is the class, so that folders of
+    patients or sites may lie above. Raises DataError: no folder per class.
+    """
+    if config.task == "multilabel":
+        raise DataError(f"{root.name}: folders give a picture one class", "multi-label data needs a table")
     folders = _subfolders(root)
     parts = {folder: part_named(folder.name) for folder in folders}
     if folders and all(parts.values()):
@@ -22,26 +30,22 @@ def load_folders(root: Path, config: DataConfig) -> DataSet:
             f"{root}: neither {config.table} nor a folder per class is in it",
             "see docs/training.md for the forms of data",
         )
-    labels: dict[str, str] = {}
-    splits: dict[str, str | None] = {}
-    empty: list[str] = []
+    known = {*config.labels, *config.classes}
+    reading = Reading()
     for folder, part in by_class:
-        images = [path for path in sorted(folder.rglob("*")) if _is_image(path)]
+        images = [path for path in sorted(folder.rglob("*")) if is_image(path.name) and path.is_file()]
         if not images:
-            empty.append(folder.relative_to(root).as_posix())
+            told = f"no images in {folder.relative_to(root).as_posix()}"
+            reading.problems.append(Problem(told, "remove the empty folders, or fill them"))
         for path in images:
-            sample = path.relative_to(root).as_posix()
-            labels[sample], splits[sample] = folder.name, part
-    if empty:
-        raise DataError(f"{root}: no images in {', '.join(empty)}", "remove the empty folders, or fill them")
-    classes, index = indexed(labels, config, root.name)
-    samples = tuple(Sample(sample, index[sample], split=splits[sample]) for sample in labels)
-    return FileDataSet(root, classes, samples)
+            above = path.relative_to(folder.parent).parts[:-1]
+            word = next((name for name in above if name in known), folder.name)
+            reading.found[path.relative_to(root).as_posix()] = Found((word,), split=part)
+    loose = [path.name for path in sorted(root.glob("*")) if is_image(path.name)]
+    if loose:
+        reading.notes.append(f"{len(loose)} images lie in no class folder (for example {loose[0]}): left out")
+    return reading
 
 
 def _subfolders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()

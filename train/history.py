@@ -26,6 +26,8 @@ class EpochRow:
     val_auc: float
     images_per_second: float
     seconds: float
+    val_kappa: float = math.nan  # of grades in order only
+    stage: int = 1
 
 
 class History:
@@ -52,22 +54,35 @@ class History:
         """The best epoch; of equals the first."""
         return max(self.rows, key=self._merit)
 
-    def stale(self, patience: int) -> bool:
-        """Has the best epoch been ``patience`` epochs ago? Never with 0."""
-        return patience > 0 and self.rows[-1].epoch - self.best.epoch >= patience
+    def merits(self, stage: int) -> list[float]:
+        """The metric after each epoch of a stage, so signed that more is better."""
+        return [self._merit(row) for row in self.rows if row.stage == stage]
+
+    def stale(self, patience: int, stage: int = 1) -> bool:
+        """Has the best epoch of this stage been ``patience`` epochs ago? Never with 0."""
+        merits = self.merits(stage)
+        return 0 < patience < len(merits) - merits.index(max(merits)) if merits else False
 
     def write(self, path: Path) -> None:
         """The whole table, atomically: a few kilobytes."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([field.name for field in fields(EpochRow)])
+        names = [field.name for field in fields(EpochRow)]
+        if all(math.isnan(row.val_kappa) for row in self.rows):
+            names.remove("val_kappa")
+        writer.writerow(names)
         for row in self.rows:
-            writer.writerow([_short(value) for value in asdict(row).values()])
+            writer.writerow([_short(getattr(row, name)) for name in names])
         write_text(path, text.getvalue())
 
     def to_plain(self) -> list[dict[str, Any]]:
         """For the resume state."""
         return [asdict(row) for row in self.rows]
+
+    @classmethod
+    def from_plain(cls, metric: str, rows: list[dict[str, Any]]) -> History:
+        """The inverse of :meth:`to_plain`."""
+        return cls(metric, [EpochRow(**row) for row in rows])
 
 
 def _short(value: float) -> str:

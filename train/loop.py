@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from train.augment import Augment
 from train.config import TrainConfig
 from train.dataset import Tensors
+from train.distributed import ALONE, Ranks
+from train.ema import Ema
 from train.errors import FitError
+from train.freeze import apply_freeze, train_mode
+from train.loss import Loss
 from train.model import normalise
-from train.schedule import learning_rate, set_learning_rate
+from train.precision import Precision
+from train.sampling import epoch_size, order_of, steps_in
+from train.schedule import learning_rate, make_optimizer, set_learning_rate
 
 EVALUATION_BATCH = 128
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,80 +44,94 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise FitError("train.device is 'cuda', and torch finds no CUDA GPU", "set train.device to auto or cpu")
-    return torch.device("cuda")
-
-
-def make_loss(config: TrainConfig, labels: npt.NDArray[np.int64], classes: int, device: torch.device) -> Loss:
-    """Cross-entropy; ``balanced`` weighs a class by its inverse frequency, with mean weight 1 over the pictures."""
-    weights = None
-    if config.class_weights == "balanced":
-        counts = np.bincount(labels, minlength=classes)
-        weights = torch.tensor(len(labels) / (classes * counts), dtype=torch.float32, device=device)
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, targets, weight=weights, label_smoothing=config.label_smoothing)
-
-    return loss
-
-
-def order_of(epoch: int, count: int, config: TrainConfig) -> Iterator[npt.NDArray[np.int64]]:
-    """Index batches of one epoch, shuffled by (seed, epoch) alone.
-
-    A last batch of one picture joins the batch before it: batch norm cannot train on a single one.
-    """
-    order = np.random.default_rng([config.seed, epoch]).permutation(count)
-    cuts = list(range(config.batch_size, count, config.batch_size))
-    if cuts and count - cuts[-1] == 1:
-        cuts.pop()
-    yield from np.split(order, cuts)
-
-
-def steps_in(count: int, config: TrainConfig) -> int:
-    """Batches in an epoch."""
-    return sum(1 for _ in order_of(0, count, config))
+    number = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's
+    if number >= torch.cuda.device_count():
+        raise FitError(f"there are {torch.cuda.device_count()} GPUs for more processes", "lower --nproc-per-node")
+    return torch.device("cuda", number)
 
 
 class Trainer:
-    """A network being fitted: an epoch depends on the state before it, the seed and the epoch's number only."""
+    """A network in one stage of its fit: an epoch depends on the state before it, the seed and its number only."""
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, augment: Augment, config: TrainConfig
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self._loss = loss
-        self._augment = augment
-        self._config = config
+        self, model: nn.Module, loss: Loss, augment: Augment, config: TrainConfig,
+        ranks: Ranks = ALONE, ema: Ema | None = None, first_epoch: int = 0,
+    ) -> None:  # fmt: skip
+        """``first_epoch``: how many epochs the stages before have had."""
+        apply_freeze(model, config.freeze, config.train_blocks)
+        self.model, self.ema = model, ema
+        self.optimizer = make_optimizer(model, config)
         self._device = next(model.parameters()).device
+        self.precision = Precision(config.precision, self._device)
+        self._network = ranks.wrap(model)
+        self._loss, self._augment, self._config, self._ranks = loss, augment, config, ranks
+        self._first = first_epoch
 
-    def epoch(self, number: int, data: Tensors, advance: Callable[[float], None]) -> EpochResult:
-        """Train on every picture once; ``advance(loss)`` is called after each step.
+    def epoch(self, number: int, data: Tensors, advance: Callable[[float], None], drops: int = 0) -> EpochResult:
+        """Train on an epoch's pictures; ``advance(loss)`` is called after each step, ``drops`` is plateau's.
 
         Raises FitError for a loss that is not finite, naming the batch's pictures.
         """
-        config = self._config
-        steps = steps_in(len(data), config)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
-        torch.manual_seed(config.seed * 1_000_003 + number)  # dropout
-        self.model.train()
-        total, right, rate = 0.0, 0, 0.0
-        for index, chosen in enumerate(order_of(number, len(data), config)):
-            rate = learning_rate(config, number * steps + index, steps)
+        config, ranks = self._config, self._ranks
+        steps = steps_in(data.labels, config, ranks.world)
+        seed = config.seed * 1_000_003 + number + (ranks.rank << 40)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        train_mode(self.model)
+        total, right, rate = 0.0, 0.0, 0.0
+        for index, batch in enumerate(order_of(number, data.labels, config, ranks.world)):
+            rate = learning_rate(config, (number - self._first) * steps + index, steps, drops)
             set_learning_rate(self.optimizer, rate)
+            chosen = ranks.share(batch)
             images = self._augment(torch.from_numpy(data.images[chosen]).to(self._device), generator)
             targets = torch.from_numpy(data.labels[chosen]).to(self._device)
-            logits = self.model(channels_last(normalise(images)))
-            loss = self._loss(logits, targets)
-            value = float(loss.detach())
+            value, logits = self._step(images, targets, data.labels[batch])
             if not math.isfinite(value):
                 raise _not_finite(value, number, index, data, chosen)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
             total += value * len(chosen)
-            right += int((logits.detach().argmax(1) == targets).sum())
+            right += _right(logits, targets)
             advance(value)
-        return EpochResult(total / len(data), right / len(data), rate)
+        if ranks.world > 1:
+            self._agree()
+        total, right, seen = ranks.total(total, right, epoch_size(data.labels, config) / ranks.world)
+        return EpochResult(total / seen, right / seen, rate)
+
+    def _step(self, images: Tensor, targets: Tensor, all_labels: npt.NDArray[np.int64]) -> tuple[float, Tensor]:
+        """One step, but none on a loss that is not finite; the loss and the logits."""
+        with self.precision.autocast():
+            logits = self._network(channels_last(normalise(images)))
+        loss = self._loss(logits.float(), targets)
+        value = float(loss.detach())
+        if math.isfinite(value):
+            if self._ranks.world > 1:  # gradients are averaged over processes: make that the mean over the batch
+                whole = self._loss.mass(torch.from_numpy(all_labels).to(self._device))
+                loss = loss * (self._loss.mass(targets) / whole * self._ranks.world)
+            self.precision.step(loss, self.optimizer, self.model.parameters(), self._config.clip_norm)
+            if self.ema:
+                self.ema.update(self.model)
+        return value, logits.detach()
+
+    def _agree(self) -> None:
+        """The running statistics of batch norms, which every process has seen on its share, become their mean."""
+        self._ranks.average(self.model.buffers())
+        if self.ema:
+            self._ranks.average(self.ema.model.buffers())
+
+    def state(self) -> dict[str, Any]:
+        """For the resume state, beside the model's and the average's own."""
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.precision.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load(state["scaler"])
+
+
+def _right(logits: Tensor, targets: Tensor) -> float:
+    """Pictures told rightly; with several findings a picture counts by its share of right ones."""
+    if targets.ndim == 2:
+        return float(((logits > 0) == (targets == 1)).float().mean(1).sum())
+    return float((logits.argmax(1) == targets).sum())
 
 
 def channels_last(images: Tensor) -> Tensor:

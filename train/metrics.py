@@ -1,6 +1,7 @@
 """Figures of merit and their intervals, in numpy.
 
-Probabilities are ``[n,C]`` and labels int ``[n]`` unless said otherwise.
+Probabilities are ``[n,C]``. Labels are int ``[n]`` (one class a picture) or 0/1 ``[n,C]`` (multi-label): functions that
+take both say what they mean for the second.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from scipy import special, stats
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 
+PRESENT = 0.5
+"""Where a multi-label probability says "present" in figures that know no operating point."""
+
+MOST_CLASSES = 50
+"""With more of them an AUC, one class against the rest, says little and its bootstrap takes minutes."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -27,9 +34,29 @@ class Interval:
     high: float
 
 
+def multilabel(labels: Ints) -> bool:
+    """Are these 0/1 ``[n,C]`` rather than classes ``[n]``?"""
+    return labels.ndim == 2
+
+
+def correct(probabilities: Floats, labels: Ints) -> Floats:
+    """What each picture adds to the accuracy, ``[n]``: 1 or 0, or (multi-label) the share of its labels told rightly.
+
+    A multi-label probability says "present" from 0.5 on, as in MedMNIST (Yang et al., Scientific Data 2023).
+    """
+    if multilabel(labels):
+        return np.asarray(((probabilities >= PRESENT) == (labels == 1)).mean(axis=1))
+    return np.asarray(np.argmax(probabilities, axis=1) == labels, np.float64)
+
+
 def accuracy(probabilities: Floats, labels: Ints) -> float:
-    """Share of pictures whose most probable class is the right one."""
-    return float(np.mean(np.argmax(probabilities, axis=1) == labels))
+    """Share of pictures whose most probable class is the right one; multi-label: of label decisions that are right."""
+    return float(np.mean(correct(probabilities, labels)))
+
+
+def exact_match(probabilities: Floats, labels: Ints) -> float:
+    """Multi-label ``[n,C]``: the share of pictures with every label right (subset accuracy)."""
+    return float(np.mean(correct(probabilities, labels) == 1))
 
 
 def confusion(probabilities: Floats, labels: Ints) -> npt.NDArray[np.int64]:
@@ -64,8 +91,16 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def balanced_accuracy(probabilities: Floats, labels: Ints) -> float:
-    """Mean recall over the classes that occur."""
-    return float(np.mean([s.recall for s in per_class(confusion(probabilities, labels)) if s.support]))
+    """Mean recall over the classes that occur; multi-label: over the labels, each with its presence and absence."""
+    if not multilabel(labels):
+        return float(np.mean([s.recall for s in per_class(confusion(probabilities, labels)) if s.support]))
+    said, true = probabilities >= PRESENT, labels == 1
+    recalls = [
+        [np.mean(column[truth]), np.mean(~column[~truth])]
+        for column, truth in zip(said.T, true.T, strict=True)
+        if 0 < truth.sum() < len(truth)
+    ]
+    return float(np.mean(recalls)) if recalls else math.nan
 
 
 def binary_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float:
@@ -78,28 +113,63 @@ def binary_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
 
 
+def class_aucs(probabilities: Floats, labels: Ints) -> list[float]:
+    """AUC of each class against the rest, or of each label; NaN where one side is empty."""
+    positive = labels == 1 if multilabel(labels) else labels[:, None] == np.arange(probabilities.shape[1])
+    return [binary_auc(scores, truth) for scores, truth in zip(probabilities.T, positive.T, strict=True)]
+
+
 def auc(probabilities: Floats, labels: Ints) -> float:
-    """Two classes: of the second. More: macro average of one against the rest, over the classes that occur."""
-    if probabilities.shape[1] == 2:
+    """Two classes: of the second. More, and multi-label: macro average over the classes that have both sides."""
+    if probabilities.shape[1] == 2 and not multilabel(labels):
         return binary_auc(probabilities[:, 1], labels == 1)
-    areas = [binary_auc(probabilities[:, c], labels == c) for c in range(probabilities.shape[1])]
-    known = [area for area in areas if not math.isnan(area)]
+    known = [area for area in class_aucs(probabilities, labels) if not math.isnan(area)]
     return float(np.mean(known)) if known else math.nan
 
 
 def log_loss(logits: Floats, labels: Ints) -> float:
-    """Mean negative log-likelihood of softmax logits, in nats."""
+    """Mean negative log-likelihood in nats: of softmax, or (multi-label) of a sigmoid, averaged over labels too."""
     rows = np.asarray(logits, np.float64)
+    if multilabel(labels):
+        return float(np.mean(np.logaddexp(0, rows) - rows * labels))
     return float(np.mean(special.logsumexp(rows, axis=1) - rows[np.arange(len(labels)), labels]))
 
 
 def ece(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
-    """Expected calibration error of the most probable class, equal-width bins (Guo et al., ICML 2017)."""
-    confidence = probabilities.max(axis=1)
-    right = np.argmax(probabilities, axis=1) == labels
-    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.abs(np.bincount(bin_of, right, bins) - np.bincount(bin_of, confidence, bins))
-    return float(gap.sum() / len(labels))
+    """Expected calibration error, equal-width bins (Guo et al., ICML 2017): sum of ``|said - true|`` by bin's share."""
+    return sum(abs(bar.said - bar.true) * bar.count for bar in reliability(probabilities, labels, bins)) / labels.size
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram: mean probability said, share that was true, answers in it."""
+
+    said: float
+    true: float
+    count: int
+
+
+def reliability(probabilities: Floats, labels: Ints, bins: int = 15) -> list[Bin]:
+    """Bins that are not empty: of the most probable class, or (multi-label) of every label's probability."""
+    if multilabel(labels):
+        said, true = probabilities.ravel(), labels.ravel() == 1
+    else:
+        said, true = probabilities.max(axis=1), np.argmax(probabilities, axis=1) == labels
+    bin_of = np.minimum((said * bins).astype(np.int64), bins - 1)
+    counts, sums, hits = (np.bincount(bin_of, weights, bins) for weights in (None, said, true))
+    return [Bin(float(sums[b] / counts[b]), float(hits[b] / counts[b]), int(counts[b])) for b in np.flatnonzero(counts)]
+
+
+def quadratic_kappa(predicted: Ints, labels: Ints, classes: int) -> float:
+    """Cohen's kappa with quadratic weights of grades ``[n]`` in 0 … classes-1 (Cohen, Psychological Bulletin 1968).
+
+    NaN where chance alone agrees fully: everything has one grade.
+    """
+    seen = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    weight = np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
+    by_chance = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / len(labels)
+    expected = float((weight * by_chance).sum())
+    return 1.0 - float((weight * seen).sum()) / expected if expected else math.nan
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -138,11 +208,14 @@ def bootstrap(
 ) -> Interval:  # fmt: skip
     """Percentile interval of ``statistic(indices)`` over resampled groups; resamples where it is NaN are left out."""
     value = statistic(np.arange(len(groups)))
-    values = np.array([statistic(indices) for indices in resamples(groups, rounds, seed)])
-    values = values[~np.isnan(values)]
-    if not len(values):
+    return _percentiles(value, np.array([statistic(each) for each in resamples(groups, rounds, seed)]), confidence)
+
+
+def _percentiles(value: float, values: Floats, confidence: float = 0.95) -> Interval:
+    known = values[~np.isnan(values)]
+    if not len(known):
         return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    low, high = np.quantile(known, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(value, float(low), float(high))
 
 
@@ -150,15 +223,47 @@ def auc_interval(
     probabilities: Floats, labels: Ints, groups: Sequence[str], rounds: int = 1000, seed: int = 0
 ) -> Interval:
     """AUC with its 95% interval, bootstrapped by group."""
-    return bootstrap(lambda chosen: auc(probabilities[chosen], labels[chosen]), groups, rounds, seed)
+    return _percentiles(auc(probabilities, labels), _resampled_aucs(probabilities, labels, groups, rounds, seed))
+
+
+def score_auc_interval(
+    scores: Floats, positive: npt.NDArray[np.bool_], groups: Sequence[str], rounds: int = 1000, seed: int = 0
+) -> Interval:
+    """The same for one score ``[n]``."""
+    return auc_interval(np.stack([-scores, scores], axis=1), positive.astype(np.int64), groups, rounds, seed)
 
 
 def auc_difference(
     ours: Floats, theirs: Floats, labels: Ints, groups: Sequence[str], rounds: int = 1000, seed: int = 0
 ) -> Interval:
     """``auc(ours) - auc(theirs)`` on the same pictures: paired bootstrap by group, 95% interval."""
+    values = [_resampled_aucs(each, labels, groups, rounds, seed) for each in (ours, theirs)]
+    return _percentiles(auc(ours, labels) - auc(theirs, labels), values[0] - values[1])
 
-    def difference(chosen: Ints) -> float:
-        return auc(ours[chosen], labels[chosen]) - auc(theirs[chosen], labels[chosen])
 
-    return bootstrap(difference, groups, rounds, seed)
+def _resampled_aucs(probabilities: Floats, labels: Ints, groups: Sequence[str], rounds: int, seed: int) -> Floats:
+    """:func:`auc` of every resample, ``[rounds]``; a hundred at a time, sorted once for all of them."""
+    classes = probabilities.shape[1]
+    columns = [1] if classes == 2 and not multilabel(labels) else range(classes)
+    drawn = resamples(groups, rounds, seed)
+    values = []
+    for start in range(0, rounds, 100):
+        counts = np.stack([np.bincount(each, minlength=len(groups)) for each in drawn[start : start + 100]])
+        areas = [
+            _weighted_aucs(probabilities[:, c], labels[:, c] == 1 if multilabel(labels) else labels == c, counts)
+            for c in columns
+        ]
+        known = np.sum(~np.isnan(areas), axis=0)
+        values.append(np.where(known > 0, np.nansum(areas, axis=0) / np.maximum(known, 1), math.nan))
+    return np.concatenate(values)
+
+
+def _weighted_aucs(scores: Floats, positive: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]) -> Floats:
+    """:func:`binary_auc` with each picture taken ``counts`` ``[R,n]`` times: ``[R]``."""
+    order = np.argsort(scores, kind="stable")
+    sorted_scores, drawn = scores[order], counts[:, order]
+    ties = np.flatnonzero(np.append(True, sorted_scores[1:] != sorted_scores[:-1]))
+    hits, rest = (np.add.reduceat(drawn * side, ties, axis=1) for side in (positive[order], ~positive[order]))
+    pairs = hits.sum(axis=1) * rest.sum(axis=1)
+    wins = (hits * (np.cumsum(rest, axis=1) - 0.5 * rest)).sum(axis=1)
+    return np.where(pairs > 0, wins / np.maximum(pairs, 1), math.nan)

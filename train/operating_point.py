@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from runtime.decision import Decision, calibrated
 from runtime.errors import ConfigError
 from runtime.fields import nearest
 from train.config import DecisionConfig
-from train.metrics import Floats, Ints, ece, log_loss, resamples, wilson
+from train.metrics import Floats, Ints, ece, log_loss, multilabel, resamples, wilson
 
 Bools = npt.NDArray[np.bool_]
 
@@ -57,7 +57,8 @@ def parse_target(text: str) -> Target:
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
-    """The temperature of least negative log-likelihood (Guo et al., ICML 2017); logits ``[n,C]``, labels ``[n]``."""
+    """The temperature of least negative log-likelihood (Guo et al., ICML 2017); logits ``[n,C]``, labels ``[n]`` or
+    0/1 ``[n,C]`` (one temperature for all labels)."""
     low, high = np.log(TEMPERATURES)
     found = optimize.minimize_scalar(
         lambda t: log_loss(np.asarray(logits, np.float64) / np.exp(t), labels), bounds=(low, high), method="bounded",
@@ -89,19 +90,25 @@ def _needed(share: float, count: int) -> int:
 
 
 def rates(scores: Floats, positive: Bools, threshold: float) -> dict[str, Any]:
-    """Sensitivity and specificity at a threshold with Wilson's 95% intervals and the counts behind them."""
-    refer = scores >= threshold
-    hits, positives = int((refer & positive).sum()), int(positive.sum())
-    passes, negatives = int((~refer & ~positive).sum()), int((~positive).sum())
-    return {
-        "sensitivity": hits / positives if positives else None,
-        "sensitivity_interval": list(wilson(hits, positives)),
-        "specificity": passes / negatives if negatives else None,
-        "specificity_interval": list(wilson(passes, negatives)),
-        "n": len(scores),
-        "positives": positives,
-        "negatives": negatives,
+    """:func:`counted`, with every score from ``threshold`` on referred."""
+    return counted(np.asarray(scores >= threshold), positive)
+
+
+def counted(referred: Bools, positive: Bools) -> dict[str, Any]:
+    """Sensitivity, specificity, PPV and NPV of ``referred`` ``[n]`` with Wilson's 95% intervals and the counts behind
+    them. A share of nothing is None, its interval [0, 1]. PPV and NPV hold at this set's own prevalence."""
+    hits, positives = int((referred & positive).sum()), int(positive.sum())
+    passes, negatives = int((~referred & ~positive).sum()), int((~positive).sum())
+    shares = {
+        "sensitivity": (hits, positives),
+        "specificity": (passes, negatives),
+        "ppv": (hits, int(referred.sum())),
+        "npv": (passes, int((~referred).sum())),
     }
+    result: dict[str, Any] = {}
+    for name, (part, whole) in shares.items():
+        result |= {name: part / whole if whole else None, f"{name}_interval": list(wilson(part, whole))}
+    return {**result, "n": len(positive), "positives": positives, "negatives": negatives}
 
 
 def band_for(
@@ -131,23 +138,55 @@ def choose_decision(
     if not config.positive:
         return None
     target = parse_target(config.target)
-    positive = np.isin(labels, [classes.index(name) for name in config.positive])
+    positive = truly_positive(labels, config.positive, classes)
     draft = Decision("sum", config.positive, dict.fromkeys(config.positive, 0.5), (0.5, 0.5), config.target, {})
-    scores = draft.score(probabilities, classes)
-    threshold = threshold_for(scores, positive, target)
-    band = band_for(scores, positive, target, threshold, groups, config)
+    reached: dict[str, Any] = {}
+    if multilabel(labels):
+        thresholds, reached["labels"] = _label_thresholds(probabilities, labels, classes, config)
+        draft = replace(draft, rule="any", thresholds=thresholds)
+        scores = draft.score(probabilities, classes)
+        # The joint border is 0.5 by construction; what it reached is what a resample has to reach again.
+        target = Target(target.measure, max(rates(scores, positive, 0.5)[target.measure] or 0.0, 1e-9))
+    else:
+        scores = draft.score(probabilities, classes)
+        threshold = threshold_for(scores, positive, target)
+        draft = replace(draft, thresholds=dict.fromkeys(config.positive, threshold))
+    band = band_for(scores, positive, target, draft.threshold, groups, config)
     inside = (scores >= band[0]) & (scores <= band[1]) if band[0] < band[1] else np.zeros(len(scores), bool)
-    reached = {**rates(scores, positive, threshold), "uncertain": float(inside.mean())}
-    return Decision("sum", config.positive, dict.fromkeys(config.positive, threshold), band, config.target, reached)
+    reached = {**rates(scores, positive, draft.threshold), "uncertain": float(inside.mean()), **reached}
+    return replace(draft, band=band, reached=reached)
 
 
-def check_decision(config: DecisionConfig, classes: Sequence[str]) -> None:
+def truly_positive(labels: Ints, positive: Sequence[str], classes: Sequence[str]) -> Bools:
+    """``[n]``: is the class one of ``positive``; multi-label: is any of them present?"""
+    columns = [classes.index(name) for name in positive]
+    return np.asarray((labels[:, columns] == 1).any(axis=1) if multilabel(labels) else np.isin(labels, columns))
+
+
+def _label_thresholds(
+    probabilities: Floats, labels: Ints, classes: Sequence[str], config: DecisionConfig
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """A threshold for each positive label, each for the target by itself, and what it reached.
+
+    A label that validation shows on every picture or on none gives nothing to choose by: 0.5, and its rates say so.
+    """
+    target = parse_target(config.target)
+    thresholds, reached = {}, {}
+    for name in config.positive:
+        scores, present = probabilities[:, classes.index(name)], labels[:, classes.index(name)] == 1
+        told = bool(present.any() and not present.all())
+        thresholds[name] = threshold_for(scores, present, target) if told else 0.5
+        reached[name] = {**rates(scores, present, thresholds[name]), "chosen": told}
+    return thresholds, reached
+
+
+def check_decision(config: DecisionConfig, classes: Sequence[str], task: str = "multiclass") -> None:
     """Before hours of training: are the positive classes classes, and is the target one? Raises ConfigError."""
     parse_target(config.target)
     for name in config.positive:
         if name not in classes:
             raise ConfigError(f"decision.positive: {name!r} is not a class", nearest(name, classes))
-    if len(set(config.positive)) == len(classes):
+    if task == "multiclass" and len(set(config.positive)) == len(classes):
         raise ConfigError("decision.positive names every class", "name the findings only")
 
 
@@ -155,8 +194,8 @@ def fit_operating_point(
     logits: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
 ) -> tuple[OperatingPoint, dict[str, Any]]:
     """The operating point from validation logits ``[n,C]``, and the object that ``operating-point.json`` holds."""
-    temperature = fit_temperature(logits, labels)
-    before, after = calibrated(logits, 1.0, "multiclass"), calibrated(logits, temperature, "multiclass")
+    temperature, task = fit_temperature(logits, labels), task_of(labels)
+    before, after = calibrated(logits, 1.0, task), calibrated(logits, temperature, task)
     decision = choose_decision(after, labels, classes, groups, config)
     return OperatingPoint(temperature, decision), {
         "temperature": temperature,
@@ -165,3 +204,8 @@ def fit_operating_point(
         "ece_before": ece(before, labels),
         "ece_after": ece(after, labels),
     }
+
+
+def task_of(labels: Ints) -> str:
+    """``multilabel`` for 0/1 ``[n,C]``, ``multiclass`` for ``[n]``: runtime's word for softmax or sigmoid."""
+    return "multilabel" if multilabel(labels) else "multiclass"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,5 +58,23 @@ def confusion_matrix(counts: npt.NDArray[np.int64], names: Sequence[str], title:
     axis.set_xlabel("said")
     axis.set_ylabel("true")
     axis.set_title(title)
+    figure.tight_layout()
+    return png(figure)
+
+
+def fold_curves(curves: Sequence[tuple[str, list[dict[str, float]]]], metric: str, title: str) -> bytes:
+    """Validation loss and ``metric`` by epoch, a line per fold."""
+    figure = Figure(figsize=(9, 3.6))
+    axes = figure.subplots(1, 2)
+    for name, rows in curves:
+        for axis, value in zip(axes, ("val_loss", metric), strict=True):
+            axis.plot(
+                [row["epoch"] for row in rows], [row.get(value, math.nan) for row in rows], marker=".", label=name
+            )
+            axis.set_xlabel("epoch")
+            axis.set_title(value)
+            axis.grid(alpha=0.3)
+    axes[1].legend(loc="best")
+    figure.suptitle(title)
     figure.tight_layout()
     return png(figure)

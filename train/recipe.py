@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from runtime.errors import ConfigError
 from runtime.fields import Fields, nearest
 from runtime.steps import steps_from_json, with_size
-from train.config import Config, PreprocessConfig
+from train.config import Config, PreprocessConfig, StageConfig
 
 S = TypeVar("S")
 
@@ -63,11 +63,16 @@ def _override(value: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = text.strip()
-    place = value
+    place: Any = value
     for part in parts[:-1]:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
+        if isinstance(place, list):  # one of [[train.stages]], by its number from 0
+            place = place[int(part)] if part.isdecimal() and int(part) < len(place) else None
+        else:
+            place = place.setdefault(part, {})
+        if not isinstance(place, dict | list):
             raise ConfigError(f"--set {override!r}: {part!r} is a value, not a section", "one dot less")
+    if isinstance(place, list):
+        raise ConfigError(f"--set {override!r} names no key of the stage", "for example --set train.stages.0.epochs=1")
     place[parts[-1]] = parsed
 
 
@@ -103,6 +108,9 @@ def _value(reader: Fields, section: str, key: str, kind: Any, default: Any) -> A
         if not all(isinstance(word, str) for word in words):
             raise ConfigError(f"[{section}]: {key!r} must be a list of words", f'{key} = ["a", "b"]')
         return words
+    if kind == tuple[StageConfig, ...]:
+        tables = reader.take(key, list, [])
+        return tuple(_section(StageConfig, table, f"{section}.{key}") for table in tables)
     if kind == dict[str, str]:
         table = reader.take(key, dict, default)
         if not all(isinstance(word, str) for word in table.values()):

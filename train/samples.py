@@ -5,29 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import ImageError
-from runtime.fields import nearest
 from runtime.preprocess import Preprocess
-from train.config import DataConfig
-from train.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = ("train", "val", "test")
 _SPLIT_WORDS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "train": "train", "training": "train", "train_set": "train", "train_and_validation_sets": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val", "val_set": "val", "validation_set": "val",
+    "test": "test", "testing": "test", "test_set": "test",
 }  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
+Label = int | tuple[int, ...]
+"""Index into the classes; or, where a picture may have several findings, 0 or 1 for each class."""
 
 
 def part_named(word: str) -> str | None:
@@ -37,34 +36,51 @@ def part_named(word: str) -> str | None:
 
 @dataclass(frozen=True)
 class Sample:
-    """``id``: path relative to the data's root, or ``train/00017`` for arrays. ``label``: index into the classes."""
+    """``id``: path relative to the data's root, or ``train/00017`` for arrays. ``subgroups``: (column, value)."""
 
     id: str
-    label: int
+    label: Label
     group: str | None = None
     site: str | None = None
     split: str | None = None
+    subgroups: tuple[tuple[str, str], ...] = ()
+
+
+def label_name(label: Label, classes: Sequence[str]) -> str:
+    """``pneumonia``; of several findings ``effusion|mass``, and the empty word for none."""
+    if isinstance(label, tuple):
+        return "|".join(name for name, mark in zip(classes, label, strict=True) if mark)
+    return classes[label]
+
+
+def marks(samples: Sequence[Sample], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """0 or 1 for each sample and class, ``[n,C]``: one-hot, or the findings."""
+    table = np.zeros((len(samples), len(classes)), np.int64)
+    for row, sample in zip(table, samples, strict=True):
+        if isinstance(sample.label, tuple):
+            row[:] = sample.label
+        else:
+            row[sample.label] = 1
+    return table
+
+
+def class_counts(samples: Sequence[Sample], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """How many samples have each class, or each finding: ``[C]``."""
+    return np.asarray(marks(samples, classes).sum(axis=0), np.int64)
 
 
 class DataSet(ABC):
-    """Samples of known classes, in a fixed order. ``name`` is the path's last part and no more: it travels."""
+    """Samples of known classes, in a fixed order. ``name`` is the path's last part and no more: it travels.
+
+    ``notes``: what was odd and is no error. ``skipped``: pictures left out by ``data.skip_bad``, with the reason.
+    """
 
     def __init__(self, name: str, classes: tuple[str, ...], samples: tuple[Sample, ...]) -> None:
         self.name = name
         self.classes = classes
         self.samples = samples
-        self._check()
-
-    def _check(self) -> None:
-        if not self.samples:
-            raise DataError(f"{self.name}: there are no images in it", "see docs/training.md for the forms of data")
-        present = {sample.label for sample in self.samples}
-        if len(present) < 2:
-            only = ", ".join(self.classes[label] for label in present)
-            raise DataError(
-                f"{self.name}: all {len(self.samples)} images have one class ({only}): nothing to learn",
-                "add images of the other class, or check the label column",
-            )
+        self.notes: tuple[str, ...] = ()
+        self.skipped: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, sample: Sample) -> bytes | Image:
@@ -84,7 +100,9 @@ class DataSet(ABC):
         digest = hashlib.sha256()
         for sample in sorted(self.samples, key=lambda s: s.id):
             content = self.read(sample)
-            what = [sample.id, self.classes[sample.label], sample.group, sample.site, sample.split]
+            what = [sample.id, label_name(sample.label, self.classes), sample.group, sample.site, sample.split]
+            if sample.subgroups:
+                what.append(json.dumps(sample.subgroups))
             if not isinstance(content, bytes):
                 what.append(str(content.shape))
                 content = content.tobytes()
@@ -122,44 +140,3 @@ class ArrayDataSet(DataSet):
 
     def read(self, sample: Sample) -> Image:
         return self._images[sample.id]
-
-
-def class_order(found: Iterable[str], config: DataConfig) -> tuple[str, ...]:
-    """The classes in the order of the logits: as the recipe says, else sorted (numbers by value)."""
-    classes = config.classes or tuple(dict.fromkeys(config.labels.values()))
-    if classes:
-        return classes
-    return tuple(sorted(set(found), key=_natural))
-
-
-def _natural(word: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(word), word)
-    except ValueError:
-        return (1, 0.0, word)
-
-
-def indexed(labels: Mapping[str, str], config: DataConfig, name: str) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Sample id → label as written becomes the classes, and sample id → index.
-
-    Raises DataError for labels that the recipe's ``classes`` or ``labels`` do not know, all of them at once.
-    """
-    named = {sample: config.labels.get(label, label) for sample, label in labels.items()}
-    classes = class_order(named.values(), config)
-    unknown = sorted(set(named.values()) - set(classes))
-    if unknown:
-        example = next(sample for sample, label in named.items() if label == unknown[0])
-        raise DataError(
-            f"{name}: unknown labels {', '.join(map(repr, unknown))} (for example {example})",
-            nearest(unknown[0], classes),
-        )
-    return classes, {sample: classes.index(label) for sample, label in named.items()}
-
-
-def shares(samples: Iterable[Sample], attribute: str) -> dict[Any, int]:
-    """How many samples have each value of ``label``, ``group``, ``site`` or ``split``."""
-    counts: dict[Any, int] = {}
-    for sample in samples:
-        value = getattr(sample, attribute)
-        counts[value] = counts.get(value, 0) + 1
-    return counts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -27,15 +29,52 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     return kind(groups, lr=config.lr, betas=(config.momentum, 0.999))
 
 
-def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The rate of the optimiser's ``step``-th step (from 0) of ``epochs × steps_per_epoch``."""
+def stages_of(config: TrainConfig) -> tuple[TrainConfig, ...]:
+    """Each stage as a configuration of its own: the one given, or one for each of ``[[train.stages]]``."""
+    if not config.stages:
+        return (config,)
+    return tuple(
+        replace(
+            config, stages=(), epochs=stage.epochs, lr=stage.lr, schedule=stage.schedule or config.schedule,
+            freeze=stage.freeze, train_blocks=stage.train_blocks,
+        )
+        for stage in config.stages
+    )  # fmt: skip
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int, drops: int = 0) -> float:
+    """The rate of the optimiser's ``step``-th step (from 0) of ``epochs × steps_per_epoch``; ``drops``: plateau's."""
     total = config.epochs * steps_per_epoch
-    if config.schedule == "constant":
-        return config.lr
+    if config.schedule == "one-cycle":
+        return _one_cycle(config, step, total)
+    rise = round(config.warmup_epochs * steps_per_epoch)
+    if step < rise:
+        return config.lr * (step + 1) / rise
+    step -= rise
+    if config.schedule == "plateau":
+        return config.lr * config.step_factor**drops
     if config.schedule == "step":
         return config.lr * config.step_factor ** (step // steps_per_epoch // config.step_epochs)
     if config.schedule == "cosine":
-        return config.lr * _cosine(1.0, 0.0, step / total)
+        return config.lr * _cosine(1.0, 0.0, step / (total - rise))
+    return config.lr
+
+
+def plateau_drops(merits: Sequence[float], epochs: int) -> int:
+    """How often the rate has dropped after these epochs: whenever ``epochs`` of them in a row were not better.
+
+    From the history alone, so that a resumed run needs no scheduler's state. The count begins anew after a drop.
+    """
+    drops, waited, best = 0, 0, -math.inf
+    for merit in merits:
+        waited = 0 if merit > best else waited + 1
+        best = max(best, merit)
+        if waited >= epochs:
+            drops, waited = drops + 1, 0
+    return drops
+
+
+def _one_cycle(config: TrainConfig, step: int, total: int) -> float:
     rise = max(1.0, config.warmup * total) - 1
     if step <= rise:
         return config.lr * _cosine(FIRST, 1.0, step / rise if rise else 1.0)

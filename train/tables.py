@@ -1,127 +1,144 @@
-"""A CSV table with an image and a label column, and perhaps group, site and split columns."""
+"""A CSV table with an image and a label column (or one per finding), and perhaps group, site and split columns."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.fields import nearest
 from train.config import DataConfig
-from train.errors import DataError, listing
-from train.samples import IMAGE_SUFFIXES, DataSet, FileDataSet, Sample, indexed, part_named
+from train.csv_rows import Row, Table, read_csv
+from train.errors import DataError, Problem
+from train.image_index import ImageIndex
+from train.reading import Found, Reading
+from train.samples import part_named
 
-Row = dict[str, str]
+_SET = "set data.image_column, data.label_column, … in the recipe or with --set"
+_MARKS = {"0": False, "0.0": False, "1": True, "1.0": True}
 
 
-def load_table(path: Path, config: DataConfig) -> DataSet:
-    """Read the table; images are looked for beside it and in ``data.image_folders``.
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of the table mean what; None: it has none."""
 
-    Raises DataError: not UTF-8, a missing column, and, all at once, rows without a label, images that are not there,
-    images named twice, unknown splits.
+    image: str
+    labels: tuple[str, ...]
+    group: str | None
+    site: str | None
+    split: str | None
+    subgroups: tuple[str, ...]
+
+
+def read_table(path: Path, config: DataConfig) -> Reading:
+    """Read the table; images are looked for beside it, in ``data.image_folders``, and in the folders below.
+
+    Raises DataError for missing columns. Bad rows become the reading's problems.
     """
-    rows, columns = _rows(path)
-    names = {
-        "image": _column(config.image_column, columns, path, required=True),
-        "label": _column(config.label_column, columns, path, required=True),
-        "group": _column(config.group_column, columns, path, required=config.group_column != "group"),
-        "site": _column(config.site_column, columns, path, required=config.site_column != "site"),
-        "split": _column(config.split_column, columns, path, required=config.split_column != "split"),
-    }
+    table = read_csv(path)
+    reading = Reading(problems=[table.problem] if table.problem else [])
+    columns = _columns(table, config, reading)
     files = ImageIndex(path.parent, config.image_folders)
-    found: dict[str, Row] = {}
-    problems: list[str] = []
-    for number, row in rows:
-        cells = {key: row.get(column, "") if column else "" for key, column in names.items()}
-        sample = files.find(cells["image"])
-        problem = _problem(cells, sample, found)
-        if problem:
-            problems.append(f"line {number}: {problem}")
-        elif sample:
-            found[sample] = cells
-    if problems:
-        raise DataError(listing(f"{path.name} has bad rows", problems), "mend these rows, then run again")
-    classes, index = indexed({sample: cells["label"] for sample, cells in found.items()}, config, path.name)
-    return FileDataSet(path.parent, classes, tuple(_sample(name, index[name], cells) for name, cells in found.items()))
+    parts = _listed(path.parent, config.split_files)
+    for number, row in table.rows:
+        found = files.find(row.get(columns.image, "")) if row.get(columns.image) else Problem("no image is named")
+        try:
+            if isinstance(found, Problem):
+                raise BadRow(*found)
+            if found in reading.found:
+                raise BadRow(f"{row[columns.image]!r} is named twice")
+            reading.found[found] = _found(row, columns, config, parts)
+        except BadRow as error:
+            reading.problems.append(Problem(f"{path.name} line {number}: {error.problem.text}", error.problem.hint))
+    strays = files.strays(reading.found)
+    if strays:
+        reading.notes.append(f"{len(strays)} images are in no row of {path.name} (for example {strays[0]}): left out")
+    return reading
 
 
-def _sample(name: str, label: int, cells: Row) -> Sample:
-    return Sample(name, label, cells["group"] or None, cells["site"] or None, part_named(cells["split"]))
+class BadRow(Exception):
+    """Caught where the row's number is known."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.problem = Problem(text, hint)
 
 
-def _problem(cells: Row, sample: str | None, found: Iterable[str]) -> str | None:
-    """What is wrong with a row, if anything."""
-    if not cells["image"]:
-        return "no image is named"
-    if sample is None:
-        return f"no image file for {cells['image']!r}"
-    if sample in found:
-        return f"{cells['image']!r} is named twice"
-    if not cells["label"]:
-        return f"{cells['image']!r} has no label"
-    if cells["split"] and part_named(cells["split"]) is None:
-        return f"{cells['image']!r} has the unknown split {cells['split']!r} (train, val, test)"
-    return None
+def _found(row: Row, columns: Columns, config: DataConfig, parts: Mapping[str, str]) -> Found:
+    """What a row says. Raises BadRow."""
+    image = row[columns.image]
+    word = row.get(columns.split, "") if columns.split else ""
+    part = part_named(word)
+    if word and part is None:
+        raise BadRow(f"{image!r} has the unknown split {word!r} (train, val, test)")
+    if parts:
+        part = parts.get(Path(image).name)
+        if part is None:
+            raise BadRow(f"{image!r} is in none of {', '.join(config.split_files)}", "add it to one of them")
+    return Found(
+        _words(row, image, columns, config),
+        (row.get(columns.group) if columns.group else None) or None,
+        (row.get(columns.site) if columns.site else None) or None,
+        part,
+        tuple((column, row.get(column) or "unknown") for column in columns.subgroups),
+    )
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, Row]], list[str]]:
-    """Numbered rows and the column names, with the spaces around names and values removed."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name} is not UTF-8 (byte {error.start})", "save it as 'CSV UTF-8', or convert it with iconv"
-        ) from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    columns = [name.strip() for name in next(reader, [])]
-    rows = [
-        (reader.line_num, {name: cell.strip() for name, cell in zip(columns, cells, strict=False)})
-        for cells in reader
-        if any(cell.strip() for cell in cells)
-    ]
-    return rows, columns
+def _words(row: Row, image: str, columns: Columns, config: DataConfig) -> tuple[str, ...]:
+    """The labels as written. Raises BadRow."""
+    if config.label_columns:
+        cells = {column: row.get(column, "") for column in columns.labels}
+        bad = [f"{column!r} is {cell!r}" for column, cell in cells.items() if cell not in _MARKS]
+        if bad:
+            raise BadRow(f"{image!r}: {', '.join(bad)}", "write 0 or 1 for each finding")
+        return tuple(column for column, cell in cells.items() if _MARKS[cell])
+    cell = row.get(columns.labels[0], "")
+    if not cell:
+        raise BadRow(f"{image!r} has no label")
+    if config.task == "multiclass":
+        return (cell,)
+    words = tuple(filter(None, (word.strip() for word in cell.split(config.label_separator))))
+    if config.no_finding in words and len(words) > 1:
+        raise BadRow(f"{image!r} has {config.no_finding!r} beside a finding ({cell})")
+    return tuple(word for word in words if word != config.no_finding)
 
 
-def _column(name: str, columns: list[str], path: Path, required: bool) -> str | None:
-    """The column's name if the table has it; optional columns may be absent under their default name only."""
-    if name in columns:
-        return name
-    if required:
-        raise DataError(
-            f"{path.name} has no column {name!r} (it has: {', '.join(columns) or 'nothing'})",
-            f"{nearest(name, columns)}; set data.image_column, data.label_column, … in the recipe or with --set",
-        )
-    return None
+def _columns(table: Table, config: DataConfig, reading: Reading) -> Columns:
+    """Raises DataError for columns that the recipe needs and the table lacks, all of them at once."""
+    have = table.columns
+    labels = config.label_columns or (config.label_column,)
+    named = len(labels) == 1 and config.label_column != "label"
+    if named and labels[0] not in have and len(have) == 2 and config.image_column in have:
+        labels = tuple(name for name in have if name != config.image_column)
+        reading.notes.append(f"{table.name} has two columns: {labels[0]!r} is taken for {config.label_column!r}")
+    optional = {"group": config.group_column, "site": config.site_column, "split": config.split_column}
+    if config.ungrouped:
+        del optional["group"]
+    missing = [name for name in (config.image_column, *labels) if name not in have]
+    # Under its default name an optional column may be absent; one that the recipe names must be there.
+    missing += [name for kind, name in optional.items() if name != kind and name not in have]
+    if missing:
+        hint = f"{nearest(missing[0], have)}; {_SET}"
+        if config.group_column in missing:
+            hint = f"--ungrouped spreads single pictures all the same, and the report says so; {hint}"
+        told = ", ".join(map(repr, missing))
+        raise DataError(f"{table.name} has no column {told} (it has: {', '.join(have) or 'nothing'})", hint)
+    absent = [name for name in config.subgroup_columns if name not in have]
+    if absent:
+        reading.notes.append(f"{table.name} has no column {', '.join(absent)}: no figures for these subgroups")
+    known = {kind: name for kind, name in optional.items() if name in have}
+    return Columns(
+        config.image_column, labels, known.get("group"), known.get("site"), known.get("split"),
+        tuple(name for name in config.subgroup_columns if name in have),
+    )  # fmt: skip
 
 
-class ImageIndex:
-    """Finds the file of a table's cell: a path, a name, a name without its suffix, or a number (``7`` → ``007.png``).
-
-    Sought in the table's own folder first, then in each of ``folders`` beside it.
-    """
-
-    def __init__(self, root: Path, folders: Iterable[str]) -> None:
-        self._root = root
-        self._by_name: dict[str, str] = {}
-        for folder in (".", *folders):
-            for path in sorted((root / folder).glob("*")):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    self._add(path.name, path.stem, path.relative_to(root).as_posix())
-
-    def _add(self, name: str, stem: str, sample: str) -> None:
-        for key in (name, stem, *([f"#{int(stem)}"] if stem.isascii() and stem.isdigit() else [])):
-            self._by_name.setdefault(key, sample)
-
-    def find(self, cell: str) -> str | None:
-        """The sample id (posix path relative to the root), or None. Never a file outside of the root."""
-        path = Path(cell)
-        if not cell or path.is_absolute() or ".." in path.parts:
-            return None
-        direct = self._by_name.get(cell)
-        if direct is None and path.suffix.lower() in IMAGE_SUFFIXES and (self._root / path).is_file():
-            direct = path.as_posix()
-        if direct is None and cell.isascii() and cell.isdigit():
-            direct = self._by_name.get(f"#{int(cell)}")
-        return direct
+def _listed(root: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Image name → part, from the lists of a public set that lie beside its table."""
+    return {
+        line.strip(): part
+        for name, part in files.items()
+        if (root / name).is_file()
+        for line in (root / name).read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    }

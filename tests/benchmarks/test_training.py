@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import conversion, training
@@ -28,10 +29,29 @@ def test_every_step_of_a_conversion_is_timed(made: tuple[conversion.Conversion, 
     json.dumps(timed.to_json())
 
 
+def test_the_share_of_what_is_possible_counts_decoding() -> None:
+    rates = {
+        "train fit": training.Rates(images_per_s=[50, 100, 100, 100], decode_s=[1.0, 0.0]),
+        "plain torchvision loop": training.Rates(),
+        "preloaded tensors": training.Rates(images_per_s=[100, 100, 200, 200]),
+    }
+    found = training.Training(training.Settings(epochs=2), 100, rates, quiet=None, conditions={})  # type: ignore[arg-type]
+    assert found.shares == pytest.approx([2 / (1 + 2 + 1), 1 / 2])
+
+
+@pytest.mark.full
+def test_training_at_224_reaches_nine_tenths_of_forward_and_backward(tmp_path: Path) -> None:
+    settings = training.Settings(size=224, pictures=120, epochs=2, rounds=3)
+    found = training.measure(settings, tmp_path, 2.0, training.CONTENDERS[::2])
+    print(found.shares)
+    assert float(np.median(found.shares)) >= 0.9
+
+
 @pytest.mark.full
 def test_fit_and_a_plain_loop_take_turns(tmp_path: Path) -> None:
     found = training.measure(training.Settings(pictures=90, epochs=2, rounds=2), tmp_path, 0.0)
     assert found.trained_on > 40
+    assert len(found.rates["train fit"].decode_s) == len(found.shares) == 2
     for rates in found.rates.values():
         assert len(rates.whole_s) == 2
         assert len(rates.images_per_s) == 4

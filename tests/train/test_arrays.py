@@ -56,3 +56,16 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.savez(path, train_images=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match=r"cannot be read as \.npz"):
         load_data(path, DataConfig())
+
+
+def test_several_findings_a_picture(npz_data: Path) -> None:
+    with np.load(npz_data) as file:
+        arrays = {name: file[name] for name in file.files}
+    for part in ("train", "val", "test"):
+        labels = arrays[f"{part}_labels"]
+        arrays[f"{part}_labels"] = np.concatenate([labels, 1 - labels, labels], axis=1)
+    np.savez(npz_data, **arrays)
+    data = load_data(npz_data, DataConfig(task="multilabel", classes=("a", "b", "c")))
+    assert [sample.label for sample in data.samples[:2]] == [(0, 1, 0), (1, 0, 1)]
+    with pytest.raises(DataError, match=r"train_labels is uint8 \[24, 3\]"):
+        load_data(npz_data, DataConfig())

@@ -67,6 +67,32 @@ def test_colour_changes_pixels_but_no_places(name: str) -> None:
 
 def test_the_generator_decides_everything() -> None:
     config = AugmentConfig(rotate_degrees=20, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2, colour=0.1, noise=0.05)
+    config = replace(config, window_level=0.1, window_width=0.1, stretch=0.5)
     assert torch.equal(run(config, images(), 5), run(config, images(), 5))
     assert not torch.equal(run(config, images(), 5), run(config, images(), 6))
     assert run(config, images()).dtype == torch.uint8
+
+
+def test_the_window_moves_and_widens_exactly_where_it_cuts_nothing_off() -> None:
+    pixels = torch.full((200, 4, 4, 3), 120, dtype=torch.uint8)
+    pixels[:, 2:] = 140
+    moved = run(AugmentConfig(window_level=0.1), pixels).float()
+    assert ((moved[:, 3, 0, 0] - moved[:, 0, 0, 0]) - 20).abs().max() <= 1
+    assert 20 < (moved[:, 0, 0, 0] - 120).abs().max() <= 26
+    widened = run(AugmentConfig(window_width=0.25), pixels).float()
+    step = widened[:, 3, 0, 0] - widened[:, 0, 0, 0]
+    assert step.min() >= 20 / 1.25 - 1
+    assert step.max() <= 20 * 1.25 + 1
+    assert step.std() > 1
+
+
+def test_stretching_fills_the_range_of_as_many_pictures_as_asked() -> None:
+    pixels = torch.full((400, 4, 4, 3), 100, dtype=torch.uint8)
+    pixels[:, 2:] = 140
+    stretched = run(AugmentConfig(stretch=0.25), pixels)
+    full = (stretched[:, 0, 0, 0] == 0) & (stretched[:, 3, 0, 0] == 255)
+    as_was = (stretched == pixels).flatten(1).all(1)
+    assert (full | as_was).all()
+    assert 60 < full.sum() < 140
+    flat = torch.full((4, 4, 4, 3), 77, dtype=torch.uint8)
+    assert torch.equal(run(AugmentConfig(stretch=1.0), flat), flat)

@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import pytest
 
+from runtime.errors import ConfigError
 from train.checkpoint import read_split
 from train.config import Config
 from train.errors import DataError, RunError
-from train.evaluate import evaluate
+from train.evaluate import Options, evaluate
 from train.fit import fit
 
 
@@ -78,5 +79,60 @@ def test_another_set_may_lack_a_class(table_data: Path, tmp_path: Path, configur
 
 
 def test_other_classes_are_refused(finished_run: Path, folder_data: Path) -> None:
-    with pytest.raises(DataError, match="unknown labels"):
+    with pytest.raises(DataError, match="unknown label"):
         evaluate(finished_run, folder_data, other_data=True)
+
+
+def test_the_report_shows_pictures_only_when_asked(finished_run: Path) -> None:
+    evaluate(finished_run)
+    report = json.loads((finished_run / "report.json").read_text())
+    page = (finished_run / "report.html").read_text()
+    assert "data:image/jpeg" not in page
+    assert report["evaluation"]["n"] == json.loads((finished_run / "evaluation.json").read_text())["test"]["n"]
+    assert report["imageability"]["n"] == report["evaluation"]["n"]
+    assert report["inference"]["mean_ms"] > 0
+    assert len(report["curves"][0]["epochs"]) == 2
+    evaluate(finished_run, options=Options(with_images=True))
+    page = (finished_run / "report.html").read_text()
+    assert page.count("data:image/jpeg") == len(report["mistakes"])
+    again = json.loads((finished_run / "report.json").read_text())
+    assert again["part"]["opened"] == report["part"]["opened"] + 1
+    assert any("looked at 2 times" in line for line in again["limits"])
+
+
+def test_another_part_does_not_take_the_tests_place(finished_run: Path) -> None:
+    evaluate(finished_run)
+    before = (finished_run / "report.html").read_bytes()
+    evaluate(finished_run, part="val")
+    assert (finished_run / "report.html").read_bytes() == before
+    flattering = json.loads((finished_run / "report-val.json").read_text())
+    assert any("flatters" in line for line in flattering["limits"])
+
+
+def test_the_report_may_go_elsewhere(finished_run: Path, tmp_path: Path) -> None:
+    evaluate(finished_run, options=Options(out=tmp_path / "out", prevalence=0.02))
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["thresholds"]["prevalence"] == 0.02
+    assert not (finished_run / "report.html").exists()
+    with pytest.raises(ConfigError, match="--prevalence"):
+        evaluate(finished_run, options=Options(prevalence=1.5))
+
+
+def test_maps_are_those_of_the_network(finished_run: Path) -> None:
+    """The mean of a class's map and the head's bias are its logit: so the map is what the network decided by."""
+    import numpy as np
+
+    from train.answers import of_run
+    from train.checkpoint import load_run
+    from train.data import load_data
+    from train.dataset import load_tensors
+
+    run = load_run(finished_run)
+    data = load_data(Path(json.loads((finished_run / "local.json").read_text())["data"]), run.config.data)
+    tensors = load_tensors(data, data.samples[:6], run.preprocess, "decoding")
+    answers = of_run(run, data, tensors, None, with_maps=True)
+    assert answers.maps is not None
+    bias = run.model.state_dict()["fc.bias"].numpy()
+    logits = answers.logits[np.arange(6), answers.explained]
+    assert answers.maps.mean(axis=(1, 2)) + bias[answers.explained] == pytest.approx(logits, abs=1e-4)
+    assert answers.findings is None

@@ -37,6 +37,7 @@ def test_photographs_are_what_a_camera_sends(npz_data: Path, tmp_path: Path) -> 
     data = load_data(npz_data, DataConfig())
     sample = next(s for s in data.samples if s.split == "test")
     frame = cv2.imread(str(tmp_path / "jpg" / "00000.jpg"))
+    assert frame is not None
     assert frame.shape == (480, 640, 3)
     assert frame[:, :60].max() < 20
     shown = Preprocess((Resize(28),))(frame[..., ::-1])

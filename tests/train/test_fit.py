@@ -14,7 +14,7 @@ from train.checkpoint import load_run, read_checkpoint
 from train.config import Config
 from train.data import load_data
 from train.errors import DataError, FitError, RunError
-from train.fit import fit
+from train.fit import fit, fit_parts
 from train.splits import split, split_hash
 
 Configure = Callable[..., Config]
@@ -61,16 +61,36 @@ def test_the_same_seed_gives_the_same_weights(shared_run: Path, tmp_path: Path, 
     assert not torch.equal(first["fc.weight"], other["fc.weight"])
 
 
-def test_npz_without_decision_with_dropout_and_sgd(npz_data: Path, tmp_path: Path, configure: Configure) -> None:
+def test_grades_in_order_with_dropout_sgd_and_no_decision(npz_data: Path, tmp_path: Path, configure: Configure) -> None:
+    options = {"metric": "val_kappa", "optimizer": "sgd", "lr": 0.05, "schedule": "one-cycle", "class_weights": "none"}
+    labels = {"0": "normal", "1": "odd"}
     config = configure(
-        data={"labels": {"0": "normal", "1": "odd"}}, decision={"positive": []}, model={"dropout": 0.2},
-        train={"optimizer": "sgd", "lr": 0.05, "schedule": "one-cycle", "class_weights": "none"},
-    )  # fmt: skip
+        data={"labels": labels, "ordinal": True}, decision={"positive": []}, model={"dropout": 0.2}, train=options
+    )
     fit(config, npz_data, tmp_path / "run")
     run = load_run(tmp_path / "run")
     assert run.operating_point.decision is None
     assert run.dropout == 0.2
     assert run.data.path == "tiny.npz"
+    with (tmp_path / "run/metrics.csv").open(encoding="utf-8", newline="") as file:
+        assert all(-1 <= float(row["val_kappa"]) <= 1 for row in csv.DictReader(file))
+
+
+def test_several_findings_on_a_split_of_ones_own(table_data: Path, tmp_path: Path, configure: Configure) -> None:
+    names = {"healthy": "mark", "ill": "mark|ill"}
+    rows = ["image,label,group"]
+    for number, line in enumerate((table_data / "labels.csv").read_text().splitlines()[1:]):
+        image, label, group, _ = line.split(",")
+        rows.append(f"{image},{names[label] if number % 5 else 'No Finding'},{group}")
+    (table_data / "labels.csv").write_text("\n".join(rows) + "\n")
+    config = configure(data={"task": "multilabel"}, train={"loss": "focal"})
+    data = load_data(table_data, config.data)
+    parts = {sample.id: ("train", "val")[int(sample.group[1:]) % 5 == 0] for sample in data.samples if sample.group}
+    history = fit_parts(config, data, parts, tmp_path / "run")
+    assert history.best.val_auc > 0.5
+    run = load_run(tmp_path / "run")
+    assert (run.task, run.class_ids) == ("multilabel", ("ill", "mark"))
+    assert not (tmp_path / "run/local.json").exists()
 
 
 def test_early_stopping(table_data: Path, tmp_path: Path, configure: Configure) -> None:

@@ -49,3 +49,32 @@ def test_empty_class_folders_are_named(folder_data: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither labels\.csv nor"):
         load_data(tmp_path, DataConfig())
+
+
+def test_folders_of_patients_may_lie_above_known_classes(folder_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "patients"
+    for patient in ("1", "2"):
+        shutil.copytree(folder_data, root / patient)
+    data = load_data(root, DataConfig(labels={"a": "first", "b": "second"}, group_pattern=r"^(\d+)/"))
+    assert data.classes == ("first", "second")
+    assert {(sample.id.split("/")[1], sample.label) for sample in data.samples} == {("a", 0), ("b", 1)}
+    assert {sample.group for sample in data.samples} == {"1", "2"}
+
+
+def test_limucs_own_parts(folder_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "limuc"
+    for part in ("train_and_validation_sets", "test_set"):
+        shutil.copytree(folder_data, root / part)
+    assert {sample.split for sample in load_data(root, DataConfig()).samples} == {"train", "test"}
+
+
+def test_images_outside_of_the_class_folders_are_noted(folder_data: Path) -> None:
+    shutil.copy(folder_data / "a/0.png", folder_data / "loose.png")
+    assert load_data(folder_data, DataConfig()).notes == (
+        "1 images lie in no class folder (for example loose.png): left out",
+    )
+
+
+def test_folders_give_one_class_only(folder_data: Path) -> None:
+    with pytest.raises(DataError, match="folders give a picture one class"):
+        load_data(folder_data, DataConfig(task="multilabel"))

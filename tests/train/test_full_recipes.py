@@ -6,10 +6,13 @@ import json
 import os
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
 
+from tests.train.ct_heads import EASY, make_heads
+from train.crossval import crossval
 from train.demo_data import make_demo_data
 from train.evaluate import evaluate
 from train.fit import fit
@@ -17,6 +20,7 @@ from train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PNEUMONIA = ROOT.parent / "shared/data/pneumoniamnist.npz"
+MOST_SECONDS = 12 * 60
 
 pytestmark = pytest.mark.full
 
@@ -34,12 +38,28 @@ def test_demo_reaches_95_percent_on_held_out_subjects(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not PNEUMONIA.is_file(), reason="../shared/data/pneumoniamnist.npz is not here")
-def test_pneumonia_beats_the_published_resnet(tmp_path: Path) -> None:
+def test_pneumonia_beats_the_published_resnet_with_three_seeds(tmp_path: Path) -> None:
+    """docs/results.md quotes these figures; nothing is chosen by them."""
+    found: list[dict[str, float]] = []
+    for seed in range(3):
+        run, began = tmp_path / f"seed-{seed}", time.monotonic()
+        fit(load_recipe(ROOT / "recipes/pneumonia.toml", [f"train.seed={seed}"]), PNEUMONIA, run)
+        seconds = time.monotonic() - began
+        print(evaluate(run), f"\nseed {seed}: {seconds:.0f} s")
+        found.append(json.loads((run / "evaluation.json").read_text())["test"])
+        assert seconds <= MOST_SECONDS
+    assert median(one["auc"] for one in found) >= 0.980
+    assert median(one["accuracy"] for one in found) >= 0.935
+
+
+def test_head_ct_cross_validates_200_made_heads_within_15_minutes(tmp_path: Path) -> None:
+    """Made heads (``ct_heads.EASY``) are nobody's: this shows that the recipe learns and how long it takes."""
+    make_heads(tmp_path / "data", 200, EASY, seed=3)
     began = time.monotonic()
-    fit(load_recipe(ROOT / "recipes/pneumonia.toml"), PNEUMONIA, tmp_path / "run")
+    print(crossval(load_recipe(ROOT / "recipes/head-ct.toml"), tmp_path / "data", tmp_path / "out"))
     seconds = time.monotonic() - began
-    print(evaluate(tmp_path / "run"))
-    found = json.loads((tmp_path / "run/evaluation.json").read_text())["test"]
-    assert found["auc"] >= 0.975
-    assert found["accuracy"] >= 0.93
-    assert seconds <= 600
+    pooled = json.loads((tmp_path / "out/crossval.json").read_text())["pooled"]
+    print(f"{seconds:.0f} s, pooled {pooled}")
+    assert pooled["n"] == 200
+    assert pooled["auc"] >= 0.75
+    assert seconds <= 900

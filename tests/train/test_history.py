@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from train.history import EpochRow, History
@@ -33,6 +34,23 @@ def test_patience() -> None:
     assert history.stale(2)
     assert not history.stale(3)
     assert not history.stale(0)
+
+
+def test_patience_counts_within_a_stage() -> None:
+    history = History("val_auc", [row(1, 0.9), row(2, 0.5), replace(row(3, 0.6), stage=2)])
+    assert history.stale(1)
+    assert not history.stale(1, stage=2)
+    assert not history.stale(1, stage=3)
+    assert history.merits(2) == [0.6]
+
+
+def test_it_can_be_stored_and_has_a_column_for_kappa_only_where_there_is_one(tmp_path: Path) -> None:
+    history = History("val_auc", [row(1, 0.9)])
+    assert History.from_plain("val_auc", history.to_plain()).rows[0].val_auc == 0.9
+    history.write(tmp_path / "metrics.csv")
+    assert "kappa" not in (tmp_path / "metrics.csv").read_text()
+    History("val_kappa", [replace(row(1), val_kappa=0.25)]).write(tmp_path / "metrics.csv")
+    assert "val_kappa" in (tmp_path / "metrics.csv").read_text()
 
 
 def test_the_table_is_readable_csv(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from train.augment import Augment
 from train.config import AugmentConfig, DataConfig, TrainConfig
 from train.data import load_data
 from train.dataset import Tensors, load_tensors
+from train.ema import Ema
 from train.errors import FitError
-from train.loop import Loss, Trainer, make_loss, order_of, pick_device, predict, steps_in
+from train.loop import Trainer, pick_device, predict
+from train.loss import Loss, make_loss
 from train.model import build_model
-from train.schedule import make_optimizer
+from train.sampling import steps_in
 
 CPU = torch.device("cpu")
 
@@ -28,25 +31,7 @@ def tensors(table_data: Path) -> Tensors:
 
 def trainer(config: TrainConfig, loss: Loss, augment: AugmentConfig | None = None) -> Trainer:
     torch.manual_seed(0)
-    model = build_model("resnet18", 2)
-    return Trainer(model, make_optimizer(model, config), loss, Augment(augment or AugmentConfig()), config)
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(20, [8, 8, 4]), (17, [8, 9]), (8, [8]), (16, [8, 8]), (3, [3])])
-def test_every_picture_once_and_never_a_batch_of_one(count: int, sizes: list[int]) -> None:
-    config = TrainConfig(batch_size=8)
-    batches = list(order_of(0, count, config))
-    assert [len(batch) for batch in batches] == sizes
-    assert sorted(np.concatenate(batches)) == list(range(count))
-    assert steps_in(count, config) == len(sizes)
-
-
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    def order(epoch: int, seed: int) -> list[int]:
-        return [int(i) for batch in order_of(epoch, 50, TrainConfig(seed=seed)) for i in batch]
-
-    assert order(1, 0) == order(1, 0)
-    assert order(1, 0) != order(2, 0) != order(1, 1)
+    return Trainer(build_model("resnet18", 2), loss, Augment(augment or AugmentConfig()), config)
 
 
 def test_an_epoch_learns_and_repeats_itself(tensors: Tensors) -> None:
@@ -57,27 +42,67 @@ def test_an_epoch_learns_and_repeats_itself(tensors: Tensors) -> None:
         subject = trainer(config, loss, AugmentConfig(rotate_degrees=5))
         calls: list[float] = []
         results.append([subject.epoch(number, tensors, calls.append) for number in range(2)])
-        assert len(calls) == 2 * steps_in(60, config)
+        assert len(calls) == 2 * steps_in(tensors.labels, config)
     assert results[0] == results[1]
     assert results[0][1].loss < results[0][0].loss
 
 
-def test_a_loss_that_is_not_finite_names_its_pictures(tensors: Tensors) -> None:
-    config = TrainConfig(batch_size=8)
-    subject = trainer(config, lambda logits, _: logits.sum() * math.nan)
+class Broken(Loss):
+    """As of a network that has diverged."""
+
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return logits.sum() * math.nan
+
+
+def test_a_loss_that_is_not_finite_names_its_pictures_and_leaves_the_weights_alone(tensors: Tensors) -> None:
+    subject = trainer(TrainConfig(batch_size=8), Broken("cross-entropy"))
+    before = subject.model.get_parameter("fc.weight").clone()
     with pytest.raises(FitError, match=r"the loss became nan in epoch 1, step 1, on images/"):
         subject.epoch(0, tensors, lambda _: None)
+    assert torch.equal(subject.model.get_parameter("fc.weight"), before)
 
 
-def test_balanced_weights_are_inverse_frequencies_with_mean_one() -> None:
-    labels = np.array([0] * 30 + [1] * 10)
-    loss = make_loss(TrainConfig(class_weights="balanced"), labels, 2, CPU)
-    plain = make_loss(TrainConfig(class_weights="none"), labels, 2, CPU)
-    logits, targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1])
-    each = [float(plain(logits[i : i + 1], targets[i : i + 1])) for i in range(2)]
-    weights = [40 / (2 * 30), 40 / (2 * 10)]
-    expected = sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
-    assert float(loss(logits, targets)) == pytest.approx(expected, rel=1e-6)
+def test_an_epoch_in_bf16_with_clipping_and_averaged_weights_learns(tensors: Tensors) -> None:
+    config = TrainConfig(batch_size=8, schedule="constant", precision="bf16", clip_norm=1.0, ema=0.9)
+    torch.manual_seed(0)
+    model = build_model("resnet18", 2)
+    average = Ema(model, config.ema)
+    loss = make_loss(config, tensors.labels, 2, CPU)
+    subject = Trainer(model, loss, Augment(AugmentConfig()), config, ema=average)
+    first, second = (subject.epoch(number, tensors, lambda _: None) for number in range(2))
+    assert second.loss < first.loss
+    assert average.updates == 2 * steps_in(tensors.labels, config)
+    assert model.get_parameter("conv1.weight").dtype == torch.float32
+
+
+def test_clipping_bounds_the_step(tensors: Tensors) -> None:
+    """Plain SGD moves by rate x gradient, so one step of a clipped gradient is no longer than rate x bound."""
+    config = TrainConfig(
+        batch_size=60, optimizer="sgd", momentum=0.0, weight_decay=0.0, lr=1.0, schedule="constant", clip_norm=1e-3
+    )
+    subject = trainer(config, make_loss(config, tensors.labels, 2, CPU))
+    before = [parameter.detach().clone() for parameter in subject.model.parameters()]
+    subject.epoch(0, tensors, lambda _: None)
+    moved = [now.detach() - old for now, old in zip(subject.model.parameters(), before, strict=True)]
+    assert float(torch.cat([step.ravel() for step in moved]).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_several_findings_a_picture(tensors: Tensors) -> None:
+    findings = replace(tensors, labels=np.stack([tensors.labels, 1 - tensors.labels], axis=1))
+    config = TrainConfig(batch_size=8, schedule="constant")
+    subject = trainer(config, make_loss(config, findings.labels, 2, CPU))
+    first, second = (subject.epoch(number, findings, lambda _: None) for number in range(2))
+    assert second.loss < first.loss
+    assert 0.5 < second.accuracy <= 1
+
+
+def test_a_frozen_network_keeps_its_weights_and_statistics(tensors: Tensors) -> None:
+    config = TrainConfig(batch_size=8, freeze="head")
+    subject = trainer(config, make_loss(config, tensors.labels, 2, CPU))
+    before = {name: tensor.clone() for name, tensor in subject.model.state_dict().items()}
+    subject.epoch(0, tensors, lambda _: None)
+    changed = {name for name, tensor in subject.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
 
 
 def test_predict_is_in_evaluation_mode_and_leaves_the_mode_alone(tensors: Tensors) -> None:

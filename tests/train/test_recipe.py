@@ -7,7 +7,7 @@ import pytest
 
 from runtime.errors import ConfigError
 from runtime.steps import Resize
-from train.config import Config
+from train.config import Config, StageConfig
 from train.recipe import config_from_json, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,3 +83,66 @@ def test_a_file_that_is_no_recipe_is_refused_by_name(text: str, tmp_path: Path) 
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no recipe"):
         load_recipe(tmp_path / "none.toml")
+
+
+STAGES = """
+[train]
+schedule = "cosine"
+[[train.stages]]
+epochs = 2
+lr = 0.001
+freeze = "head"
+[[train.stages]]
+epochs = 3
+lr = 0.0001
+freeze = "blocks"
+train_blocks = 2
+schedule = "constant"
+"""
+
+
+def test_stages_are_a_list_of_tables_and_survive_json(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(STAGES)
+    config = load_recipe(tmp_path / "r.toml")
+    assert config.train.stages == (StageConfig(2, 0.001, "head"), StageConfig(3, 0.0001, "blocks", 2, "constant"))
+    assert config.train.epochs == 5
+    assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
+    changed = load_recipe(tmp_path / "r.toml", ["train.stages.0.epochs=1", "train.stages.1.lr=0.5"])
+    assert [(stage.epochs, stage.lr) for stage in changed.train.stages] == [(1, 0.001), (3, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("train.stages.2.epochs=1", "'2'"),
+        ("train.stages.x.epochs=1", "'x'"),
+        ("train.stages.0=1", "names no key"),
+        ("train.stages.0.epoch=1", "'epoch'"),
+        ("train.stages.0.freeze=heads", "freeze"),
+        ("train.stages.0.train_blocks=2", "does not go with"),
+        ("train.epochs=7", "stages have 5 together"),
+        ("train.freeze=head", "beside"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused(tmp_path: Path, override: str, told: str) -> None:
+    (tmp_path / "r.toml").write_text(STAGES)
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(tmp_path / "r.toml", [override])
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["train.warmup_epochs=1"], "not for one-cycle"),
+        (["train.loss=bce"], "several findings"),
+        (["data.task=multilabel", "train.loss=cross-entropy"], "one class a picture"),
+        (["data.task=multilabel", "train.sampling=undersample"], "one class a picture"),
+        (["train.metric=val_kappa"], "grades in order"),
+        (["train.freeze=blocks"], "train_blocks = 0"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(overrides: list[str], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(None, overrides)
+    assert told in caught.value.message

@@ -8,7 +8,7 @@ import pytest
 from runtime.errors import ImageError
 from train.config import DataConfig
 from train.data import load_data
-from train.samples import ArrayDataSet, Sample, part_named
+from train.samples import ArrayDataSet, Sample, class_counts, label_name, marks, part_named
 
 
 def arrays(label: int = 1, pixel: int = 0, group: str | None = None) -> ArrayDataSet:
@@ -39,3 +39,17 @@ def test_a_file_that_went_away_is_an_image_error(table_data: Path) -> None:
 
 def test_words_for_parts() -> None:
     assert [part_named(word) for word in ("Train", " valid ", "TESTING", "other")] == ["train", "val", "test", None]
+
+
+def test_classes_and_findings_are_counted() -> None:
+    one = [Sample("a", 2), Sample("b", 0), Sample("c", 2)]
+    several = [Sample("a", (1, 0, 1)), Sample("b", (0, 0, 0)), Sample("c", (1, 1, 0))]
+    assert class_counts(one, "xyz").tolist() == [1, 0, 2]
+    assert class_counts(several, "xyz").tolist() == [2, 1, 1]
+    assert marks(one, "xyz").tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert marks([], "xyz").shape == (0, 3)
+
+
+def test_the_name_of_a_label() -> None:
+    classes = ("mass", "effusion", "hernia")
+    assert [label_name(label, classes) for label in (1, (1, 0, 1), (0, 0, 0))] == ["effusion", "mass|hernia", ""]

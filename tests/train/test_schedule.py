@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.config import TrainConfig
-from train.schedule import learning_rate, make_optimizer, set_learning_rate
+from train.config import StageConfig, TrainConfig
+from train.schedule import learning_rate, make_optimizer, plateau_drops, set_learning_rate, stages_of
 
 
 def rates(config: TrainConfig, steps: int = 10) -> list[float]:
@@ -55,3 +55,44 @@ def test_biases_and_norms_are_not_decayed(name: str, kind: type) -> None:
     assert (len(plain["params"]), plain["weight_decay"]) == (3, 0.0)
     set_learning_rate(optimizer, 0.5)
     assert {group["lr"] for group in optimizer.param_groups} == {0.5}
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "plateau", "constant"])
+def test_any_schedule_can_warm_up_first(schedule: str) -> None:
+    found = rates(TrainConfig(epochs=6, lr=1.0, schedule=schedule, warmup_epochs=1.5, step_epochs=2))
+    assert found[:15] == pytest.approx([(step + 1) / 15 for step in range(15)])
+    plain = rates(TrainConfig(epochs=6, lr=1.0, schedule=schedule, step_epochs=2))
+    assert found[15] == plain[0] == 1.0
+    if schedule == "cosine":
+        assert found[-1] < 0.01
+    if schedule == "step":
+        assert found[15 + 20] == pytest.approx(0.1)
+
+
+def test_warm_up_longer_than_the_run_is_all_there_is() -> None:
+    found = rates(TrainConfig(epochs=2, lr=1.0, schedule="cosine", warmup_epochs=4))
+    assert found == pytest.approx([(step + 1) / 40 for step in range(20)])
+
+
+def test_plateau_drops_are_those_of_torch() -> None:
+    merits = [0.5, 0.6, 0.6, 0.59, 0.61, 0.61, 0.6, 0.58, 0.5, 0.4, 0.3, 0.7, 0.2]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.1, patience=2, threshold=0)
+    ours, expected = [], []
+    for epoch, merit in enumerate(merits, 1):
+        theirs.step(merit)
+        expected.append(optimizer.param_groups[0]["lr"])
+        drops = plateau_drops(merits[:epoch], 3)  # torch's patience is how many it forgives
+        ours.append(learning_rate(TrainConfig(lr=1.0, schedule="plateau"), 10 * epoch, 10, drops))
+    assert ours == pytest.approx(expected)
+    assert min(ours) < 0.05
+
+
+def test_stages_are_configurations_of_their_own() -> None:
+    stages = (StageConfig(2, 0.001, "head"), StageConfig(3, 0.0001, schedule="cosine"))
+    config = TrainConfig(schedule="constant", stages=stages, seed=5)
+    first, second = stages_of(config)
+    assert config.epochs == 5
+    assert (first.epochs, first.lr, first.freeze, first.schedule, first.seed) == (2, 0.001, "head", "constant", 5)
+    assert (second.epochs, second.lr, second.freeze, second.schedule) == (3, 0.0001, "none", "cosine")
+    assert stages_of(TrainConfig()) == (TrainConfig(),)

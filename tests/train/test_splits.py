@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from train.config import DataConfig
 from train.data import load_data
 from train.errors import DataError
-from train.samples import ArrayDataSet, Sample
+from train.samples import ArrayDataSet, Sample, class_counts
 from train.splits import assign, split, split_hash
 
 
@@ -101,3 +102,47 @@ def test_assign_serves_folds_as_well() -> None:
     sizes = [list(folds.values()).count(str(fold)) for fold in range(5)]
     assert max(sizes) - min(sizes) <= 12
     assert sum(sizes) == len(samples)
+
+
+def test_findings_keep_their_share_rare_ones_too_and_no_patient_is_torn() -> None:
+    random = np.random.default_rng(0)
+    samples = [
+        Sample(f"{patient}-{shot}", tuple(int(x) for x in random.random(3) < (0.4, 0.1, 0.02)), f"p{patient}")
+        for patient in range(400)
+        for shot in range(1 + patient % 3)
+    ]
+    data = made(samples, ("often", "some", "rare"))
+    parts = split(data, DataConfig(task="multilabel", val_fraction=0.2, test_fraction=0.2))
+    assert len({(sample.group, parts[sample.id]) for sample in samples}) == 400
+    total = class_counts(samples, data.classes)
+    for part, share in (("train", 0.6), ("val", 0.2), ("test", 0.2)):
+        counts = class_counts([s for s in samples if parts[s.id] == part], data.classes)
+        assert counts / total == pytest.approx(share, abs=0.07)
+
+
+def test_a_finding_that_nobody_in_a_part_has_or_lacks_is_told() -> None:
+    samples = [Sample(str(n), (1, int(n == 0), n % 2), split=("train", "val")[n // 10]) for n in range(20)]
+    with pytest.raises(DataError) as caught:
+        split(made(samples, ("all", "one", "half")), DataConfig(task="multilabel"))
+    for told in ("class 'one' has 1 image", "anything but 'all' in train", "anything but 'all' in val"):
+        assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["benign"] * 9 + ["malignant"] * 9 + ["begnin"], "class 'begnin' has 1 image: a typo of 'benign'?"),
+        (["benign"] * 9 + ["Benign "] * 9 + ["x"] * 9, "classes 'Benign ' and 'benign' differ in case or spaces only"),
+    ],
+)
+def test_classes_that_are_perhaps_none(labels: list[str], told: str) -> None:
+    classes = tuple(sorted(set(labels)))
+    samples = [Sample(str(n), classes.index(label)) for n, label in enumerate(labels)]
+    with pytest.raises(DataError, match=re.escape(told)):
+        split(made(samples, classes), DataConfig())
+
+
+def test_a_class_of_one_group_is_told() -> None:
+    samples = [Sample(str(n), n % 2, "one" if n % 2 else f"g{n}") for n in range(20)]
+    with pytest.raises(DataError, match="class 'b' has 10 images, all of one group"):
+        split(made(samples), DataConfig())

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from runtime.errors import ConfigError
+from train.precision import Precision
+
+CPU = torch.device("cpu")
+
+
+def test_a_cpu_computes_in_fp32_unless_told() -> None:
+    assert Precision("auto", CPU).name == "fp32"
+    product = []
+    for name in ("auto", "bf16"):
+        with Precision(name, CPU).autocast():
+            product.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+    assert product == [torch.float32, torch.bfloat16]
+
+
+def test_fp16_is_for_gpus() -> None:
+    with pytest.raises(ConfigError, match="CPUs only emulate"):
+        Precision("fp16", CPU)
+
+
+def test_the_scaler_has_no_state_where_nothing_is_scaled() -> None:
+    precision = Precision("fp32", CPU)
+    assert precision.state() == {}
+    precision.load({})
+
+
+def test_a_step_is_the_optimisers() -> None:
+    weight = torch.nn.Parameter(torch.tensor([3.0]))
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    Precision("auto", CPU).step((weight**2).sum(), optimizer, [weight], 0.0)
+    assert float(weight.detach()) == pytest.approx(3.0 - 0.5 * 6.0)
+    Precision("auto", CPU).step((weight * 100).sum(), optimizer, [weight], 0.1)
+    assert float(weight.detach()) == pytest.approx(0.0 - 0.5 * 0.1)

@@ -1,0 +1,142 @@
+"""All epochs of a run, stage by stage, with the best weights and the state to go on from on disk after each."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from tqdm import tqdm
+
+from runtime.atomic import write_bytes
+from runtime.decision import calibrated
+from train import plots
+from train.augment import Augment
+from train.checkpoint import FORMAT, write_checkpoint
+from train.config import Config, TrainConfig
+from train.distributed import Ranks
+from train.ema import Ema
+from train.history import EpochRow, History
+from train.loop import EpochResult, Trainer, predict
+from train.loss import make_loss
+from train.material import Material
+from train.metrics import accuracy, auc, balanced_accuracy, log_loss, quadratic_kappa
+from train.sampling import epoch_size, steps_in
+from train.schedule import plateau_drops, stages_of
+
+
+class Fitting:
+    """A network, its averaged weights and its history, from the first epoch or from a stored state."""
+
+    def __init__(
+        self, config: Config, model: nn.Module, material: Material, run: Path, ranks: Ranks,
+        state: Mapping[str, Any] | None,
+    ) -> None:  # fmt: skip
+        self._config, self._material, self._run, self._ranks = config, material, run, ranks
+        self._model, self._state = model, state
+        self._ema = Ema(model, config.train.ema) if config.train.ema else None
+        self.history = History(config.train.metric)
+        if state:
+            self.history = History.from_plain(config.train.metric, state["history"])
+            model.load_state_dict(state["model"])
+            if self._ema:
+                self._ema.load(state["ema"])
+
+    def train(self) -> History:
+        """All that is left. Raises FitError for a loss that is not finite."""
+        options, rows = self._config.train, self.history.rows
+        steps = steps_in(self._material.train.labels, options, self._ranks.world)
+        hidden = None if self._ranks.main else True  # None: only where a person looks
+        with tqdm(
+            total=options.epochs * steps, initial=len(rows) * steps, desc="fit", unit="step", disable=hidden,
+            dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+            for number, stage in enumerate(stages_of(options), 1):
+                if not rows or rows[-1].stage <= number:
+                    self._stage(number, stage, bar)
+        return self.history
+
+    def _stage(self, number: int, options: TrainConfig, bar: Any) -> None:
+        """One stage's epochs that are left; early stopping ends the stage, and the next one begins."""
+        history, train = self.history, self._material.train
+        done = len(history.merits(number))
+        device = next(self._model.parameters()).device
+        loss = make_loss(options, train.labels, len(self._material.data.classes), device)
+        first = len(history.rows) - done
+        trainer = Trainer(self._model, loss, Augment(self._config.augment), options, self._ranks, self._ema, first)
+        if done and self._state:
+            trainer.load(self._state)
+        while len(history.merits(number)) < options.epochs and not history.stale(options.patience, number):
+            began = time.perf_counter()
+            drops = plateau_drops(history.merits(number), options.plateau_epochs)
+            result = trainer.epoch(len(history.rows), train, lambda _: bar.update() and None, drops)
+            row = self._ranks.same(self._judged(number, result, began) if self._ranks.main else None)
+            assert row is not None
+            best = history.add(row)
+            if self._ranks.main:
+                self._save(trainer, best)
+            _say(_epoch_line(row, self._config.train.epochs, best))
+        if history.stale(options.patience, number):
+            _say(f"stopped early: no better {options.metric} in {options.patience} epochs")
+
+    @property
+    def _judging(self) -> nn.Module:
+        """The averaged weights where there are any: they are judged, and kept if best."""
+        return self._ema.model if self._ema else self._model
+
+    def _judged(self, stage: int, result: EpochResult, began: float) -> EpochRow:
+        """Validation after an epoch, in FP32."""
+        trained = time.perf_counter() - began
+        config, val = self._config, self._material.val
+        logits, labels = predict(self._judging, val.images), val.labels
+        probabilities = calibrated(logits, 1.0, config.data.task)
+        kappa = math.nan
+        if config.data.ordinal:
+            kappa = quadratic_kappa(np.argmax(logits, axis=1), labels, logits.shape[1])
+        return EpochRow(
+            len(self.history.rows) + 1, result.lr, result.loss, result.accuracy, log_loss(logits, labels),
+            accuracy(probabilities, labels), balanced_accuracy(probabilities, labels), auc(probabilities, labels),
+            epoch_size(self._material.train.labels, config.train) / trained, time.perf_counter() - began, kappa, stage,
+        )  # fmt: skip
+
+    def _save(self, trainer: Trainer, best: bool) -> None:
+        """``best.pt`` first: killed between the two, a run goes on from the epoch before and writes it again."""
+        config, history, run = self._config, self.history, self._run
+        row = history.rows[-1]
+        if best:
+            value = {
+                "format": FORMAT, "arch": config.model.arch, "classes": list(self._material.data.classes),
+                "dropout": config.model.dropout, "epoch": row.epoch,
+                "metric": {"name": history.metric, "value": getattr(row, history.metric)},
+                "model": _plain(self._judging),
+            }  # fmt: skip
+            write_checkpoint(run / "best.pt", value)
+        state = {"format": FORMAT, "epoch": row.epoch, "history": history.to_plain(), "model": _plain(self._model)}
+        average = {"ema": self._ema.state()} if self._ema else {}
+        write_checkpoint(run / "last.pt", {**state, **average, **trainer.state()})
+        history.write(run / "metrics.csv")
+        write_bytes(run / "curves.png", plots.curves(history.rows, history.best.epoch, config.recipe.name))
+
+
+def _plain(model: nn.Module) -> dict[str, Any]:
+    return {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _say(line: str) -> None:
+    """A line above the progress bar, at once, also where the output is a file that somebody follows."""
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+def _epoch_line(row: EpochRow, epochs: int, best: bool) -> str:
+    left = (epochs - row.epoch) * row.seconds
+    return (
+        f"epoch {row.epoch:>3}/{epochs}  loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  "
+        f"acc {row.val_accuracy:.4f}  auc {row.val_auc:.4f}  {row.images_per_second:.0f} img/s  "
+        f"left {int(left) // 60}:{int(left) % 60:02d}{'  *' if best else ''}"
+    )

@@ -8,7 +8,8 @@ extremes of the two ratios of channels. All are logarithms: a lamp's strength an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -22,8 +23,10 @@ COLOURS = 10
 _LEAST_ENERGY = 0.05
 """Squared levels, added before the logarithm: half of what rounding to whole levels leaves of nothing (1/12)."""
 _GRID = 16
-_LOGS = np.log(np.arange(256) + 4.0)
+_LOGS = np.log(np.arange(256) + 4.0).reshape(1, 256)
 """Of a channel's levels, with something added so that black has no colour."""
+_RATIOS = np.array([[0.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
+"""Logarithms of red, green, blue → lightness, and the two ratios to green."""
 _LEAST_SPREAD = 0.01
 
 
@@ -38,55 +41,64 @@ class Appearance:
     offset: float
     mean: Floats
     whitener: Floats
+    _matrix: Floats = field(init=False, repr=False, compare=False)
+    _shift: Floats = field(init=False, repr=False, compare=False)
 
-    def sharpness(self, description: Floats) -> float:
-        """1 for the median training picture, less for a blurred one."""
-        exponent = float(self.powers @ description[:TEXTURES]) + self.offset
-        return float(np.exp(min(max(exponent, -50.0), 50.0)))
+    def __post_init__(self) -> None:
+        """One matrix for both answers: every call of a library costs more than its arithmetic on nineteen numbers."""
+        powers = np.zeros(len(self.mean))
+        powers[:TEXTURES] = self.powers
+        matrix = np.column_stack((self.whitener, powers))
+        shift = np.append(self.mean @ self.whitener, -self.offset)
+        object.__setattr__(self, "_matrix", matrix)
+        object.__setattr__(self, "_shift", shift)
 
-    def distance(self, description: Floats) -> float:
-        """Squared Mahalanobis distance to the training pictures per dimension: about 1 for one of them."""
-        white = (description - self.mean) @ self.whitener
-        return float(white @ white) / len(white)
+    def judge(self, description: Floats) -> tuple[float, float]:
+        """Sharpness and distance of a picture that :func:`describe` has described.
+
+        Sharpness is 1 for the median training picture, less for a blurred one. The distance is the squared Mahalanobis
+        distance to the training pictures per dimension: about 1 for one of them.
+        """
+        *white, exponent = (description @ self._matrix - self._shift).tolist()
+        return math.exp(min(max(exponent, -50.0), 50.0)), sum(value * value for value in white) / len(white)
 
 
 def describe(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> Floats:
     """An RGB picture uint8 ``[S,S,3]`` and its grey values ``[S,S]`` → float64 ``[TEXTURES + COLOURS]``."""
-    return np.concatenate((_texture(grey), _colour(image)))
+    return np.array(_texture(grey) + _colour(image))
 
 
-def _texture(grey: npt.NDArray[np.uint8]) -> Floats:
-    energies = np.empty(TEXTURES)
+def _texture(grey: npt.NDArray[np.uint8]) -> list[float]:
+    logs: list[float] = []
     for scale in range(SCALES):
         if scale:
             grey = _halved(grey)
-        across = _difference(grey[:, 1:], grey[:, :-1])
-        down = _difference(grey[1:], grey[:-1])
-        falling = _difference(grey[1:, 1:], grey[:-1, :-1]) / 2  # over a distance of √2, squared
-        rising = _difference(grey[1:, :-1], grey[:-1, 1:]) / 2
+        directions = (
+            _difference(grey[:, 1:], grey[:, :-1]),
+            _difference(grey[1:], grey[:-1]),
+            _difference(grey[1:, 1:], grey[:-1, :-1]) / 2,  # over a distance of √2, squared
+            _difference(grey[1:, :-1], grey[:-1, 1:]) / 2,
+        )
         laplacian = cv2.norm(cv2.Laplacian(grey, cv2.CV_16S), cv2.NORM_L2SQR) / grey.size
-        ends = min(across, down, falling, rising), max(across, down, falling, rising)
-        energies[3 * scale : 3 * scale + 3] = (*ends, laplacian)
-    return np.asarray(np.log(energies + _LEAST_ENERGY))
+        logs += [math.log(energy + _LEAST_ENERGY) for energy in (min(directions), max(directions), laplacian)]
+    return logs
 
 
 def _difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
     """Mean squared, without a temporary picture."""
-    return float(cv2.norm(one, other, cv2.NORM_L2SQR)) / one.size
+    return cv2.norm(one, other, cv2.NORM_L2SQR) / one.size
 
 
-def _colour(image: npt.NDArray[np.uint8]) -> Floats:
+def _colour(image: npt.NDArray[np.uint8]) -> list[float]:
     while min(image.shape[:2]) >= _GRID:  # halving is far quicker than one step of INTER_AREA
         image = _halved(image)
-    logs = _LOGS[image.reshape(-1, 3)].T
-    channels = np.stack((logs[1], logs[0] - logs[1], logs[2] - logs[1]))  # lightness, and the two ratios
-    count = channels.shape[1]
-    mean = np.add.reduce(channels, axis=1) / count
-    variance = np.einsum("ij,ij->i", channels, channels) / count - mean**2
-    spread = np.log(np.sqrt(np.maximum(variance, 0)) + _LEAST_SPREAD)
-    ratios = channels[1:]
-    ends = np.minimum.reduce(ratios, axis=1), np.maximum.reduce(ratios, axis=1)
-    return np.concatenate((mean, spread, *ends))
+    channels = cv2.transform(cv2.LUT(image, _LOGS), _RATIOS)
+    mean, deviation = (values.ravel().tolist() for values in cv2.meanStdDev(channels))
+    column = channels.reshape(-1, 1, 3)
+    least = cv2.reduce(column, 0, cv2.REDUCE_MIN).ravel().tolist()
+    most = cv2.reduce(column, 0, cv2.REDUCE_MAX).ravel().tolist()
+    spread = [math.log(value + _LEAST_SPREAD) for value in deviation]
+    return [*mean, *spread, *least[1:], *most[1:]]
 
 
 def _halved(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -39,16 +39,16 @@ class Classifier:
         """``limits``: this device's, where it has its own; otherwise the manifest's."""
         self.bundle = bundle
         self.backend = backend
-        self.own = Preparer(bundle.manifest.preprocess)
-        self.preprocess = self.own.preprocess
         self._limits = limits or quality.limits_from_json(bundle.manifest.quality)
+        self.own = Preparer(bundle.manifest.preprocess, gated=self._limits is not None)
+        self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
         for _ in range(2):  # the first runs of any backend allocate; no picture should pay for that
             backend.infer(self.own.image)
 
     def preparer(self) -> Preparer:
         """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
-        return Preparer(self.bundle.manifest.preprocess, overlapped=True)
+        return Preparer(self.bundle.manifest.preprocess, gated=self._limits is not None, overlapped=True)
 
     def classify_bytes(
         self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None
@@ -124,8 +124,8 @@ class Classifier:
     def _gate(self, outputs: Outputs, prepared: Prepared) -> tuple[tuple[Finding, ...], float | None]:
         """Quality findings and the out-of-distribution score."""
         findings: tuple[Finding, ...] = ()
-        if self._limits is not None:
-            findings = quality.judge(quality.measure(prepared.image[0], prepared.side), self._limits)
+        if self._limits is not None and prepared.measures is not None:
+            findings = quality.judge(prepared.measures, self._limits)
         if self._ood is None:
             return findings, None
         score = self._ood.score(outputs.features[0])

@@ -20,16 +20,33 @@ FILE = "ood.npz"
 
 @dataclass(frozen=True)
 class OodModel:
-    """``whitener`` W with ``W·Wᵀ`` = the shared precision, ``means`` already multiplied by it; float32."""
+    """``matrix`` float32 ``[F, F + C]``: the whitener W (``W·Wᵀ`` = the shared precision), and W times the whitened
+    mean of each class, taken from the middle of the means; ``shift`` ``[F + C]``: that middle through the matrix;
+    ``squares``: squared length of each of these whitened means. One product then gives every distance.
+    """
 
-    means_white: npt.NDArray[np.float32]
-    whitener: npt.NDArray[np.float32]
+    matrix: npt.NDArray[np.float32]
+    shift: npt.NDArray[np.float32]
+    squares: tuple[float, ...]
     threshold: float
 
     def score(self, features: npt.NDArray[np.float32]) -> float:
         """Features ``[F]`` → squared distance to the nearest class, per dimension (about 1 for known pictures)."""
-        difference = self.means_white - features @ self.whitener
-        return float(np.einsum("cf,cf->c", difference, difference).min() / features.shape[0])
+        size = len(features)
+        product = features @ self.matrix - self.shift
+        white = product[:size]
+        nearest = min(square - 2.0 * inner for square, inner in zip(self.squares, product[size:].tolist(), strict=True))
+        return (float(white @ white) + float(nearest)) / size
+
+
+def ood_model(means: npt.NDArray[np.float64], precision: npt.NDArray[np.float64], threshold: float) -> OodModel:
+    """From the means ``[C,F]`` of the classes and the shared precision ``[F,F]``."""
+    whitener = np.linalg.cholesky(precision)
+    middle = means.mean(axis=0)
+    white = (means - middle) @ whitener
+    matrix = np.hstack((whitener, whitener @ white.T))
+    squares = tuple((white * white).sum(axis=1).tolist())
+    return OodModel(matrix.astype(np.float32), (middle @ matrix).astype(np.float32), squares, threshold)
 
 
 def load_ood(bundle: Bundle) -> OodModel | None:
@@ -44,5 +61,4 @@ def load_ood(bundle: Bundle) -> OodModel | None:
             raise BundleError(
                 f"{FILE} or the manifest's ood is incomplete ({error})", "make the bundle anew"
             ) from error
-    whitener = np.linalg.cholesky(precision)
-    return OodModel((means @ whitener).astype(np.float32), whitener.astype(np.float32), threshold)
+    return ood_model(means, precision, threshold)

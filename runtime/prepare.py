@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from runtime import quality
 from runtime.preprocess import Pixels, Preprocess
 from runtime.steps import Step
 
@@ -16,17 +17,18 @@ from runtime.steps import Step
 class Prepared:
     """A picture ready for the network; its arrays are valid until its Preparer prepares the next one.
 
-    ``image`` is uint8 ``[1,S,S,3]`` RGB, ``pixels`` the upright picture it was made from, ``side`` the shorter side of
-    the file or frame in pixels. ``began`` (``time.perf_counter``, seconds) is when the bytes or the frame were at hand,
-    less the time it took to read them. ``age_ms`` is how old a camera's frame was then. ``overlapped``: made by
-    another thread, so that it may have waited for its turn.
+    ``image`` is uint8 ``[1,S,S,3]`` RGB, ``pixels`` the upright picture it was made from. ``measures``: of its
+    quality, taken here because the picture is still in the cache, and the thread may be one that works ahead. ``began``
+    (``time.perf_counter``, seconds) is when the bytes or the frame were at hand, less the time it took to read them.
+    ``age_ms`` is how old a camera's frame was then. ``overlapped``: made by another thread, so that it may have waited
+    for its turn.
     """
 
     source: str
     image: npt.NDArray[np.uint8]
     pixels: Pixels
     bgr: bool
-    side: int
+    measures: quality.Measures | None
     decode_ms: float
     preprocess_ms: float
     began: float
@@ -37,10 +39,14 @@ class Prepared:
 class Preparer:
     """The manifest's preprocess with buffers of its own: one for every thread or place in a queue."""
 
-    def __init__(self, steps: tuple[Step, ...], *, overlapped: bool = False) -> None:
+    def __init__(self, steps: tuple[Step, ...], *, gated: bool = True, overlapped: bool = False) -> None:
+        """``gated``: the quality of the pictures is to be measured."""
         self.preprocess = Preprocess(steps)
         self.image = self.preprocess.empty()
-        self._overlapped = overlapped
+        self._gated, self._overlapped = gated, overlapped
+
+    def _measures(self, height: int, width: int) -> quality.Measures | None:
+        return quality.measure(self.image[0], min(height, width)) if self._gated else None
 
     def from_bytes(self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None) -> Prepared:
         """An encoded image. ``read_ms`` (reading the file) counts as decode. Raises ImageError."""
@@ -54,7 +60,7 @@ class Preparer:
             image=self.image,
             pixels=decoded.pixels,
             bgr=False,
-            side=min(decoded.header.width, decoded.header.height),
+            measures=self._measures(decoded.header.height, decoded.header.width),
             decode_ms=read_ms + (ready - start) * 1e3,
             preprocess_ms=(time.perf_counter() - ready) * 1e3,
             began=start - read_ms / 1e3,
@@ -79,7 +85,7 @@ class Preparer:
             image=self.image,
             pixels=frame_bgr,
             bgr=True,
-            side=min(frame_bgr.shape[:2]),
+            measures=self._measures(*frame_bgr.shape[:2]),
             decode_ms=decode_ms,
             preprocess_ms=(time.perf_counter() - start) * 1e3,
             began=start - decode_ms / 1e3 if began is None else began,

@@ -73,8 +73,7 @@ class Measures:
         """The value of every check that can be made, in the order of CHECKS."""
         values = dict(self.plain)
         if limits.appearance is not None:
-            values["sharpness"] = limits.appearance.sharpness(self.description)
-            values["appearance"] = limits.appearance.distance(self.description)
+            values["sharpness"], values["appearance"] = limits.appearance.judge(self.description)
         return {check: values[check] for check in CHECKS if check in values}
 
 
@@ -131,15 +130,15 @@ def read_ranges(fields: Fields) -> dict[str, Range]:
 def measure(image: npt.NDArray[np.uint8], source_side: int) -> Measures:
     """Measures of an RGB picture uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    mean, deviation = cv2.meanStdDev(grey)
+    mean, deviation = (values.item() for values in cv2.meanStdDev(grey))
     _, black = cv2.threshold(grey, _BLACK, 1, cv2.THRESH_BINARY_INV)
     _, burnt = cv2.threshold(image.reshape(image.shape[0], -1), _WHITE - 1, 1, cv2.THRESH_BINARY)
     clipped = cv2.countNonZero(black) / grey.size + cv2.countNonZero(burnt) / image.size
     description = describe(image, grey)
     plain = {
-        "brightness": float(mean[0, 0]),
+        "brightness": mean,
         "clipped": clipped,
-        "contrast": float(deviation[0, 0]),
+        "contrast": deviation,
         "noise": math.sqrt(math.exp(description[2]) / _LAPLACIAN),
         "side": float(source_side),
     }

@@ -59,6 +59,7 @@ def test_sharpness_and_distance_are_what_they_are_said_to_be() -> None:
     powers[0] = 2.0
     whitener = np.linalg.cholesky(np.diag(np.linspace(1, 2, size)))
     model = Appearance(powers, -1.0, description - 1, whitener)
-    assert model.sharpness(description) == pytest.approx(np.exp(2 * description[0] - 1))
-    assert model.distance(description) == pytest.approx(np.linspace(1, 2, size).mean())
-    assert Appearance(powers * 1e6, 0.0, description, whitener).sharpness(description) < np.inf
+    sharpness, distance = model.judge(description)
+    assert sharpness == pytest.approx(np.exp(2 * description[0] - 1))
+    assert distance == pytest.approx(np.linspace(1, 2, size).mean())
+    assert Appearance(powers * 1e6, 0.0, description, whitener).judge(description)[0] < np.inf

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.covariance import LedoitWolf
 
-from runtime.ood import OodModel
+from runtime.ood import ood_model
 from train.dataset import Tensors
 from train.errors import RunError
 from train.gate import distances, fit_gate, pooled_features, read_gate, write_gate
@@ -48,8 +48,7 @@ def test_host_and_device_score_alike() -> None:
     features = RNG.normal(size=(60, 12))
     means = np.stack([features[::2].mean(0), features[1::2].mean(0)])
     precision = np.linalg.inv(LedoitWolf().fit(features).covariance_)
-    whitener = np.linalg.cholesky(precision)
-    device = OodModel((means @ whitener).astype(np.float32), whitener.astype(np.float32), 1.0)
+    device = ood_model(means, precision, 1.0)
     ours = distances(features, means, precision)
     assert np.allclose([device.score(row.astype(np.float32)) for row in features], ours, rtol=1e-4)
     difference = features[0] - means

@@ -160,6 +160,11 @@ def cpu_name(root: Path = ROOT) -> str:
     return _cpuinfo("model name", root) or platform.processor() or platform.machine()
 
 
+def cpu_flags() -> set[str]:
+    """What instructions the CPU has, as Linux names them (``avx512_bf16``, ``bf16``); empty where it does not tell."""
+    return set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
 def cpu_fingerprint() -> str:
     """Hash of the CPU's name and instruction sets: where it differs, INT8 may give other numbers."""
     flags = _cpuinfo("flags") or _cpuinfo("Features")

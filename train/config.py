@@ -112,11 +112,13 @@ class StageConfig:
     freeze: str = "none"  # as train.freeze
     train_blocks: int = 0  # as train.train_blocks
     schedule: str = ""  # as train.schedule; empty: the same
+    shrink: int = 1  # pictures at this part of the side (2: half), for cheap first epochs; the last stage has 1
 
     def __post_init__(self) -> None:
         _within("train.stages.epochs", self.epochs, 1, 10_000)
         _within("train.stages.lr", self.lr, 1e-8, 10)
         _choose("train.stages.schedule", self.schedule, ("", *SCHEDULES))
+        _within("train.stages.shrink", self.shrink, 1, 8)
         _check_freeze("train.stages", self.freeze, self.train_blocks)
 
 
@@ -148,6 +150,7 @@ class TrainConfig:
     plateau_epochs: int = 3  # plateau: epochs without a better metric before a drop
     freeze: str = "none"  # none (all is trained) | head (only it is trained) | blocks (it and the last blocks are)
     train_blocks: int = 0  # freeze = "blocks": how many residual blocks from the end are trained
+    shrink: int = 1  # a stage's; set it in [[train.stages]]
     stages: tuple[StageConfig, ...] = ()  # [[train.stages]] one after the other; empty: one, of the keys above
     loss: str = "auto"  # auto (cross-entropy, or bce for multilabel) | cross-entropy | bce | focal
     focal_gamma: float = 2.0  # focal: how much an easy picture counts less (Lin et al., ICCV 2017)
@@ -161,7 +164,7 @@ class TrainConfig:
     seed: int = 0  # initialisation, order, augmentation
     threads: int = 0  # of torch on the CPU; 0: torch's choice
     device: str = "auto"  # auto | cpu | cuda
-    precision: str = "auto"  # auto (bf16 or fp16 on a GPU, fp32 on a CPU) | fp32 | bf16 | fp16
+    precision: str = "auto"  # auto (bf16 or fp16 on a GPU, fp32 on a CPU) | mixed (also on a CPU) | fp32 | bf16 | fp16
 
     def __post_init__(self) -> None:
         _choose("train.optimizer", self.optimizer, ("adamw", "adam", "sgd"))
@@ -171,7 +174,7 @@ class TrainConfig:
         _choose("train.sampling", self.sampling, ("none", "balanced", "undersample"))
         _choose("train.metric", self.metric, METRICS)
         _choose("train.device", self.device, ("auto", "cpu", "cuda"))
-        _choose("train.precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        _choose("train.precision", self.precision, ("auto", "mixed", "fp32", "bf16", "fp16"))
         for name, low, high in (
             ("epochs", 1, 10_000), ("batch_size", 2, 4096), ("lr", 1e-8, 10), ("weight_decay", 0, 1),
             ("momentum", 0, 0.999), ("warmup", 0, 0.9), ("warmup_epochs", 0, 1000), ("step_epochs", 1, 10_000),
@@ -193,6 +196,11 @@ class TrainConfig:
                 f"train.epochs is {self.epochs}, and the stages have {total} together",
                 "set the stages' own, for example --set train.stages.0.epochs=1",
             )
+        sizes = [stage.shrink for stage in self.stages] or [1]
+        if sizes[-1] != 1 or sizes != sorted(sizes, reverse=True):
+            raise ConfigError("train.stages.shrink must fall to 1 in the last stage", "for example 2, then 1")
+        if self.stages and self.shrink != 1:
+            raise ConfigError("train.shrink stands beside [[train.stages]]", "set shrink in the stages")
         if self.stages and self.freeze != "none":
             raise ConfigError("train.freeze stands beside [[train.stages]]", "set freeze in the stages")
         if self.stages:
@@ -268,6 +276,8 @@ class Config:
 
     def __post_init__(self) -> None:
         train, several = self.train, self.data.task == "multilabel"
+        if train.shrink != 1:
+            raise ConfigError("train.shrink alone would never train at the device's size", "set it in [[train.stages]]")
         if several and train.loss == "cross-entropy":
             raise ConfigError("train.loss is cross-entropy, for one class a picture", "set bce or focal")
         if not several and train.loss == "bce":

@@ -27,7 +27,7 @@ from train.loss import make_loss
 from train.material import Material
 from train.metrics import accuracy, auc, balanced_accuracy, log_loss, quadratic_kappa
 from train.sampling import epoch_size, steps_in
-from train.schedule import plateau_drops, stages_of
+from train.schedule import first_whole_stage, plateau_drops, stages_of
 
 
 class Fitting:
@@ -40,9 +40,10 @@ class Fitting:
         self._config, self._material, self._run, self._ranks = config, material, run, ranks
         self._model, self._state = model, state
         self._ema = Ema(model, config.train.ema) if config.train.ema else None
-        self.history = History(config.train.metric)
+        whole = first_whole_stage(config.train)
+        self.history = History(config.train.metric, first_stage=whole)
         if state:
-            self.history = History.from_plain(config.train.metric, state["history"])
+            self.history = History.from_plain(config.train.metric, state["history"], whole)
             model.load_state_dict(state["model"])
             if self._ema:
                 self._ema.load(state["ema"])
@@ -75,7 +76,7 @@ class Fitting:
             began = time.perf_counter()
             drops = plateau_drops(history.merits(number), options.plateau_epochs)
             result = trainer.epoch(len(history.rows), train, lambda _: bar.update() and None, drops)
-            row = self._ranks.same(self._judged(number, result, began) if self._ranks.main else None)
+            row = self._ranks.same(self._judged(number, options, result, began) if self._ranks.main else None)
             assert row is not None
             best = history.add(row)
             if self._ranks.main:
@@ -89,11 +90,11 @@ class Fitting:
         """The averaged weights where there are any: they are judged, and kept if best."""
         return self._ema.model if self._ema else self._model
 
-    def _judged(self, stage: int, result: EpochResult, began: float) -> EpochRow:
-        """Validation after an epoch, in FP32."""
+    def _judged(self, stage: int, options: TrainConfig, result: EpochResult, began: float) -> EpochRow:
+        """Validation after an epoch, in FP32, at the stage's size."""
         trained = time.perf_counter() - began
         config, val = self._config, self._material.val
-        logits, labels = predict(self._judging, val.images), val.labels
+        logits, labels = predict(self._judging, val.images, shrink=options.shrink), val.labels
         probabilities = calibrated(logits, 1.0, config.data.task)
         kappa = math.nan
         if config.data.ordinal:

@@ -24,6 +24,7 @@ from train.model import build_model, load_weights
 from train.operating_point import check_decision, fit_operating_point
 from train.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
 from train.samples import DataSet
+from train.schedule import first_whole_stage
 from train.splits import Split
 
 
@@ -64,7 +65,8 @@ def _fit(
         state = ranks.same(state_of(run, resume) if ranks.main else "")
         if state == FINISHED:
             print(f"the run in {run} is finished: nothing to do")
-            return History.from_plain(config.train.metric, read_checkpoint(run / "last.pt")["history"])
+            stored = read_checkpoint(run / "last.pt")["history"]
+            return History.from_plain(config.train.metric, stored, first_whole_stage(config.train))
         print(describe_split(data, parts))
         torch.manual_seed(config.train.seed)
         model = build_model(config.model.arch, len(data.classes), config.model.dropout)

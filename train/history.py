@@ -31,17 +31,25 @@ class EpochRow:
 
 
 class History:
-    """The epochs so far, judged by one metric (a loss: the smaller the better)."""
+    """The epochs so far, judged by one metric (a loss: the smaller the better).
 
-    def __init__(self, metric: str, rows: list[EpochRow] | None = None) -> None:
+    ``first_stage``: the first whose pictures have the device's size; epochs before it are best only as long as it has
+    not begun.
+    """
+
+    def __init__(self, metric: str, rows: list[EpochRow] | None = None, first_stage: int = 1) -> None:
         self.metric = metric
         self.rows = rows or []
+        self._first_stage = first_stage
 
     def add(self, row: EpochRow) -> bool:
         """Append; True if this epoch is the best so far. NaN is never better; of equals the first stays."""
-        before = max((self._merit(old) for old in self.rows), default=-math.inf)
+        before = self.best if self.rows else None
         self.rows.append(row)
-        return self._merit(row) > before or len(self.rows) == 1
+        return before is None or self._rank(row) > self._rank(before)
+
+    def _rank(self, row: EpochRow) -> tuple[bool, float]:
+        return row.stage >= self._first_stage, self._merit(row)
 
     def _merit(self, row: EpochRow) -> float:
         value = float(getattr(row, self.metric))
@@ -52,7 +60,7 @@ class History:
     @property
     def best(self) -> EpochRow:
         """The best epoch; of equals the first."""
-        return max(self.rows, key=self._merit)
+        return max(self.rows, key=self._rank)
 
     def merits(self, stage: int) -> list[float]:
         """The metric after each epoch of a stage, so signed that more is better."""
@@ -80,9 +88,9 @@ class History:
         return [asdict(row) for row in self.rows]
 
     @classmethod
-    def from_plain(cls, metric: str, rows: list[dict[str, Any]]) -> History:
+    def from_plain(cls, metric: str, rows: list[dict[str, Any]], first_stage: int = 1) -> History:
         """The inverse of :meth:`to_plain`."""
-        return cls(metric, [EpochRow(**row) for row in rows])
+        return cls(metric, [EpochRow(**row) for row in rows], first_stage)
 
 
 def _short(value: float) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from train.augment import Augment
 from train.config import TrainConfig
@@ -99,7 +100,7 @@ class Trainer:
     def _step(self, images: Tensor, targets: Tensor, all_labels: npt.NDArray[np.int64]) -> tuple[float, Tensor]:
         """One step, but none on a loss that is not finite; the loss and the logits."""
         with self.precision.autocast():
-            logits = self._network(channels_last(normalise(images)))
+            logits = self._network(prepared(images, self._config.shrink))
         loss = self._loss(logits.float(), targets)
         value = float(loss.detach())
         if math.isfinite(value):
@@ -134,6 +135,12 @@ def _right(logits: Tensor, targets: Tensor) -> float:
     return float((logits.argmax(1) == targets).sum())
 
 
+def prepared(images: Tensor, shrink: int = 1) -> Tensor:
+    """uint8 ``[N,S,S,3]`` → what the network takes, at ``1/shrink`` of the side (means of whole blocks)."""
+    values = normalise(images)
+    return channels_last(functional.avg_pool2d(values, shrink) if shrink > 1 else values)
+
+
 def channels_last(images: Tensor) -> Tensor:
     """float32 ``[N,3,H,W]`` in NHWC memory order: the kernels' own on CPUs and tensor cores, so no reordering."""
     return images.contiguous(memory_format=torch.channels_last)
@@ -148,14 +155,16 @@ def _not_finite(value: float, epoch: int, step: int, data: Tensors, chosen: npt.
     )
 
 
-def predict(model: nn.Module, images: npt.NDArray[np.uint8], batch: int = EVALUATION_BATCH) -> npt.NDArray[np.float32]:
+def predict(
+    model: nn.Module, images: npt.NDArray[np.uint8], batch: int = EVALUATION_BATCH, shrink: int = 1
+) -> npt.NDArray[np.float32]:
     """Logits float32 ``[n,C]`` of uint8 ``[n,S,S,3]``, in evaluation mode (the mode before is restored)."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     with torch.inference_mode():
         parts = [
-            model(channels_last(normalise(torch.from_numpy(images[at : at + batch]).to(device)))).float().cpu().numpy()
+            model(prepared(torch.from_numpy(images[at : at + batch]).to(device), shrink)).float().cpu().numpy()
             for at in range(0, len(images), batch)
         ]
     model.train(training)

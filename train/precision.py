@@ -1,4 +1,4 @@
-"""Numbers of 16 bits where the hardware is made for them; on a CPU everything stays FP32."""
+"""Numbers of 16 bits where the hardware is made for them. On a CPU only if the recipe wants it: see ``mixed``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,26 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError
+from runtime.host import cpu_flags
 
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Of x86 and of Arm in /proc/cpuinfo. Without one of them PyTorch emulates bf16, slower than FP32."""
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def _best(name: str, device: torch.device) -> str:
+    """``auto`` keeps a CPU at FP32, so that its models do not change with it; ``mixed`` takes bf16 where it can."""
+    if device.type == "cpu":
+        return "bf16" if name == "mixed" and _BF16_FLAGS & cpu_flags() else "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
 
 
 class Precision:
     """Autocast of the forward pass; weights, loss and optimiser stay FP32. FP16's gradients are scaled."""
 
     def __init__(self, name: str, device: torch.device) -> None:
-        if name == "auto":
-            name = "fp32" if device.type == "cpu" else "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
+        if name in ("auto", "mixed"):
+            name = _best(name, device)
         if name == "fp16" and device.type == "cpu":
             raise ConfigError("train.precision is fp16, which CPUs only emulate", "set fp32, bf16 or auto")
         self.name = name

@@ -61,3 +61,13 @@ def test_the_table_is_readable_csv(tmp_path: Path) -> None:
         lines = list(csv.DictReader(file))
     assert lines[0]["epoch"] == "1"
     assert float(lines[0]["val_auc"]) == 0.123457
+
+
+def test_epochs_on_shrunk_pictures_are_best_only_until_the_devices_size_begins() -> None:
+    history = History("val_auc", first_stage=2)
+    assert history.add(row(1, 0.9))
+    assert not history.add(row(2, 0.8))
+    assert history.add(replace(row(3, 0.5), stage=2))
+    assert not history.add(replace(row(4, 0.4), stage=2))
+    assert history.best.epoch == 3
+    assert History.from_plain("val_auc", history.to_plain(), 2).best.epoch == 3

@@ -15,7 +15,7 @@ from train.data import load_data
 from train.dataset import Tensors, load_tensors
 from train.ema import Ema
 from train.errors import FitError
-from train.loop import Trainer, pick_device, predict
+from train.loop import Trainer, pick_device, predict, prepared
 from train.loss import Loss, make_loss
 from train.model import build_model
 from train.sampling import steps_in
@@ -118,3 +118,11 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == CPU
     with pytest.raises(FitError, match="no CUDA GPU"):
         pick_device("cuda")
+
+
+def test_a_shrunk_picture_is_the_mean_of_blocks() -> None:
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8))
+    whole, half = prepared(images), prepared(images, 2)
+    assert half.shape == (2, 3, 4, 4)
+    assert half.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(half[0, :, 0, 0], whole[0, :, :2, :2].mean((1, 2)), atol=1e-6)

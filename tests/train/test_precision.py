@@ -36,3 +36,14 @@ def test_a_step_is_the_optimisers() -> None:
     assert float(weight.detach()) == pytest.approx(3.0 - 0.5 * 6.0)
     Precision("auto", CPU).step((weight * 100).sum(), optimizer, [weight], 0.1)
     assert float(weight.detach()) == pytest.approx(0.0 - 0.5 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"), [({"avx2", "avx512_bf16"}, "bf16"), ({"asimd", "bf16"}, "bf16"), ({"avx2"}, "fp32")]
+)
+def test_mixed_takes_what_the_cpu_has_instructions_for(
+    flags: set[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.precision.cpu_flags", lambda: flags)
+    assert Precision("mixed", CPU).name == name
+    assert Precision("auto", CPU).name == "fp32"

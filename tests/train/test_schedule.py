@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.config import StageConfig, TrainConfig
-from train.schedule import learning_rate, make_optimizer, plateau_drops, set_learning_rate, stages_of
+from runtime.errors import ConfigError
+from train.config import Config, StageConfig, TrainConfig
+from train.schedule import first_whole_stage, learning_rate, make_optimizer, plateau_drops, set_learning_rate, stages_of
 
 
 def rates(config: TrainConfig, steps: int = 10) -> list[float]:
@@ -96,3 +97,16 @@ def test_stages_are_configurations_of_their_own() -> None:
     assert (first.epochs, first.lr, first.freeze, first.schedule, first.seed) == (2, 0.001, "head", "constant", 5)
     assert (second.epochs, second.lr, second.freeze, second.schedule) == (3, 0.0001, "none", "cosine")
     assert stages_of(TrainConfig()) == (TrainConfig(),)
+
+
+def test_shrunk_pictures_come_first_and_the_devices_size_last() -> None:
+    rising = (StageConfig(2, shrink=4), StageConfig(2, shrink=2), StageConfig(1))
+    config = TrainConfig(stages=rising)
+    assert [stage.shrink for stage in stages_of(config)] == [4, 2, 1]
+    assert first_whole_stage(config) == 3
+    assert first_whole_stage(TrainConfig()) == 1
+    for wrong in ((StageConfig(2, shrink=2),), (StageConfig(2), StageConfig(2, shrink=2))):
+        with pytest.raises(ConfigError, match="shrink"):
+            TrainConfig(stages=wrong)
+    with pytest.raises(ConfigError, match="shrink"):
+        Config(train=TrainConfig(shrink=2))

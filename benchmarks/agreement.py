@@ -53,14 +53,17 @@ class Agreement:
 def agreement(first: Path, second: Path) -> Agreement:
     """Of two folders that ``compare --out`` or ``record`` wrote.
 
-    Raises KitError: not such folders, another network or other pictures, a run that was not quiet.
+    The weights may differ: they change no time. Raises KitError: not such folders, another architecture or size, other
+    pictures, a run that was not quiet.
     """
     facts = [_json(folder / "conditions.json") for folder in (first, second)]
     for folder, run in zip((first, second), facts, strict=True):
         if not run["quiet"]["valid"]:
             raise KitError(f"{folder}: this run is INVALID, its machine was not quiet", "measure it anew")
-    if any(facts[0][key] != facts[1][key] for key in ("network", "pictures", "bundle")):
-        raise KitError(f"{first} and {second} measured different things", "the same bundle and the same pictures twice")
+    if any(facts[0][key] != facts[1][key] for key in ("network", "pictures")):
+        raise KitError(
+            f"{first} and {second} measured different things", "the same network and the same pictures twice"
+        )
     times: list[Times] = [_json(folder / "raw.json") for folder in (first, second)]
     lines = _lines(first / "compare.jsonl")
     reference = lines[0]["reference"]

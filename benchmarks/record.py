@@ -1,4 +1,4 @@
-"""Adding a device to ``benchmarks/results/``: everything measured, or nothing kept."""
+"""Adding a device to ``benchmarks/results/``: a comparison on a quiet machine, or nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from benchmarks.surroundings import require, surroundings
 from runtime import atomic
 from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, KitError
 
+ATTEMPTS = 3
+"""At each part but the comparison, which takes longest and is what a device is recorded for."""
+
 
 class NotQuiet(Exception):
     """A part whose figures cannot be believed; ``quiet`` says how that is known."""
@@ -28,7 +31,7 @@ class NotQuiet(Exception):
 
 
 def record(arguments: argparse.Namespace) -> int:
-    """Compare and the other parts, into one folder; 4 and nothing kept where the machine was not quiet.
+    """Compare and the other parts, into one folder; 4 and nothing kept where the comparison's machine was not quiet.
 
     Raises KitError before anything is measured where the conditions are not known, or the name is taken.
     """
@@ -58,8 +61,7 @@ def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: 
     if arguments.earlier:
         _same_as(arguments.earlier, folder)
     for part in ("roofline", "training", "conversion"):
-        if part not in arguments.without:
-            value = _part(part, arguments, stage)
+        if part not in arguments.without and (value := _quiet_part(part, arguments, stage)):
             atomic.write_json(folder / f"{part}.json", value)
 
 
@@ -70,6 +72,17 @@ def _same_as(earlier: Path, folder: Path) -> None:
     if not found.holds:
         raise KitError(f"nothing recorded: {earlier} does not agree", "measure both anew, on a quiet machine")
     atomic.write_json(folder / "agreement.json", found.to_json())
+
+
+def _quiet_part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, Any] | None:
+    """Measure a part up to ATTEMPTS times; None where the machine was never quiet: the comparison is worth keeping."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _part(part, arguments, stage)
+        except NotQuiet as error:
+            print(f"{part}, attempt {attempt} of {ATTEMPTS}: {commands.verdict(error.quiet)}")
+    print(f"recorded without {part}: the machine was not quiet")
+    return None
 
 
 def _part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, Any]:

@@ -102,6 +102,26 @@ def test_record_refuses_a_busy_machine_and_keeps_nothing(compare_like: Run, tmp_
     assert list(results.iterdir()) == []
 
 
+def test_a_part_that_is_never_quiet_is_left_out_and_the_comparison_kept(
+    compare_like: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def busy_then_quiet(part: str, *_: object) -> dict[str, int]:
+        asked.append(part)
+        if part == "training" or asked.count(part) == 1:
+            raise record.NotQuiet(part, BUSY)
+        return {"seconds": 1}
+
+    monkeypatch.setattr(record, "_part", busy_then_quiet)
+    options = ["--results", str(tmp_path), "--power-mode", "15 W", "--name", "bench", "--without", "roofline"]
+    assert compare_like(CALM, "record", *options) == 0
+    assert asked == ["training"] * 3 + ["conversion"] * 2
+    assert (tmp_path / "bench" / "conversion.json").is_file()
+    assert not (tmp_path / "bench" / "training.json").exists()
+    assert "recorded without training" in capsys.readouterr().out
+
+
 def test_record_refuses_unknown_conditions(compare_like: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("_profile", "_governor"):
         monkeypatch.setattr(surroundings, name, lambda *_: None)

@@ -23,7 +23,7 @@ def test_every_key_is_in_the_documentation_with_its_default() -> None:
         for key, value in Config().to_json()[section.name].items():
             shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
             shown = shown or (f'"{value}"' if isinstance(value, str) else str(value).replace("'", '"'))
-            if rows.get(key) != shown:
+            if rows.get(key, "").replace("\\|", "|") != shown:  # a bar ends a cell unless it is escaped
                 missing.append(f"{section.name}.{key}: {shown} (the page says {rows.get(key)})")
     assert not missing
 

@@ -23,8 +23,8 @@ Pixels = npt.NDArray[Any]
 """uint8 ``[H,W,3]`` (RGB unless a name says ``_bgr``), or uint8/uint16 ``[H,W]`` for a ``window`` step."""
 
 OVERSAMPLE = 1.5
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 only where the result still has this many times the pixels per side that the
-network takes: below that, the reduction begins to show in the resize's antialiasing."""
+"""Blocks of 2, 4 or 8 pixels are averaged first, which a JPEG's decoder does for nothing, only where the result still
+has this many times the pixels per side that the network takes: below that, it begins to show in the antialiasing."""
 
 BARELY = 1.1
 """Shrinking by no more than this takes no antialiasing: linear interpolation already averages over two pixels."""
@@ -55,6 +55,7 @@ class Preprocess:
             step: cv2.createCLAHE(step.clip_limit, (step.grid, step.grid)) for step in steps if isinstance(step, Clahe)
         }
         self._buffer = bytearray()
+        self._averages: dict[int, Pixels] = {}
         self._blocks: Pixels | None = None
         self.size = self._resize.size
 
@@ -81,35 +82,43 @@ class Preprocess:
     def _decode_jpeg(self, data: bytes, header: ImageHeader, name: str) -> Pixels:
         if header.bits != 8:
             raise ImageError(f"{name}: a JPEG of {header.bits} bits per channel", "export it as an ordinary JPEG")
-        factor = self._reduction(header)
+        factor = self._scaling(header)
         height, width = math.ceil(header.height / factor), math.ceil(header.width / factor)
         if len(self._buffer) < height * width * 3:
             self._buffer = bytearray(height * width * 3)
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(
-                data, "RGB", fastupsample=self._room(header) / factor >= 2,
+                data, "RGB", fastupsample=self._room(*self._shown(header)) / factor >= 2,
                 min_height=height, min_width=width, min_factor=factor, buffer=self._buffer,
             )  # fmt: skip
         except ValueError as error:
             reason = str(error).strip() or "unreadable"
             raise ImageError(f"{name}: truncated or corrupt JPEG ({reason})", "take or export it again") from error
+        pixels = pixels[: header.height // factor, : header.width // factor]
         return self._grey_source(pixels) if self._window else pixels
 
-    def _reduction(self, header: ImageHeader) -> int:
-        """The strongest of 8, 4, 2, 1 that leaves OVERSAMPLE times what the resize will take from."""
-        room = self._room(header) / OVERSAMPLE
+    def _scaling(self, header: ImageHeader) -> int:
+        """What part of its size a JPEG is decoded at: 1, 2 (a half), 4 or 8."""
+        return self._reduction(*self._shown(header))
+
+    def _shown(self, header: ImageHeader) -> tuple[int, int]:
+        """Height and width of the picture once it is upright."""
+        turned = self._orient and header.orientation >= 5
+        return (header.width, header.height) if turned else (header.height, header.width)
+
+    def _reduction(self, height: int, width: int) -> int:
+        """The largest of 8, 4, 2, 1 that leaves OVERSAMPLE times what the resize will take from."""
+        room = self._room(height, width) / OVERSAMPLE
+        room = min(room, height, width)
         return next((factor for factor in (8, 4, 2) if room >= factor), 1)
 
-    def _room(self, header: ImageHeader) -> float:
-        """How many pixels per side of the file become one of the network's picture.
+    def _room(self, height: int, width: int) -> float:
+        """How many pixels per side of an upright picture become one of the network's.
 
         From two on, colour that a JPEG holds at half the resolution need not be interpolated: blocks are averaged
         anyway, and the plain way is a tenth faster.
         """
         fraction_x = fraction_y = 1.0
-        width, height = header.width, header.height
-        if self._orient and header.orientation >= 5:
-            width, height = height, width
         if self._crop:
             fraction_x, fraction_y = self._crop.right - self._crop.left, self._crop.bottom - self._crop.top
         across, down = width * fraction_x, height * fraction_y
@@ -140,7 +149,7 @@ class Preprocess:
         out = self.empty()[0] if out is None else out
         if pixels.ndim == 3 and self._window:
             pixels = self._grey_source(pixels)
-        source = self._field(pixels)
+        source = self._field(self._averaged(pixels))
         if self._window:
             source = _windowed(source, self._window)
         if source.ndim == 2:
@@ -157,7 +166,7 @@ class Preprocess:
         unless a step that works on RGB comes after it."""
         if self._window or self._after:
             return self(cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB), out)
-        self._resized(self._field(frame_bgr), out)
+        self._resized(self._field(self._averaged(frame_bgr)), out)
         cv2.cvtColor(out, cv2.COLOR_BGR2RGB, dst=out)
         return out
 
@@ -179,6 +188,21 @@ class Preprocess:
         top, left = (side - height) // 2, (side - width) // 2
         square[top : top + height, left : left + width] = part
         return square
+
+    def _averaged(self, pixels: Pixels) -> Pixels:
+        """Blocks of 8, 4 or 2 pixels averaged while :meth:`_reduction` allows it.
+
+        A JPEG was reduced so by its decoder; PNG files and frames are reduced here, so that one picture gives one
+        tensor whatever it came as.
+        """
+        turn = 0
+        while (factor := self._reduction(*pixels.shape[:2])) > 1:
+            small = pixels.shape[1] // factor, pixels.shape[0] // factor
+            whole = pixels[: small[1] * factor, : small[0] * factor]
+            pixels = cv2.resize(whole, small, dst=self._averages.get(turn), interpolation=cv2.INTER_AREA)
+            self._averages[turn] = pixels
+            turn += 1
+        return pixels
 
     def _field(self, pixels: Pixels) -> Pixels:
         """The part of the picture that the network will see, before scaling: a view, no copy."""

@@ -30,8 +30,15 @@ class EpochRow:
     stage: int = 1
 
 
+Merit = tuple[float, float]
+"""The metric and the validation loss, so signed that more is better."""
+
+NO_MERIT: Merit = (-math.inf, -math.inf)
+
+
 class History:
-    """The epochs so far, judged by one metric (a loss: the smaller the better).
+    """The epochs so far, judged by one metric (a loss: the smaller the better), and among equals by the validation
+    loss: on a few dozen pictures an AUC or an accuracy soon reaches a value that many epochs share.
 
     ``first_stage``: the first whose pictures have the device's size; epochs before it are best only as long as it has
     not begun.
@@ -43,27 +50,25 @@ class History:
         self._first_stage = first_stage
 
     def add(self, row: EpochRow) -> bool:
-        """Append; True if this epoch is the best so far. NaN is never better; of equals the first stays."""
+        """Append; True if this epoch is the best so far. NaN is never better; an equal in both is not."""
         before = self.best if self.rows else None
         self.rows.append(row)
         return before is None or self._rank(row) > self._rank(before)
 
-    def _rank(self, row: EpochRow) -> tuple[bool, float]:
+    def _rank(self, row: EpochRow) -> tuple[bool, Merit]:
         return row.stage >= self._first_stage, self._merit(row)
 
-    def _merit(self, row: EpochRow) -> float:
+    def _merit(self, row: EpochRow) -> Merit:
         value = float(getattr(row, self.metric))
-        if math.isnan(value):
-            return -math.inf
-        return -value if self.metric.endswith("loss") else value
+        return _sure(-value if self.metric.endswith("loss") else value), _sure(-row.val_loss)
 
     @property
     def best(self) -> EpochRow:
-        """The best epoch; of equals the first."""
+        """The best epoch; of those that are equal in both the first."""
         return max(self.rows, key=self._rank)
 
-    def merits(self, stage: int) -> list[float]:
-        """The metric after each epoch of a stage, so signed that more is better."""
+    def merits(self, stage: int) -> list[Merit]:
+        """How good each epoch of a stage was: more is better."""
         return [self._merit(row) for row in self.rows if row.stage == stage]
 
     def stale(self, patience: int, stage: int = 1) -> bool:
@@ -91,6 +96,10 @@ class History:
     def from_plain(cls, metric: str, rows: list[dict[str, Any]], first_stage: int = 1) -> History:
         """The inverse of :meth:`to_plain`."""
         return cls(metric, [EpochRow(**row) for row in rows], first_stage)
+
+
+def _sure(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
 
 
 def _short(value: float) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from train.config import TrainConfig
+from train.history import NO_MERIT, Merit
 
 FIRST, LAST = 1 / 25, 1e-4
 """One-cycle: the rate starts at the peak's 25th part and ends at the start's 10,000th (torch's OneCycleLR defaults;
@@ -69,12 +70,12 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int, drops: i
     return config.lr
 
 
-def plateau_drops(merits: Sequence[float], epochs: int) -> int:
+def plateau_drops(merits: Sequence[Merit], epochs: int) -> int:
     """How often the rate has dropped after these epochs: whenever ``epochs`` of them in a row were not better.
 
     From the history alone, so that a resumed run needs no scheduler's state. The count begins anew after a drop.
     """
-    drops, waited, best = 0, 0, -math.inf
+    drops, waited, best = 0, 0, NO_MERIT
     for merit in merits:
         waited = 0 if merit > best else waited + 1
         best = max(best, merit)

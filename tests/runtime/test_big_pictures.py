@@ -31,7 +31,7 @@ _DRIVER = """
 import sys
 from runtime.preprocess import Preprocess
 if {full_size}:
-    Preprocess._reduction = lambda self, header: 1
+    Preprocess._scaling = lambda self, header: 1
 from runtime.__main__ import main
 from runtime.errors import run_cli
 sys.exit(run_cli(main))

@@ -14,10 +14,21 @@ def row(epoch: int, auc: float = 0.5, loss: float = 1.0) -> EpochRow:
 
 def test_the_named_metric_chooses() -> None:
     by_auc, by_loss = History("val_auc"), History("val_loss")
-    given = [row(1, 0.6, 0.9), row(2, 0.8, 1.5), row(3, 0.7, 0.2), row(4, 0.8, 0.2)]
+    given = [row(1, 0.6, 0.9), row(2, 0.8, 1.5), row(3, 0.7, 0.2), row(4, 0.8, 1.6)]
     assert [by_auc.add(r) for r in given] == [True, True, False, False]
     assert [by_loss.add(r) for r in given] == [True, False, True, False]
     assert (by_auc.best.epoch, by_loss.best.epoch) == (2, 3)
+
+
+def test_among_equals_the_smaller_loss_chooses_and_renews_patience() -> None:
+    """On thirty pictures an AUC of 1 comes early; the epochs after it still learn."""
+    history = History("val_auc")
+    assert [history.add(row(epoch, 1.0, loss)) for epoch, loss in enumerate((0.6, 0.3, 0.4, 0.3), 1)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert history.best.epoch == 2
+    assert not history.stale(3)
+    assert history.stale(2)
 
 
 def test_nan_is_never_better_but_the_first_epoch_is_kept() -> None:
@@ -41,7 +52,7 @@ def test_patience_counts_within_a_stage() -> None:
     assert history.stale(1)
     assert not history.stale(1, stage=2)
     assert not history.stale(1, stage=3)
-    assert history.merits(2) == [0.6]
+    assert history.merits(2) == [(0.6, -1.0)]
 
 
 def test_it_can_be_stored_and_has_a_column_for_kappa_only_where_there_is_one(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_plateau_drops_are_those_of_torch() -> None:
     for epoch, merit in enumerate(merits, 1):
         theirs.step(merit)
         expected.append(optimizer.param_groups[0]["lr"])
-        drops = plateau_drops(merits[:epoch], 3)  # torch's patience is how many it forgives
+        drops = plateau_drops([(merit, 0.0) for merit in merits[:epoch]], 3)  # torch's patience is how many it forgives
         ours.append(learning_rate(TrainConfig(lr=1.0, schedule="plateau"), 10 * epoch, 10, drops))
     assert ours == pytest.approx(expected)
     assert min(ours) < 0.05

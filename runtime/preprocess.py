@@ -23,8 +23,13 @@ Pixels = npt.NDArray[Any]
 """uint8 ``[H,W,3]`` (RGB unless a name says ``_bgr``), or uint8/uint16 ``[H,W]`` for a ``window`` step."""
 
 OVERSAMPLE = 1.5
-"""Blocks of 2, 4 or 8 pixels are averaged first, which a JPEG's decoder does for nothing, only where the result still
-has this many times the pixels per side that the network takes: below that, it begins to show in the antialiasing."""
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 only where the result still has this many times the pixels per side that the
+network takes: below that, the reduction begins to show in the resize's antialiasing."""
+
+COARSE = 8.0
+"""At 1/8 a JPEG's pixels are averages of blocks, and a block may lie across the border of two pixels of the network.
+Where fewer than this many blocks per side become one of them, the decoded picture is first made about twice as large
+(:meth:`Preprocess._finer`)."""
 
 BARELY = 1.1
 """Shrinking by no more than this takes no antialiasing: linear interpolation already averages over two pixels."""
@@ -55,7 +60,7 @@ class Preprocess:
             step: cv2.createCLAHE(step.clip_limit, (step.grid, step.grid)) for step in steps if isinstance(step, Clahe)
         }
         self._buffer = bytearray()
-        self._averages: dict[int, Pixels] = {}
+        self._enlarged: Pixels | None = None
         self._blocks: Pixels | None = None
         self.size = self._resize.size
 
@@ -82,43 +87,55 @@ class Preprocess:
     def _decode_jpeg(self, data: bytes, header: ImageHeader, name: str) -> Pixels:
         if header.bits != 8:
             raise ImageError(f"{name}: a JPEG of {header.bits} bits per channel", "export it as an ordinary JPEG")
-        factor = self._scaling(header)
+        factor = self._reduction(header)
         height, width = math.ceil(header.height / factor), math.ceil(header.width / factor)
         if len(self._buffer) < height * width * 3:
             self._buffer = bytearray(height * width * 3)
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(
-                data, "RGB", fastupsample=self._room(*self._shown(header)) / factor >= 2,
+                data, "RGB", fastupsample=self._room(header) / factor >= 2,
                 min_height=height, min_width=width, min_factor=factor, buffer=self._buffer,
             )  # fmt: skip
         except ValueError as error:
             reason = str(error).strip() or "unreadable"
             raise ImageError(f"{name}: truncated or corrupt JPEG ({reason})", "take or export it again") from error
-        pixels = pixels[: header.height // factor, : header.width // factor]
+        if factor == 8:
+            pixels = self._finer(pixels, header)
         return self._grey_source(pixels) if self._window else pixels
 
-    def _scaling(self, header: ImageHeader) -> int:
-        """What part of its size a JPEG is decoded at: 1, 2 (a half), 4 or 8."""
-        return self._reduction(*self._shown(header))
+    def _finer(self, pixels: Pixels, header: ImageHeader) -> Pixels:
+        """A picture decoded at 1/8, so enlarged by cubic interpolation that a whole number of its pixels becomes one of
+        the network's.
 
-    def _shown(self, header: ImageHeader) -> tuple[int, int]:
-        """Height and width of the picture once it is upright."""
-        turned = self._orient and header.orientation >= 5
-        return (header.width, header.height) if turned else (header.height, header.width)
+        It then gives what full-size decoding gives (at most 3 levels beside it on 900 photographs enlarged to 12
+        megapixels; 21 without this). It takes half a millisecond; decoding at 1/4 takes 1.8 more than at 1/8.
+        """
+        room = self._room(header)
+        if room / 8 >= COARSE:
+            return pixels
+        blocks = max(1, round(header.width / 8)), max(1, round(header.height / 8))
+        scale = math.ceil(2 * room / 8) / room
+        size = round(header.width * scale), round(header.height * scale)
+        self._enlarged = cv2.resize(
+            pixels[: blocks[1], : blocks[0]], size, dst=self._enlarged, interpolation=cv2.INTER_CUBIC
+        )
+        return self._enlarged
 
-    def _reduction(self, height: int, width: int) -> int:
-        """The largest of 8, 4, 2, 1 that leaves OVERSAMPLE times what the resize will take from."""
-        room = self._room(height, width) / OVERSAMPLE
-        room = min(room, height, width)
+    def _reduction(self, header: ImageHeader) -> int:
+        """The strongest of 8, 4, 2, 1 that leaves OVERSAMPLE times what the resize will take from."""
+        room = self._room(header) / OVERSAMPLE
         return next((factor for factor in (8, 4, 2) if room >= factor), 1)
 
-    def _room(self, height: int, width: int) -> float:
-        """How many pixels per side of an upright picture become one of the network's.
+    def _room(self, header: ImageHeader) -> float:
+        """How many pixels per side of the file become one of the network's picture.
 
         From two on, colour that a JPEG holds at half the resolution need not be interpolated: blocks are averaged
         anyway, and the plain way is a tenth faster.
         """
         fraction_x = fraction_y = 1.0
+        width, height = header.width, header.height
+        if self._orient and header.orientation >= 5:
+            width, height = height, width
         if self._crop:
             fraction_x, fraction_y = self._crop.right - self._crop.left, self._crop.bottom - self._crop.top
         across, down = width * fraction_x, height * fraction_y
@@ -149,7 +166,7 @@ class Preprocess:
         out = self.empty()[0] if out is None else out
         if pixels.ndim == 3 and self._window:
             pixels = self._grey_source(pixels)
-        source = self._field(self._averaged(pixels))
+        source = self._field(pixels)
         if self._window:
             source = _windowed(source, self._window)
         if source.ndim == 2:
@@ -166,7 +183,7 @@ class Preprocess:
         unless a step that works on RGB comes after it."""
         if self._window or self._after:
             return self(cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2RGB), out)
-        self._resized(self._field(self._averaged(frame_bgr)), out)
+        self._resized(self._field(frame_bgr), out)
         cv2.cvtColor(out, cv2.COLOR_BGR2RGB, dst=out)
         return out
 
@@ -188,21 +205,6 @@ class Preprocess:
         top, left = (side - height) // 2, (side - width) // 2
         square[top : top + height, left : left + width] = part
         return square
-
-    def _averaged(self, pixels: Pixels) -> Pixels:
-        """Blocks of 8, 4 or 2 pixels averaged while :meth:`_reduction` allows it.
-
-        A JPEG was reduced so by its decoder; PNG files and frames are reduced here, so that one picture gives one
-        tensor whatever it came as.
-        """
-        turn = 0
-        while (factor := self._reduction(*pixels.shape[:2])) > 1:
-            small = pixels.shape[1] // factor, pixels.shape[0] // factor
-            whole = pixels[: small[1] * factor, : small[0] * factor]
-            pixels = cv2.resize(whole, small, dst=self._averages.get(turn), interpolation=cv2.INTER_AREA)
-            self._averages[turn] = pixels
-            turn += 1
-        return pixels
 
     def _field(self, pixels: Pixels) -> Pixels:
         """The part of the picture that the network will see, before scaling: a view, no copy."""

@@ -31,7 +31,7 @@ _DRIVER = """
 import sys
 from runtime.preprocess import Preprocess
 if {full_size}:
-    Preprocess._scaling = lambda self, header: 1
+    Preprocess._reduction = lambda self, header: 1
 from runtime.__main__ import main
 from runtime.errors import run_cli
 sys.exit(run_cli(main))
@@ -109,20 +109,28 @@ def options(bundle_folder: Path, tmp_path: Path) -> list[object]:
 
 
 def check(photographs: list[Path], options: list[object], folder: Path, count: int, full_count: int) -> None:
+    """``count`` pictures decoded small, ``full_count`` at full size; the second in three turns, each beside as many of
+    the first, because a neighbour on the machine may take a turn's time."""
     repeated = [photographs[number % PHOTOGRAPHS] for number in range(count)]
     reduced = classify(repeated, folder / "reduced.jsonl", *options)
-    whole = classify(repeated[:full_count], folder / "whole.jsonl", *options, full_size=True)
+    turns = [
+        (
+            classify(repeated[: 2 * full_count], folder / "turn.jsonl", *options),
+            classify(repeated[:full_count], folder / "whole.jsonl", *options, full_size=True),
+        )
+        for _ in range(3)
+    ]
     early, late = reduced.median_mb(0.3, 0.5), reduced.median_mb(0.8, 1.0)
-    ratio = reduced.per_second / whole.per_second
+    ratios = [one.per_second / whole.per_second for one, whole in turns]
     print(
         f"\n{count} photographs of 12 megapixels ({photographs[0].stat().st_size / 1e6:.1f} MB): "
-        f"{reduced.per_second:.1f} a second, {ratio:.2f} times the {whole.per_second:.1f} of full-size decoding; "
-        f"memory: peak {reduced.peak_mb:.0f} MB, {early:.0f} MB early, {late:.0f} MB late "
-        f"(full-size: peak {whole.peak_mb:.0f} MB)\n{reduced.printed}"
+        f"{reduced.per_second:.1f} a second; in turns {', '.join(f'{ratio:.2f}' for ratio in ratios)} times the "
+        f"{turns[0][1].per_second:.1f} of full-size decoding; memory: peak {reduced.peak_mb:.0f} MB, {early:.0f} MB "
+        f"early, {late:.0f} MB late (full-size: peak {turns[0][1].peak_mb:.0f} MB)\n{reduced.printed}"
     )
     assert reduced.peak_mb < MEMORY_MB
     assert late < early + 20
-    assert ratio >= FASTER
+    assert np.median(ratios) >= FASTER
     assert outcomes(folder / "reduced.jsonl")[:full_count] == outcomes(folder / "whole.jsonl")
 
 

@@ -160,6 +160,7 @@ class TrainConfig:
     clip_norm: float = 0.0  # upper bound of the gradient's norm; 0: none
     ema: float = 0.0  # decay of averaged weights, which are then judged and kept (0.999 is usual); 0: none
     patience: int = 0  # epochs without a better metric before stopping; 0: never
+    judge_from: float = 0.0  # share of a stage's epochs before one may be the best, and before patience begins
     metric: str = "val_auc"  # the best checkpoint is chosen by it
     seed: int = 0  # initialisation, order, augmentation
     threads: int = 0  # of torch on the CPU; 0: torch's choice
@@ -173,6 +174,7 @@ class TrainConfig:
         _choose("train.class_weights", self.class_weights, ("balanced", "none"))
         _choose("train.sampling", self.sampling, ("none", "balanced", "undersample"))
         _choose("train.metric", self.metric, METRICS)
+        _within("train.judge_from", self.judge_from, 0.0, 0.95)
         _choose("train.device", self.device, ("auto", "cpu", "cuda"))
         _choose("train.precision", self.precision, ("auto", "mixed", "fp32", "bf16", "fp16"))
         for name, low, high in (

@@ -99,10 +99,12 @@ class Fitting:
         kappa = math.nan
         if config.data.ordinal:
             kappa = quadratic_kappa(np.argmax(logits, axis=1), labels, logits.shape[1])
+        judged = len(self.history.merits(stage)) + 1 > options.judge_from * options.epochs
         return EpochRow(
             len(self.history.rows) + 1, result.lr, result.loss, result.accuracy, log_loss(logits, labels),
             accuracy(probabilities, labels), balanced_accuracy(probabilities, labels), auc(probabilities, labels),
-            epoch_size(self._material.train.labels, config.train) / trained, time.perf_counter() - began, kappa, stage,
+            epoch_size(self._material.train.labels, config.train) / trained, time.perf_counter() - began, kappa,
+            stage, judged,
         )  # fmt: skip
 
     def _save(self, trainer: Trainer, best: bool) -> None:

@@ -28,6 +28,7 @@ class EpochRow:
     seconds: float
     val_kappa: float = math.nan  # of grades in order only
     stage: int = 1
+    judged: bool = True  # False: before train.judge_from, where no epoch is the best and patience has not begun
 
 
 Merit = tuple[float, float]
@@ -40,8 +41,8 @@ class History:
     """The epochs so far, judged by one metric (a loss: the smaller the better), and among equals by the validation
     loss: on a few dozen pictures an AUC or an accuracy soon reaches a value that many epochs share.
 
-    ``first_stage``: the first whose pictures have the device's size; epochs before it are best only as long as it has
-    not begun.
+    ``first_stage``: the first whose pictures have the device's size; epochs before it, and those that are not judged,
+    are best only as long as there is no other.
     """
 
     def __init__(self, metric: str, rows: list[EpochRow] | None = None, first_stage: int = 1) -> None:
@@ -55,8 +56,8 @@ class History:
         self.rows.append(row)
         return before is None or self._rank(row) > self._rank(before)
 
-    def _rank(self, row: EpochRow) -> tuple[bool, Merit]:
-        return row.stage >= self._first_stage, self._merit(row)
+    def _rank(self, row: EpochRow) -> tuple[bool, bool, Merit]:
+        return row.stage >= self._first_stage, row.judged, self._merit(row)
 
     def _merit(self, row: EpochRow) -> Merit:
         value = float(getattr(row, self.metric))
@@ -72,8 +73,8 @@ class History:
         return [self._merit(row) for row in self.rows if row.stage == stage]
 
     def stale(self, patience: int, stage: int = 1) -> bool:
-        """Has the best epoch of this stage been ``patience`` epochs ago? Never with 0."""
-        merits = self.merits(stage)
+        """Has the best judged epoch of this stage been ``patience`` epochs ago? Never with 0."""
+        merits = [self._merit(row) for row in self.rows if row.stage == stage and row.judged]
         return 0 < patience < len(merits) - merits.index(max(merits)) if merits else False
 
     def write(self, path: Path) -> None:
@@ -83,6 +84,8 @@ class History:
         names = [field.name for field in fields(EpochRow)]
         if all(math.isnan(row.val_kappa) for row in self.rows):
             names.remove("val_kappa")
+        if all(row.judged for row in self.rows):
+            names.remove("judged")
         writer.writerow(names)
         for row in self.rows:
             writer.writerow([_short(getattr(row, name)) for name in names])

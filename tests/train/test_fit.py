@@ -76,6 +76,15 @@ def test_grades_in_order_with_dropout_sgd_and_no_decision(npz_data: Path, tmp_pa
         assert all(-1 <= float(row["val_kappa"]) <= 1 for row in csv.DictReader(file))
 
 
+def test_the_best_epoch_is_one_that_was_judged(npz_data: Path, tmp_path: Path, configure: Configure) -> None:
+    labels = {"0": "normal", "1": "odd"}
+    train = {"epochs": 4, "judge_from": 0.5}
+    fit(configure(data={"labels": labels}, decision={"positive": []}, train=train), npz_data, tmp_path / "run")
+    with (tmp_path / "run/metrics.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["judged"] for row in csv.DictReader(file)] == ["False", "False", "True", "True"]
+    assert read_checkpoint(tmp_path / "run/best.pt")["epoch"] >= 3
+
+
 def test_several_findings_on_a_split_of_ones_own(table_data: Path, tmp_path: Path, configure: Configure) -> None:
     names = {"healthy": "mark", "ill": "mark|ill"}
     rows = ["image,label,group"]

@@ -47,6 +47,21 @@ def test_patience() -> None:
     assert not history.stale(0)
 
 
+def test_before_judgement_begins_no_epoch_is_best_for_long_and_patience_waits() -> None:
+    history = History("val_auc")
+    early, late = replace(row(1, 0.9), judged=False), row(3, 0.7)
+    assert history.add(early)
+    assert not history.add(replace(row(2, 0.8), judged=False))
+    assert not history.stale(1)
+    assert history.add(late)
+    assert history.best == late
+    assert not history.stale(1)
+    assert not history.add(row(4, 0.6))
+    assert not history.add(row(5, 0.5))
+    assert history.stale(1)
+    assert History.from_plain("val_auc", history.to_plain()).best == late
+
+
 def test_patience_counts_within_a_stage() -> None:
     history = History("val_auc", [row(1, 0.9), row(2, 0.5), replace(row(3, 0.6), stage=2)])
     assert history.stale(1)

@@ -106,4 +106,4 @@ def _sure(value: float) -> float:
 
 
 def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
+    return str(int(value)) if isinstance(value, int) else f"{value:.6g}"

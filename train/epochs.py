@@ -1,4 +1,4 @@
-"""All epochs of a run, stage by stage, with the best weights and the state to go on from on disk after each."""
+"""All epochs of a run, stage by stage; the best weights and the state to go on from are kept on disk meanwhile."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ from train.metrics import accuracy, auc, balanced_accuracy, log_loss, quadratic_
 from train.sampling import epoch_size, steps_in
 from train.schedule import first_whole_stage, plateau_drops, stages_of
 
+SPARING = 20
+"""Seconds between two savings, in times of what the first of them took: small sets have epochs of half a second, and a
+state of 180 MB takes as long to write."""
+
 
 class Fitting:
     """A network, its averaged weights and its history, from the first epoch or from a stored state."""
@@ -39,6 +43,8 @@ class Fitting:
     ) -> None:  # fmt: skip
         self._config, self._material, self._run, self._ranks = config, material, run, ranks
         self._model, self._state = model, state
+        self._unsaved_best: dict[str, Any] | None = None
+        self._unsaved, self._saved, self._saving_s = False, 0.0, 0.0
         self._ema = Ema(model, config.train.ema) if config.train.ema else None
         whole = first_whole_stage(config.train)
         self.history = History(config.train.metric, first_stage=whole)
@@ -80,8 +86,10 @@ class Fitting:
             assert row is not None
             best = history.add(row)
             if self._ranks.main:
-                self._save(trainer, best)
+                self._keep(trainer, best)
             _say(_epoch_line(row, self._config.train.epochs, best))
+        if self._unsaved:
+            self._save(trainer)
         if history.stale(options.patience, number):
             _say(f"stopped early: no better {options.metric} in {options.patience} epochs")
 
@@ -107,23 +115,35 @@ class Fitting:
             stage, judged,
         )  # fmt: skip
 
-    def _save(self, trainer: Trainer, best: bool) -> None:
-        """``best.pt`` first: killed between the two, a run goes on from the epoch before and writes it again."""
-        config, history, run = self._config, self.history, self._run
-        row = history.rows[-1]
+    def _keep(self, trainer: Trainer, best: bool) -> None:
+        """The best weights to memory, the table to disk; the rest as often as that costs a twentieth of the time."""
+        config, history = self._config, self.history
         if best:
-            value = {
+            row = history.rows[-1]
+            self._unsaved_best = {
                 "format": FORMAT, "arch": config.model.arch, "classes": list(self._material.data.classes),
                 "dropout": config.model.dropout, "epoch": row.epoch,
                 "metric": {"name": history.metric, "value": getattr(row, history.metric)},
-                "model": _plain(self._judging),
+                "model": {name: tensor.clone() for name, tensor in _plain(self._judging).items()},
             }  # fmt: skip
-            write_checkpoint(run / "best.pt", value)
-        state = {"format": FORMAT, "epoch": row.epoch, "history": history.to_plain(), "model": _plain(self._model)}
+        history.write(self._run / "metrics.csv")
+        self._unsaved = True
+        if time.perf_counter() - self._saved >= SPARING * self._saving_s:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        """``best.pt`` first: killed between the two, a run goes on from an epoch before and writes it again."""
+        began, history, run = time.perf_counter(), self.history, self._run
+        if self._unsaved_best:
+            write_checkpoint(run / "best.pt", self._unsaved_best)
+            self._unsaved_best = None
+        epoch = history.rows[-1].epoch
+        state = {"format": FORMAT, "epoch": epoch, "history": history.to_plain(), "model": _plain(self._model)}
         average = {"ema": self._ema.state()} if self._ema else {}
         write_checkpoint(run / "last.pt", {**state, **average, **trainer.state()})
-        history.write(run / "metrics.csv")
-        write_bytes(run / "curves.png", plots.curves(history.rows, history.best.epoch, config.recipe.name))
+        write_bytes(run / "curves.png", plots.curves(history.rows, history.best.epoch, self._config.recipe.name))
+        self._unsaved, self._saved = False, time.perf_counter()
+        self._saving_s = self._saved - began
 
 
 def _plain(model: nn.Module) -> dict[str, Any]:

@@ -156,6 +156,10 @@ def _add_record(commands: Subparsers) -> None:
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
     parser.add_argument(
+        "--comparison", type=Path, metavar="RUN",
+        help="folder of a compare --out of this bundle on this device, which then is not measured again",
+    )  # fmt: skip
+    parser.add_argument(
         "--earlier", type=Path, metavar="RUN",
         help="folder of an earlier compare --out of the same: whether both agree is kept, and must",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -19,6 +20,9 @@ from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, KitError
 
 ATTEMPTS = 3
 """At each part but the comparison, which takes longest and is what a device is recorded for."""
+
+_SAME = ("device", "cpu", "cores", "kernel", "python", "versions")
+"""Conditions that a comparison measured before must share with this machine to stand beside what is measured now."""
 
 
 class NotQuiet(Exception):
@@ -54,15 +58,39 @@ def record(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: dict[str, Any]) -> None:
-    comparison: Comparison = commands.measure(arguments, stage)
-    print(commands.show(comparison, stage, around))
-    keep_if_quiet("compare", comparison.quiet)
-    commands.write(folder, comparison, stage, around)
+    if arguments.comparison:
+        adopt(arguments.comparison, folder, stage.bundle.hash, around)
+    else:
+        comparison: Comparison = commands.measure(arguments, stage)
+        print(commands.show(comparison, stage, around))
+        keep_if_quiet("compare", comparison.quiet)
+        commands.write(folder, comparison, stage, around)
     if arguments.earlier:
         _same_as(arguments.earlier, folder)
     for part in ("roofline", "training", "conversion"):
         if part not in arguments.without and (value := _quiet_part(part, arguments, stage)):
             atomic.write_json(folder / f"{part}.json", value)
+
+
+def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) -> None:
+    """Take over what ``compare --out`` wrote on this device, with the power mode that is known by now.
+
+    Raises KitError: no such folder, a run that was not quiet, another bundle, device or version than here.
+    """
+    try:
+        facts = json.loads((source / "conditions.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KitError(f"{source}: no comparison ({error})", "give a folder that compare --out wrote") from error
+    if not facts["quiet"]["valid"]:
+        raise KitError(f"{source}: this run is INVALID, its machine was not quiet", "measure it anew")
+    there = {**facts["conditions"], "bundle": facts["bundle"]["hash"]}
+    here = {**around, "bundle": bundle_hash}
+    if differs := [key for key in (*_SAME, "bundle") if there.get(key) != here.get(key)]:
+        raise KitError(f"{source} was measured with another {', '.join(differs)}", "measure it anew, here and now")
+    facts["conditions"]["power_mode"] = around["power_mode"]
+    atomic.write_json(folder / "conditions.json", facts)
+    for name in ("table.txt", "compare.jsonl", "bars.png", "raw.json"):
+        atomic.write_bytes(folder / name, (source / name).read_bytes())
 
 
 def _same_as(earlier: Path, folder: Path) -> None:

@@ -102,6 +102,29 @@ def test_record_refuses_a_busy_machine_and_keeps_nothing(compare_like: Run, tmp_
     assert list(results.iterdir()) == []
 
 
+def test_record_takes_over_a_comparison_of_this_device_only(compare_like: Run, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    assert compare_like(CALM, "compare", "--out", str(earlier)) == 0
+    without = [word for part in ("roofline", "training", "conversion") for word in ("--without", part)]
+    options = ["record", "--results", str(tmp_path / "results"), "--power-mode", "15 W", "--comparison", str(earlier)]
+    assert compare_like(BUSY, *options, "--name", "bench", *without) == 0
+    kept = tmp_path / "results/bench"
+    assert (kept / "raw.json").read_bytes() == (earlier / "raw.json").read_bytes()
+    assert json.loads((kept / "conditions.json").read_text())["conditions"]["power_mode"] == "15 W (as stated)"
+    facts = json.loads((earlier / "conditions.json").read_text())
+    facts["conditions"]["cpu"] = "another"
+    (earlier / "conditions.json").write_text(json.dumps(facts))
+    with pytest.raises(KitError, match="another cpu"):
+        compare_like(CALM, *options, "--name", "other")
+    facts["quiet"]["valid"] = False
+    (earlier / "conditions.json").write_text(json.dumps(facts))
+    with pytest.raises(KitError, match="INVALID"):
+        compare_like(CALM, *options, "--name", "other")
+    with pytest.raises(KitError, match="no comparison"):
+        compare_like(CALM, *options[:-1], str(tmp_path / "nowhere"), "--name", "other")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["bench"]
+
+
 def test_a_part_that_is_never_quiet_is_left_out_and_the_comparison_kept(
     compare_like: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

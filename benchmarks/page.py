@@ -48,7 +48,7 @@ commits by ratios to a reference loop, because machines differ.
 
 def render(results: Path, page: Path) -> str:
     """The whole page; pictures are linked relative to ``page``. Raises KitError for a folder that is not whole."""
-    devices = sorted(path for path in results.glob("*") if (path / "conditions.json").is_file())
+    devices = sorted(path for path in results.glob("[!.]*") if (path / "conditions.json").is_file())
     parts = [_device(folder, page) for folder in devices]
     if not parts:
         parts = ["## Devices\n\nNone recorded yet.\n"]

@@ -91,6 +91,9 @@ def test_record_keeps_a_device_and_the_page_shows_it(compare_like: Run, tmp_path
     assert "15 W (as stated)" in page
     assert "| documents |" in page
     assert "(../results/bench/bars.png)" in page
+    (results / ".half.tmp").mkdir()  # what a killed `record` leaves
+    (results / ".half.tmp/conditions.json").write_bytes((results / "bench/conditions.json").read_bytes())
+    assert render(results, tmp_path / "docs" / "page.md") == page
     with pytest.raises(KitError, match="there already"):
         compare_like(CALM, "record", *options)
 

@@ -115,7 +115,7 @@ def check(photographs: list[Path], options: list[object], folder: Path, count: i
     reduced = classify(repeated, folder / "reduced.jsonl", *options)
     turns = [
         (
-            classify(repeated[: 2 * full_count], folder / "turn.jsonl", *options),
+            classify(repeated[:full_count], folder / "turn.jsonl", *options),
             classify(repeated[:full_count], folder / "whole.jsonl", *options, full_size=True),
         )
         for _ in range(3)

@@ -9,7 +9,7 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS = ("compare", "roofline", "training", "conversion")
+PARTS = ("roofline", "training", "conversion")
 ARCHS = ("resnet18", "resnet34", "resnet50")
 
 Subparsers = Any  # argparse has no public name for what add_subparsers returns
@@ -91,7 +91,7 @@ def _machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=_positive, default=0, metavar="N", help="cores to use (default: all)")
     parser.add_argument(
         "--settle", type=_seconds, default=60.0, metavar="S",
-        help="wait so long for the load average to fall before starting (default: 60)",
+        help="wait at most so long for the load average to fall, and again for calm clocks (default: 60)",
     )  # fmt: skip
 
 
@@ -151,13 +151,14 @@ def _add_record(commands: Subparsers) -> None:
     parser.add_argument("--name", metavar="NAME", help="of the device's folder (default: device, CPU and cores)")
     parser.add_argument("--power-mode", metavar="TEXT", help="stated by you, where this machine does not tell it")
     parser.add_argument(
-        "--without", action="append", default=[], choices=PARTS[1:], metavar="PART",
+        "--without", action="append", default=[], choices=PARTS, metavar="PART",
         help="leave out roofline, training or conversion (may be repeated)",
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
     parser.add_argument(
         "--comparison", type=Path, metavar="RUN",
-        help="folder of a compare --out of this bundle on this device, which then is not measured again",
+        help="folder of a compare --out, or of a record, of this bundle on this device: what it has is not measured "
+        "again",
     )  # fmt: skip
     parser.add_argument(
         "--earlier", type=Path, metavar="RUN",

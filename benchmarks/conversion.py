@@ -56,6 +56,7 @@ def measure(settings: Settings, folder: Path, settle_s: float) -> Conversion:
         for name, value in made.seconds.items():
             if name not in OF_THE_BENCHMARK:
                 seconds.setdefault(name, []).append(value)
+    watch.round()
     return Conversion(settings, seconds, watch.finish(), surroundings(cores=cores))
 
 

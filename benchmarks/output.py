@@ -28,23 +28,10 @@ def by_speed(comparison: Comparison) -> list[Row]:
 
 def table(comparison: Comparison) -> str:
     """Milliseconds, images per second, megabytes, seconds; columns without any value are left out."""
-    header = [
-        "contender",
-        "p50 ms",
-        "p90",
-        "p99",
-        "img/s",
-        "MB",
-        "start s",
-        "× ours [95%]",
-        "agrees",
-        "AUC",
-        "accuracy",
-    ]
     rows = by_speed(comparison)
     cells = [_cells(row, comparison.reference) for row in rows if row.times]
-    keep = [i for i in range(len(header)) if any(line[i] != "–" for line in cells)]
-    lines = [[line[i] for i in keep] for line in [header, *cells]]
+    keep = [i for i in range(len(_COLUMNS)) if any(line[i] != "–" for line in cells)]
+    lines = [[line[i] for i in keep] for line in [_COLUMNS, *cells]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(keep))]
     text = [_line(line, widths) for line in lines]
     text += [f"{row.contender.name.ljust(widths[0])}  {row.note}" for row in rows if not row.times]

@@ -15,7 +15,8 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ OTHERS_SHARE = 0.05
 STEAL_SHARE = 0.02
 WANDER = 0.15
 """(95th − 5th percentile) / median of the reference loop. On a quiet machine it stays within a few percent."""
+CALM_S = 20
+"""Seconds that the reference loop must have been calm before the start; neighbours on a host come and go in spells."""
 
 _BLOCK = bytes(1 << 20)
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -68,6 +71,17 @@ def reference_loop_ms() -> float:
     return (time.perf_counter() - start) * 1e3
 
 
+def steady_ms() -> float:
+    """The reference loop, median of three, so that one interrupt is not a wandering clock."""
+    return sorted(reference_loop_ms() for _ in range(3))[1]
+
+
+def wander(times_ms: Sequence[float]) -> float:
+    """(95th − 5th percentile) / median."""
+    low, middle, high = np.percentile(times_ms, [5, 50, 95])
+    return float((high - low) / middle)
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of another process with all its threads (clock_getcpuclockid(3)); 0 where it has ended."""
     with contextlib.suppress(OSError):
@@ -96,10 +110,7 @@ class Quiet:
     @property
     def wander(self) -> float:
         """Spread of the reference loop; 0 with fewer than three rounds."""
-        if len(self.reference_ms) < 3:
-            return 0.0
-        low, middle, high = np.percentile(self.reference_ms, [5, 50, 95])
-        return float((high - low) / middle)
+        return wander(self.reference_ms) if len(self.reference_ms) >= 3 else 0.0
 
     def doubts(self) -> list[str]:
         """Each with the figure, its limit, and what to do."""
@@ -147,12 +158,15 @@ class Watch:
     def __init__(self, cores: list[int], pids: Callable[[], list[int]] = list) -> None:
         self._cores = cores
         self._pids = pids
+        self._settle_s = 0.0
+        self._say: Callable[[str], None] = print
         self._own_s = 0.0
         self._ticks = Ticks(0.0, 0.0, 0.0)
         self.seen = Quiet(len(cores))
 
     def before(self, settle_s: float, sample_s: float = 1.0, say: Callable[[str], None] = print) -> None:
         """Wait up to ``settle_s`` for the load average to fall, then sleep ``sample_s`` and see who else works."""
+        self._settle_s, self._say = settle_s, say
         end = time.monotonic() + settle_s
         limit = LOAD_PER_CORE * len(self._cores)
         if (load := os.getloadavg()[0]) > limit and settle_s > 0:
@@ -166,12 +180,16 @@ class Watch:
         self.seen.busy_before = passed.busy_s / passed.total_s if passed.total_s else 0.0
 
     def start(self) -> None:
-        """The rounds begin."""
+        """Wait for calm clocks as long as :meth:`before` was told to at most; then the rounds begin.
+
+        Waiting decides when to measure, never what is kept: a run that turns busy later is INVALID.
+        """
+        _wait_for_calm(time.monotonic() + self._settle_s, self._say)
         self._own_s, self._ticks = own_cpu_seconds(self._pids()), self._read()
 
     def round(self) -> None:
-        """Once a round, while everybody sleeps: the median of three, so that one interrupt is not a wandering clock."""
-        self.seen.reference_ms.append(sorted(reference_loop_ms() for _ in range(3))[1])
+        """At least once a round, while everybody sleeps."""
+        self.seen.reference_ms.append(steady_ms())
 
     def finish(self) -> Quiet:
         """The rounds are over; the workers still live."""
@@ -188,6 +206,18 @@ class Watch:
         except OSError:
             return Ticks(0.0, 0.0, 0.0)
         return parse_stat(text, self._cores)
+
+
+def _wait_for_calm(end: float, say: Callable[[str], None]) -> None:
+    """Until the reference loop stayed within half of WANDER for CALM_S seconds, or ``end`` (monotonic seconds)."""
+    recent: deque[float] = deque(maxlen=CALM_S)
+    said = False
+    while time.monotonic() < end and (len(recent) < CALM_S or wander(recent) > WANDER / 2):
+        if len(recent) == CALM_S and not said:
+            said = True
+            say(f"the reference loop wanders {wander(recent):.1%}: waiting for {CALM_S} calm seconds")
+        recent.append(steady_ms())
+        time.sleep(1.0)
 
 
 def cores_for(threads: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import commands, conversion, roofline, training
 from benchmarks.agreement import agreement, show
+from benchmarks.cli import PARTS
 from benchmarks.comparison import Comparison
 from benchmarks.quiet import Quiet, cores_for
 from benchmarks.stage import Stage, prepare
@@ -60,6 +61,7 @@ def record(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: dict[str, Any]) -> None:
     if arguments.comparison:
         adopt(arguments.comparison, folder, stage.bundle.hash, around)
+        adopt_parts(arguments.comparison, folder, around)
     else:
         comparison: Comparison = commands.measure(arguments, stage)
         print(commands.show(comparison, stage, around))
@@ -67,9 +69,10 @@ def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: 
         commands.write(folder, comparison, stage, around)
     if arguments.earlier:
         _same_as(arguments.earlier, folder)
-    for part in ("roofline", "training", "conversion"):
-        if part not in arguments.without and (value := _quiet_part(part, arguments, stage)):
-            atomic.write_json(folder / f"{part}.json", value)
+    for part in PARTS:
+        path = folder / f"{part}.json"
+        if part not in arguments.without and not path.exists() and (value := _quiet_part(part, arguments, stage)):
+            atomic.write_json(path, value)
 
 
 def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) -> None:
@@ -91,6 +94,20 @@ def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) 
     atomic.write_json(folder / "conditions.json", facts)
     for name in ("table.txt", "compare.jsonl", "bars.png", "raw.json"):
         atomic.write_bytes(folder / name, (source / name).read_bytes())
+
+
+def adopt_parts(source: Path, folder: Path, around: dict[str, Any]) -> None:
+    """Take over the parts that an earlier ``record`` on this device kept beside the comparison; the others are missing.
+
+    Raises KitError: a part of another device or version.
+    """
+    for path in (source / f"{part}.json" for part in PARTS):
+        if not path.exists():
+            continue
+        there = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        if differs := [key for key in _SAME if there.get(key) != around.get(key)]:
+            raise KitError(f"{path} was measured with another {', '.join(differs)}", "measure it anew: remove the file")
+        atomic.write_bytes(folder / path.name, path.read_bytes())
 
 
 def _same_as(earlier: Path, folder: Path) -> None:

@@ -92,8 +92,8 @@ def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple
     rates = {name: Rates() for name in contenders}
     trained_on = 0
     for number in range(settings.rounds):
-        watch.round()
         for name in contenders if number % 2 == 0 else reversed(contenders):
+            watch.round()
             out = folder / f"{name.split()[0]}-{number}"
             began = time.perf_counter()
             if name == CONTENDERS[0]:
@@ -103,6 +103,7 @@ def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple
             else:
                 _preloaded(settings, trained_on, len(cores), rates[name])
             rates[name].whole_s.append(time.perf_counter() - began)
+    watch.round()
     return Training(settings, trained_on, rates, watch.finish(), surroundings(cores=cores))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import shutil
@@ -52,12 +54,38 @@ def write_json(path: Path, value: Any) -> None:
 def folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``target`` that becomes ``target`` when the block ends well.
 
+    What a killed process left of the same target is removed first; how that is known: nobody holds its lock (flock(2)).
     Raises FileExistsError if ``target`` exists and is not empty: a finished folder is never edited in place.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(target)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with contextlib.suppress(OSError), _locked(left) as owned:  # it may be another user's
+            if owned:
+                shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    with _locked(temporary):
+        yield from _filled(temporary, target)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock; False where another process has it, or the file system knows no locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        owned = True
+    except OSError:
+        owned = False
+    try:
+        yield owned
+    finally:
+        os.close(handle)
+
+
+def _filled(temporary: Path, target: Path) -> Iterator[Path]:
+    """The caller's work, then everything durable, then the name."""
     try:
         yield temporary
         temporary.chmod(0o755)

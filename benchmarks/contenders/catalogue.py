@@ -87,6 +87,7 @@ ALL: tuple[Contender, ...] = (
     _torch("documents", "Pillow + torchvision transforms + torch eager (the documents' pipeline)"),
     _torch("torch-channels-last", "the same, weights and picture in channels-last order", layout="channels-last"),
     _torch("torch-compile", "the same, torch.compile", compile="yes"),
+    _torch("torch-compile-frozen", "the same, weights folded in and packed at compilation", compile="frozen"),
     _opencv("opencv-onnxruntime-fp32", "OpenCV + ONNX Runtime fp32", "opencv_onnxruntime", "fp32", "onnxruntime"),
     _opencv("opencv-onnxruntime-int8", "OpenCV + ONNX Runtime int8", "opencv_onnxruntime", "int8-cpu", "onnxruntime"),
     _opencv("opencv-openvino-fp32", "OpenCV + OpenVINO fp32", "opencv_openvino", "fp32", "openvino", hint="f32"),

@@ -1,8 +1,11 @@
-"""The documents' own pipeline, and the two things that its users try next: channels-last and torch.compile."""
+"""The documents' own pipeline, and what its users try next: channels-last, torch.compile, and that with freezing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor, nn
 
 from benchmarks.contenders.base import Job, Loaded
 from benchmarks.contenders.softmax import probabilities
@@ -10,12 +13,12 @@ from benchmarks.contenders.torch_front import front, network
 
 
 def load(job: Job) -> Loaded:
-    """``options``: ``layout`` channels-last, ``compile`` yes."""
+    """``options``: ``layout`` channels-last; ``compile`` yes, or frozen: Inductor's option for inference."""
     torch.set_num_threads(job.threads)
     prepare, model = front(job), network(job)
     layout = torch.channels_last if job.options.get("layout") == "channels-last" else torch.contiguous_format
     model = model.to(memory_format=layout)
-    run = torch.compile(model) if job.options.get("compile") else model
+    run = _compiled(model, job.options["compile"]) if "compile" in job.options else model
 
     def answer(data: bytes) -> list[float]:
         with torch.inference_mode():
@@ -23,3 +26,12 @@ def load(job: Job) -> Loaded:
         return probabilities(logits[0].numpy(), job)
 
     return Loaded(answer, f"torch {torch.__version__}, fp32, {torch.get_num_threads()} threads")
+
+
+def _compiled(model: nn.Module, how: str) -> Callable[[Tensor], Tensor]:
+    """``frozen`` as with TORCHINDUCTOR_FREEZING=1: torch.compile's own ``options`` do not reach Dynamo."""
+    from torch._inductor import config  # slow to import: only those who compile pay for it at their start
+
+    config.freezing = how == "frozen"
+    compiled: Callable[[Tensor], Tensor] = torch.compile(model)
+    return compiled

@@ -148,6 +148,36 @@ def test_a_part_that_is_never_quiet_is_left_out_and_the_comparison_kept(
     assert "recorded without training" in capsys.readouterr().out
 
 
+def test_a_part_that_was_missing_is_measured_and_the_others_are_taken_over(
+    compare_like: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training_is_never_quiet(part: str, *_: object) -> dict[str, object]:
+        if part == "training":
+            raise record.NotQuiet(part, BUSY)
+        return {"first": True, "conditions": surroundings.surroundings("15 W")}
+
+    options = ["--results", str(tmp_path), "--power-mode", "15 W"]
+    monkeypatch.setattr(record, "_part", training_is_never_quiet)
+    assert compare_like(CALM, "record", *options, "--name", "first") == 0
+    asked: list[str] = []
+
+    def quiet_now(part: str, *_: object) -> dict[str, bool]:
+        asked.append(part)
+        return {"again": True}
+
+    monkeypatch.setattr(record, "_part", quiet_now)
+    again = [*options, "--comparison", str(tmp_path / "first")]
+    assert compare_like(BUSY, "record", *again, "--name", "whole") == 0
+    assert asked == ["training"]
+    for part, key in (("roofline", "first"), ("training", "again"), ("conversion", "first")):
+        assert json.loads((tmp_path / "whole" / f"{part}.json").read_text())[key] is True
+    alien = json.loads((tmp_path / "first/roofline.json").read_text())
+    alien["conditions"]["kernel"] = "another"
+    (tmp_path / "first/roofline.json").write_text(json.dumps(alien))
+    with pytest.raises(KitError, match=r"roofline\.json was measured with another kernel"):
+        compare_like(CALM, "record", *again, "--name", "other")
+
+
 def test_record_refuses_unknown_conditions(compare_like: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("_profile", "_governor"):
         monkeypatch.setattr(surroundings, name, lambda *_: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -95,3 +96,48 @@ def test_waiting_for_the_load_to_fall_has_an_end(monkeypatch: pytest.MonkeyPatch
     assert time.monotonic() - began < 4
     assert "waiting up to 1 s" in said[0]
     assert watch.seen.load_1min == 9.0
+
+
+def invent_a_clock(monkeypatch: pytest.MonkeyPatch, now: list[float], loop: Callable[[], float]) -> None:
+    """Time passes in ``loop`` alone, on an idle machine."""
+    monkeypatch.setattr(quiet, "steady_ms", loop)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def test_the_rounds_begin_when_the_clocks_are_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours slow every fourth second until 28, then leave; of the last twenty readings one may stick out."""
+    clock = iter(range(10_000))
+    now = [0.0]
+
+    def loop() -> float:
+        now[0] = float(next(clock))
+        return 4.5 if now[0] < 30 and now[0] % 4 == 0 else 3.0
+
+    invent_a_clock(monkeypatch, now, loop)
+    said: list[str] = []
+    watch = Watch([0])
+    watch.before(120.0, say=said.append)
+    watch.start()
+    assert 24 <= now[0] - quiet.CALM_S < 28
+    assert len(said) == 1
+    assert "waiting for 20 calm seconds" in said[0]
+    assert watch.seen.reference_ms == []
+
+
+def test_waiting_for_calm_has_an_end_and_the_run_is_judged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def loop() -> float:
+        now[0] += 1.0
+        return 4.5 if now[0] % 4 == 0 else 3.0
+
+    invent_a_clock(monkeypatch, now, loop)
+    watch = Watch([0])
+    watch.before(60.0, say=lambda _: None)
+    watch.start()
+    assert now[0] == 60
+    for _ in range(8):
+        watch.round()
+    assert any("wandered" in doubt for doubt in watch.finish().doubts())

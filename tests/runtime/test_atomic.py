@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,36 @@ def test_a_finished_folder_is_never_touched(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), atomic.folder(tmp_path / "there"):
         pass
     assert (tmp_path / "there" / "file").read_text() == "old"
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from runtime import atomic
+with atomic.folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("x")
+    print("open", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    def holding() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        return process
+
+    with holding() as killed:
+        killed.send_signal(signal.SIGKILL)
+    (left,) = tmp_path.iterdir()
+    with holding() as living:
+        (theirs,) = tmp_path.iterdir()
+        assert theirs != left
+        with atomic.folder(tmp_path / "out") as folder:
+            (folder / "part").write_text("x")
+            assert theirs.exists()
+        living.kill()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [theirs.name, "out"]

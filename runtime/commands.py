@@ -77,7 +77,7 @@ def classify(arguments: argparse.Namespace) -> int:
     if log.exit_code() == EXIT_REFUSED:
         first = log.failures[0]
         raise KitError(
-            f"none of the {log.failed} inputs could be classified; the first: {first.error}",
+            f"no input could be classified (of {log.failed}); the first: {first.error}",
             first.hint or "check the paths; --help lists what a source may be",
         )
     return log.exit_code()
@@ -154,9 +154,9 @@ def _finish(log: RunLog, choice: Choice, talk: TextIO, diagnosis: tuple[Diagnosi
     for finding in diagnosis:
         say(f"{finding.rule}: {finding.words}; {finding.advice}")
     if log.failed:
-        say(f"{log.failed} inputs could not be classified:")
+        say(f"inputs that could not be classified: {log.failed}")
         for failure in log.failures[:20]:
-            say(f"  {failure.source}: {failure.error}")
+            say(f"  {failure.source}: {failure.reason}")
         if log.failed > 20:
             say(f"  … and {log.failed - 20} more (all of them in --json and --csv)")
 

@@ -99,7 +99,7 @@ class HumanSink(Sink):
             self._lines.write(f"{result.source}  {result.message}\n")
             return
         if isinstance(result, Failure):
-            self._lines.write(f"{result.source}  not classified: {result.error}\n")
+            self._lines.write(f"{result.source}  not classified: {result.reason}\n")
             return
         if result.outcome is Outcome.RETAKE:
             words = "; ".join(finding.advice for finding in result.findings)

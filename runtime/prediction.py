@@ -81,6 +81,11 @@ class Failure:
     error: str
     hint: str = ""
 
+    @property
+    def reason(self) -> str:
+        """The error without the source in front, for a line that begins with it."""
+        return self.error.removeprefix(f"{self.source}: ")
+
 
 @dataclass(frozen=True)
 class Notice:

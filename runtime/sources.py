@@ -154,7 +154,7 @@ class Sources:
     def _folder(self, folder: Path) -> Iterator[Item]:
         images, others = images_in(folder)
         if others:
-            self.notes.append(f"{folder}: {others} files that are not images by name were left out")
+            self.notes.append(f"{folder}: files left out because their names are not of images: {others}")
         if not images:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")

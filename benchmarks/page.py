@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page_parts import PARTS, how_quiet
 from runtime.errors import KitError
 
 _HEAD = """# Benchmarks
@@ -38,7 +39,8 @@ python -m benchmarks agree RUN LATER-RUN                                        
   because the probabilities are nearly tied.
 - The machine counts as quiet when the load average and the idle cores before the start, the time that other processes
   and the hypervisor took during the rounds, and the wandering of a fixed piece of work all stay below their limits.
-  Otherwise the run is INVALID, exit code 4.
+  Otherwise the run is INVALID, exit code 4. The rounds begin after twenty calm seconds, so as to begin between the
+  spells of a busy neighbour; what is measured then counts, whatever it is.
 - TensorRT and CUDA graphs take part where there is an NVIDIA GPU; elsewhere their rows say what is missing.
 
 `pytest benchmarks --benchmark-only` times the parts one by one; `--store-ratios FILE` and `--against FILE` compare two
@@ -70,7 +72,7 @@ def _device(folder: Path, page: Path) -> str:
     ]
     if (folder / "agreement.json").is_file():
         parts.append(_agreement(_read(folder / "agreement.json")))
-    for name, text in (("roofline", _roofline), ("training", _training), ("conversion", _conversion)):
+    for name, text in PARTS.items():
         if (folder / f"{name}.json").is_file():
             parts.append(text(_read(folder / f"{name}.json")))
     return "\n\n".join(parts) + "\n"
@@ -115,9 +117,7 @@ def _conditions(facts: dict[str, Any]) -> str:
         f"{'; ' + around['clocks'] if around.get('clocks') else ''}. {around.get('os', '')}, kernel "
         f"{around.get('kernel', '')}, Python {around.get('python', '')}. {around.get('time_utc', '')[:10]}.\n\n"
         f"Versions: {versions}.\n\n"
-        f"Quiet: load average {quiet['load_1min']:.2f} before the start, others took {quiet['others_cpu_share']:.1%} "
-        f"of the cores' time and the hypervisor {quiet['steal_share']:.1%}; the reference loop wandered "
-        f"{quiet['reference_wander']:.1%}."
+        f"{how_quiet(quiet)}"
     )
 
 
@@ -129,63 +129,6 @@ def _agreement(value: dict[str, Any]) -> str:
         f"{abs(changes[name]):.1%} ({name}), and of the {value['decided']} pairs whose order the first run decides "
         f"the second turned {len(value['reversed']) or 'none'} round."
     )
-
-
-def _roofline(value: dict[str, Any]) -> str:
-    lines = ["### The limit", "", "| peak | value [from, to] | floor of the network, ms |", "|---|---:|---:|"]
-    lines.append(f"| memory, GB/s | {_spread(value['bandwidth_gb_s'])} | |")
-    for name, rate in value["peaks_gops"].items():
-        lines.append(
-            f"| {name}, Gop/s | {_spread(rate)} | {_spread(value['floors_ms'][name])}, by {value['bound'][name]} |"
-        )
-    lines += [
-        "",
-        f"| stage at {value['precision']} | p50 ms | bare call | floor ms | × floor |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for stage in value["stages"]:
-        least = stage["floor_ms"]
-        lines.append(
-            f"| {stage['name']} | {stage['p50_ms']:.2f} | {stage['bare_ms']:.2f} | {_spread(least)} | "
-            f"{stage['p50_ms'] / least['value']:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-def _spread(value: dict[str, float]) -> str:
-    return f"{value['value']:.3g} [{value['low']:.3g}, {value['high']:.3g}]"
-
-
-def _training(value: dict[str, Any]) -> str:
-    settings = value["settings"]
-    lines = [
-        "### Training", "",
-        f"{settings['arch']} at {settings['size']} px, {value['trained_on']} JPEG pictures, {settings['epochs']} "
-        f"epochs, batches of {settings['batch_size']}, {settings['rounds']} turns each.", "",
-        "| | images/s in an epoch | images/s, whole run |", "|---|---:|---:|",
-    ]  # fmt: skip
-    for name, rates in value["rates"].items():
-        whole = settings["epochs"] * value["trained_on"] / _median(rates["whole_s"])
-        lines.append(f"| {name} | {_median(rates['images_per_s']):.0f} | {whole:.0f} |")
-    return "\n".join(lines)
-
-
-def _conversion(value: dict[str, Any]) -> str:
-    settings = value["settings"]
-    lines = [
-        "### Conversion", "",
-        f"{settings['arch']} at {settings['size']} px, calibrated with {settings['pictures']} pictures, "
-        f"{settings['rounds']} rounds.", "",
-        "| step | median s |", "|---|---:|",
-    ]  # fmt: skip
-    lines += [f"| {name} | {_median(seconds):.2f} |" for name, seconds in value["seconds"].items()]
-    return "\n".join(lines)
-
-
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _read(path: Path) -> dict[str, Any]:

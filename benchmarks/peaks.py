@@ -39,7 +39,12 @@ class Measured:
         return cls(float(value), float(low), float(high))
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{_three_digits(self.value)} [{_three_digits(self.low)}, {_three_digits(self.high)}]"
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def bandwidth(threads: int, repeats: int) -> Measured:

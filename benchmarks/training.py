@@ -63,7 +63,7 @@ class Training:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "quiet": self.quiet.to_json()}
+        return {**asdict(self), "shares": self.shares, "quiet": self.quiet.to_json()}
 
     @property
     def shares(self) -> list[float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import onnx
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
-from benchmarks import peaks
+from benchmarks import peaks, roofline
 from benchmarks.graph_cost import Cost, Layer, count
+from benchmarks.page_parts import PARTS
 from benchmarks.peaks import Measured
 from benchmarks.roofline import floor_ms
 from benchmarks.stage import Stage
@@ -58,3 +61,23 @@ def test_peaks_are_measured_and_possible() -> None:
     for precision in peaks.PRECISIONS:
         rate = peaks.multiply_adds(precision, 1, 1)
         assert 1 < rate.low <= rate.value <= rate.high < 1e5
+
+
+def test_figures_have_three_digits_and_no_exponent() -> None:
+    assert str(Measured(1849.3, 1826.6, 12345.6)) == "1849 [1827, 12346]"
+    assert str(Measured(1.9634, 0.01958, 47.72)) == "1.96 [0.0196, 47.7]"
+
+
+def test_the_whole_roofline_for_people_and_on_the_page(stage: Stage) -> None:
+    found = roofline.measure(stage, threads=1, repeats=1, settle_s=0.0)
+    assert [cost.name for cost in found.stages] == ["decode", "preprocess", "inference"]
+    for cost in found.stages:
+        assert 0 < cost.floor_ms.low <= cost.floor_ms.value <= cost.floor_ms.high
+        assert 0 < cost.p50_ms < 1000
+    page = PARTS["roofline"](json.loads(json.dumps(found.to_json())))
+    for text in (roofline.show(found), page):
+        assert str(found.bandwidth_gb_s) in text
+        for name, rate in found.peaks_gops.items():
+            assert str(rate) in text
+            assert str(found.floors_ms[name]) in text
+    assert f"{found.operations / 1e9:.2f} billion" in page

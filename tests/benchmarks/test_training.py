@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks import conversion, training
 from benchmarks.page import render
+from benchmarks.page_parts import PARTS
+from benchmarks.quiet import Quiet
 from train.recipe import load_recipe
 
 
@@ -26,17 +28,25 @@ def test_every_step_of_a_conversion_is_timed(made: tuple[conversion.Conversion, 
     assert all(value > 0 for values in timed.seconds.values() for value in values)
     assert "together" in conversion.show(timed)
     assert (folder / "manifest.json").is_file()
-    json.dumps(timed.to_json())
+    page = PARTS["conversion"](json.loads(json.dumps(timed.to_json())))
+    assert page.count("\n| ") == len(timed.seconds) + 2
+    assert f"| together | {sum(v for (v,) in timed.seconds.values()):.2f} |" in page
 
 
 def test_the_share_of_what_is_possible_counts_decoding() -> None:
     rates = {
         "train fit": training.Rates(images_per_s=[50, 100, 100, 100], decode_s=[1.0, 0.0]),
-        "plain torchvision loop": training.Rates(),
+        "plain torchvision loop": training.Rates(images_per_s=[80] * 4),
         "preloaded tensors": training.Rates(images_per_s=[100, 100, 200, 200]),
     }
-    found = training.Training(training.Settings(epochs=2), 100, rates, quiet=None, conditions={})  # type: ignore[arg-type]
+    for name, seconds in (("train fit", 8.0), ("plain torchvision loop", 10.0), ("preloaded tensors", 4.0)):
+        rates[name].whole_s += [seconds, seconds]
+    found = training.Training(training.Settings(epochs=2, rounds=2), 100, rates, Quiet(2), conditions={})
     assert found.shares == pytest.approx([2 / (1 + 2 + 1), 1 / 2])
+    page = PARTS["training"](json.loads(json.dumps(found.to_json())))
+    assert "| train fit | 100 | 25 |" in page
+    assert "reach 50.0% of forward and backward on preloaded tensors (turns: 50.0% to 50.0%)" in page
+    assert "the reference loop wandered 0.0%" in page
 
 
 @pytest.mark.full

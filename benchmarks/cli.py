@@ -127,12 +127,16 @@ def _add_training(commands: Subparsers) -> None:
 def _add_conversion(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "conversion", help="how long each step of making a bundle takes",
-        description="Make a bundle from a network with random weights, several times, and time every step.",
+        description="Train a network shortly, make its bundle for all targets several times, and time every step.",
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of the network's input (default: 224)")
     parser.add_argument(
-        "--pictures", type=_enough, default=64, metavar="N", help="to calibrate with, at least 32 (default: 64)"
+        "--pictures",
+        type=_enough,
+        default=240,
+        metavar="N",
+        help="JPEG 640×480 to train, calibrate and judge with, at least 90 (default: 240)",
     )
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="how often (default: 3)")
     _machine(parser)
@@ -232,8 +236,8 @@ def _positive(text: str) -> int:
 
 def _enough(text: str) -> int:
     value = int(text)
-    if value < 32:
-        raise argparse.ArgumentTypeError("INT8 needs at least 32 pictures")
+    if value < 90:
+        raise argparse.ArgumentTypeError("calibration needs 32 pictures, and others judge: at least 90")
     return value
 
 

@@ -70,13 +70,13 @@ def _training(value: dict[str, Any]) -> str:
 
 def _conversion(value: dict[str, Any]) -> str:
     settings = value["settings"]
-    together = [sum(steps) for steps in zip(*value["seconds"].values(), strict=True)]
-    rows = [f"| {name} | {median(seconds):.2f} |" for name, seconds in value["seconds"].items()]
+    rows = [f"| {name} | {median(seconds):.1f} |" for name, seconds in value["seconds"].items()]
     return _section(
         "Conversion",
-        f"{settings['arch']} at {settings['size']} px, calibrated with {settings['pictures']} pictures, "
-        f"{settings['rounds']} rounds, for the CPU alone.",
-        _rows("| step | median s |", [*rows, f"| together | {median(together):.2f} |"]),
+        f"`convert bundle` of {settings['arch']} at {settings['size']} px for all targets, {settings['rounds']} "
+        f"rounds. The network was trained for {settings['epochs']} epochs on its part of {settings['pictures']} "
+        "pictures. The whole process has its start beside the steps: torch is imported.",
+        _rows("| step | median s |", [*rows, f"| the whole process | {median(value['whole_s']):.1f} |"]),
         how_quiet(value["quiet"]),
     )
 

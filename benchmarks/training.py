@@ -83,9 +83,9 @@ def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple
     """A B C, C B A, A B C, … The first is always ``train fit``. Raises KitError where a process fails."""
     cores = cores_for(settings.threads)
     data = folder / "data"
-    _run(["train", "demo-data", str(data), "--images", str(settings.pictures)], len(cores))
+    run_module(["train", "demo-data", str(data), "--images", str(settings.pictures)], len(cores))
     recipe = folder / "recipe.toml"
-    recipe.write_text(_recipe(settings, len(cores)), encoding="utf-8")
+    recipe.write_text(recipe_of(settings, len(cores)), encoding="utf-8")
     watch = Watch(cores)
     watch.before(settle_s)
     watch.start()
@@ -107,7 +107,8 @@ def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple
     return Training(settings, trained_on, rates, watch.finish(), surroundings(cores=cores))
 
 
-def _recipe(settings: Settings, threads: int) -> str:
+def recipe_of(settings: Settings, threads: int) -> str:
+    """What `train fit` is asked for, as TOML."""
     turns = plain_training
     return f"""
 [preprocess]
@@ -131,7 +132,7 @@ contrast = {turns.CONTRAST}
 
 def _fit(recipe: Path, data: Path, out: Path, threads: int, rates: Rates) -> int:
     """One ``train fit``; returns how many pictures it trained on, as its own split says."""
-    told = _run(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out)], threads)
+    told = run_module(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out)], threads)
     rates.decode_s += [float(seconds) for seconds in re.findall(r"^decoded once .* in ([\d.]+) s", told, re.MULTILINE)]
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rates.images_per_s += [float(row["images_per_second"]) for row in csv.DictReader(file)]
@@ -142,7 +143,7 @@ def _fit(recipe: Path, data: Path, out: Path, threads: int, rates: Rates) -> int
 def _preloaded(settings: Settings, trained_on: int, threads: int, rates: Rates) -> None:
     """As many steps an epoch as the fit of the same turn, or of the turn before."""
     task = {**asdict(settings), "trained_on": trained_on, "classes": 3, "threads": threads}
-    done = _run(["benchmarks.preloaded_training", json.dumps(task)], threads)
+    done = run_module(["benchmarks.preloaded_training", json.dumps(task)], threads)
     rates.images_per_s += [float(value) for value in json.loads(done.splitlines()[-1])["images_per_s"]]
 
 
@@ -150,12 +151,12 @@ def _plain(settings: Settings, data: Path, out: Path, run: Path, threads: int, r
     """The plain loop, on the very pictures of the newest fit's split."""
     split = run / "split.csv" if run.exists() else max(out.parent.glob("train-*/split.csv"))
     task = {**asdict(settings), "data": str(data), "split": str(split), "threads": threads}
-    done = _run(["benchmarks.plain_training", json.dumps(task)], threads)
+    done = run_module(["benchmarks.plain_training", json.dumps(task)], threads)
     rates.images_per_s += [float(value) for value in json.loads(done.splitlines()[-1])["images_per_s"]]
 
 
-def _run(command: list[str], threads: int) -> str:
-    """``python -m …``, its output; progress and warnings stay with it."""
+def run_module(command: list[str], threads: int) -> str:
+    """``python -m …`` in a process of its own; its output. Raises KitError with its last words where it fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUTF8": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -21,6 +21,7 @@ import simplejpeg
 
 from convert import synthetic
 from convert.answer import logits_of
+from convert.table import step
 from runtime import atomic
 from runtime.backends.base import Backend
 from runtime.decision import Decision, Outcome, calibrated, logit
@@ -91,7 +92,8 @@ def from_folder(folder: Path) -> list[Candidate]:
 
 def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]]) -> list[Candidate]:
     """Synthetic candidates of nobody, from what 32 or more training images have in common."""
-    return [Candidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
+    with step("draw", f"{SYNTHETIC} pictures of nobody, to choose golden images from"):
+        return [Candidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
 
 
 def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lanes: Sequence[Lane]) -> int:

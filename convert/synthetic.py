@@ -28,10 +28,11 @@ def pictures(tensors: Sequence[npt.NDArray[np.uint8]], count: int, seed: int = 0
     colours = _colour_mixing(rest)
     amplitude = np.sqrt((np.abs(np.fft.rfft2(rest.mean(axis=3), axes=(1, 2))) ** 2).mean(axis=0))
     amplitude[0, 0] = 0.0
+    brightness = float(rest.mean(axis=(1, 2)).std())
     draw = np.random.default_rng(seed)
     for _ in range(count):
         fields = np.stack([_field(amplitude, mean.shape[:2], draw) for _ in range(3)], axis=2)
-        light = draw.normal(0.0, float(rest.mean(axis=(1, 2)).std()))
+        light = draw.normal(0.0, brightness)
         picture = mean + (fields * draw.uniform(0.3, 1.2)) @ colours + light
         large = cv2.resize(picture, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
         yield np.clip(np.rint(large), 0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import conversion, pictures
+from benchmarks import pictures, throwaway
 from benchmarks.comparison import Comparison, Settings, compare
 from benchmarks.contenders.catalogue import PEER, Contender, pick
 from benchmarks.stage import Stage, Subject, prepare
@@ -21,16 +21,11 @@ QUICK = Settings(rounds=3, per_round=3, starts=0, settle_s=0.0)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[conversion.Conversion, Path]:
-    """A ResNet-18 at 64 px with random weights: how long its making took, and its bundle."""
-    folder = tmp_path_factory.mktemp("made")
-    timed = conversion.measure(conversion.Settings("resnet18", 64, 32, rounds=1), folder, 0.0)
-    return timed, folder / "0.bundle"
-
-
-@pytest.fixture(scope="session")
-def bundle_folder(made: tuple[conversion.Conversion, Path]) -> Path:
-    return made[1]
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18 at 64 px with random weights."""
+    folder = tmp_path_factory.mktemp("made") / "random.bundle"
+    throwaway.make(folder, "resnet18", 64, 32)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -17,20 +17,23 @@ from train.recipe import load_recipe
 
 def test_the_recipe_is_one_that_fit_takes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(training._recipe(training.Settings(epochs=2), 2))
+    path.write_text(training.recipe_of(training.Settings(epochs=2), 2))
     config = load_recipe(path, [])
     assert (config.train.epochs, config.train.batch_size, config.model.arch) == (2, 32, "resnet18")
 
 
-def test_every_step_of_a_conversion_is_timed(made: tuple[conversion.Conversion, Path]) -> None:
-    timed, folder = made
-    assert {"fold", "export fp32", "quantise int8-cpu", "golden images", "manifest"} <= set(timed.seconds)
-    assert all(value > 0 for values in timed.seconds.values() for value in values)
-    assert "together" in conversion.show(timed)
-    assert (folder / "manifest.json").is_file()
+def test_every_step_of_a_conversion_is_timed(tmp_path: Path) -> None:
+    settings = conversion.Settings("resnet18", 32, 90, rounds=1, epochs=1)
+    timed = conversion.measure(settings, tmp_path, 0.0)
+    names = " ".join(timed.seconds)
+    for step in ("export", "fp16", "calibrate", "int8.onnx", "int8-trt8.onnx", "int8-cpu.onnx", "evaluate", "golden"):
+        assert step in names
+    assert "read the run and its data" in names
+    assert 0 < sum(sum(values) for values in timed.seconds.values()) < timed.whole_s[0]
+    assert "the whole process" in conversion.show(timed)
     page = PARTS["conversion"](json.loads(json.dumps(timed.to_json())))
     assert page.count("\n| ") == len(timed.seconds) + 2
-    assert f"| together | {sum(v for (v,) in timed.seconds.values()):.2f} |" in page
+    assert f"| the whole process | {timed.whole_s[0]:.1f} |" in page
 
 
 def test_the_share_of_what_is_possible_counts_decoding() -> None:

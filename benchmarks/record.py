@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,10 @@ def record(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: dict[str, Any]) -> None:
+    parts = [part for part in PARTS if part not in arguments.without]
     if arguments.comparison:
         adopt(arguments.comparison, folder, stage.bundle.hash, around)
-        adopt_parts(arguments.comparison, folder, around)
+        adopt_parts(arguments.comparison, folder, parts, around)
     else:
         comparison: Comparison = commands.measure(arguments, stage)
         print(commands.show(comparison, stage, around))
@@ -69,9 +71,9 @@ def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: 
         commands.write(folder, comparison, stage, around)
     if arguments.earlier:
         _same_as(arguments.earlier, folder)
-    for part in PARTS:
+    for part in parts:
         path = folder / f"{part}.json"
-        if part not in arguments.without and not path.exists() and (value := _quiet_part(part, arguments, stage)):
+        if not path.exists() and (value := _quiet_part(part, arguments, stage)):
             atomic.write_json(path, value)
 
 
@@ -96,15 +98,18 @@ def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) 
         atomic.write_bytes(folder / name, (source / name).read_bytes())
 
 
-def adopt_parts(source: Path, folder: Path, around: dict[str, Any]) -> None:
-    """Take over the parts that an earlier ``record`` on this device kept beside the comparison; the others are missing.
+def adopt_parts(source: Path, folder: Path, parts: Sequence[str], around: dict[str, Any]) -> None:
+    """Take over those ``parts`` that an earlier ``record`` on this device kept beside the comparison.
 
-    Raises KitError: a part of another device or version.
+    Raises KitError: a part of another device or version, or a file that is none.
     """
-    for path in (source / f"{part}.json" for part in PARTS):
+    for path in (source / f"{part}.json" for part in parts):
         if not path.exists():
             continue
-        there = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        except (OSError, ValueError, KeyError) as error:
+            raise KitError(f"{path} is no recorded part ({error})", "measure it anew: remove the file") from error
         if differs := [key for key in _SAME if there.get(key) != around.get(key)]:
             raise KitError(f"{path} was measured with another {', '.join(differs)}", "measure it anew: remove the file")
         atomic.write_bytes(folder / path.name, path.read_bytes())

@@ -171,10 +171,18 @@ def test_a_part_that_was_missing_is_measured_and_the_others_are_taken_over(
     assert asked == ["training"]
     for part, key in (("roofline", "first"), ("training", "again"), ("conversion", "first")):
         assert json.loads((tmp_path / "whole" / f"{part}.json").read_text())[key] is True
+    asked.clear()
+    assert compare_like(CALM, "record", *again, "--name", "less", "--without", "roofline", "--without", "training") == 0
+    assert not asked
+    assert not (tmp_path / "less/roofline.json").exists()
+    assert (tmp_path / "less/conversion.json").exists()
     alien = json.loads((tmp_path / "first/roofline.json").read_text())
     alien["conditions"]["kernel"] = "another"
     (tmp_path / "first/roofline.json").write_text(json.dumps(alien))
     with pytest.raises(KitError, match=r"roofline\.json was measured with another kernel"):
+        compare_like(CALM, "record", *again, "--name", "other")
+    (tmp_path / "first/roofline.json").write_text("{}")
+    with pytest.raises(KitError, match=r"roofline\.json is no recorded part"):
         compare_like(CALM, "record", *again, "--name", "other")
 
 

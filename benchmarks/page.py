@@ -116,8 +116,7 @@ def _conditions(facts: dict[str, Any]) -> str:
         f"Power mode: {around['power_mode']}. Clocks: {before} MHz before, {after} MHz after"
         f"{'; ' + around['clocks'] if around.get('clocks') else ''}. {around.get('os', '')}, kernel "
         f"{around.get('kernel', '')}, Python {around.get('python', '')}. {around.get('time_utc', '')[:10]}.\n\n"
-        f"Versions: {versions}.\n\n"
-        f"{how_quiet(quiet)}"
+        f"Versions: {versions}.\n\n" + how_quiet(quiet)
     )
 
 

@@ -44,20 +44,17 @@ def _roofline(value: dict[str, Any]) -> str:
 
 
 def _training(value: dict[str, Any]) -> str:
-    settings, rows = value["settings"], []
+    settings, shares, rows = value["settings"], value["shares"], []
     for name, rates in value["rates"].items():
         whole = settings["epochs"] * value["trained_on"] / median(rates["whole_s"])
         rows.append(f"| {name} | {median(rates['images_per_s']):.0f} | {whole:.0f} |")
     words = (
-        "A whole run is a process from its start to its end, as a person waits for it: three short epochs, so mostly "
-        "what comes around them. `train fit` also validates after every epoch, calibrates, finds its threshold and "
-        "stores checkpoints; the plain loop does none of that, and decodes in every epoch what `fit` decodes once."
+        "A whole run is a process from its start to its end, as a person waits for it: few epochs, so mostly what "
+        "comes around them. `train fit` also validates after every epoch, calibrates, finds its threshold and stores "
+        "checkpoints; the plain loop does none of that, and decodes in every epoch what `fit` decodes once. The "
+        f"epochs of `train fit`, decoding counted in, reach {median(shares):.1%} of forward and backward on preloaded "
+        f"tensors (turns: {min(shares):.1%} to {max(shares):.1%})."
     )
-    if shares := value.get("shares"):
-        words += (
-            f" The epochs of `train fit`, decoding counted in, reach {median(shares):.1%} of forward and backward on "
-            f"preloaded tensors (turns: {min(shares):.1%} to {max(shares):.1%})."
-        )
     return _section(
         "Training",
         f"{settings['arch']} at {settings['size']} px, {value['trained_on']} JPEG pictures, {settings['epochs']} "

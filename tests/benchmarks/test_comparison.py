@@ -56,11 +56,10 @@ def test_peers_run_the_same_network(comparison: Comparison) -> None:
     assert row_of(comparison, "floor-openvino-int8").accuracy is None
 
 
-def test_what_is_missing_is_a_row(comparison: Comparison) -> None:
-    row = row_of(comparison, "tensorrt-enqueue")
-    if row.times:
-        pytest.skip("this machine has TensorRT")
-    assert row.note
+def test_what_is_missing_is_a_row(stage: Stage, invent: Invent) -> None:
+    absent = replace(invent("absent", STEADY), needs=("no_such_library",), install="pip install no_such_library")
+    row = row_of(compare(stage, [invent("steady", STEADY, OURS), absent], QUICK), "absent")
+    assert row.note == "not installed (no_such_library): pip install no_such_library"
     assert row.times == {}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import stats
 
@@ -57,7 +59,7 @@ def broken(figures: Figures, tolerance: Tolerance) -> list[str]:
     found = [
         f"{figures.precision}: {name} {value:.4f}, allowed {limit:.4f} (n = {figures.n})"
         for name, value, limit in checks
-        if not value <= limit + 1e-12
+        if not -math.inf < value <= limit + 1e-12
     ]
     return found + overflow(figures)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from runtime import atomic
+from runtime import kept
 from runtime.bundle import Bundle
 from runtime.errors import BundleError, KitError
 from runtime.fields import Fields
@@ -111,7 +111,8 @@ def _clamp(value: float, before: float | None, bound: Range) -> float | None:
 def save(state: Path, bundle: Bundle, moved: Iterable[Moved]) -> Path:
     """Keep the new ranges for this bundle on this device; the path."""
     path = _path(state, bundle)
-    atomic.write_json(path, {"bundle": bundle.hash, "limits": {m.check: list(m.after) for m in moved}})
+    limits = {m.check: list(m.after) for m in moved}
+    kept.save(path, _identity(bundle), json.dumps(limits, allow_nan=False).encode())
     return path
 
 
@@ -120,13 +121,15 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
     is signed, this file is not. Raises BundleError."""
     limits = limits_from_json(bundle.manifest.quality)
     path = _path(state, bundle)
-    if limits is None or not path.exists():
-        return limits
+    if limits is None:
+        return None
     try:
-        kept = read_ranges(Fields(json.loads(path.read_text())["limits"], str(path), BundleError))
-    except (OSError, ValueError, KeyError, TypeError, BundleError) as error:
-        raise BundleError(f"{path} cannot be read ({error})", "delete it, and calibrate the camera again") from error
-    for check, pair in kept.items():
+        if (payload := kept.load(path, _identity(bundle))) is None:
+            return limits
+        own = read_ranges(Fields(json.loads(payload), str(path), BundleError))
+    except (KitError, ValueError) as error:
+        raise BundleError(f"{path} cannot be used: {error}", "delete it, and calibrate the camera again") from error
+    for check, pair in own.items():
         for value, before in zip(pair, limits.ranges[check], strict=True):
             allowed = value == before or (value is not None and _clamp(value, before, limits.bounds[check]) == value)
             if not allowed:
@@ -134,8 +137,12 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
                     f"{path}: the limit {value} of {check} is outside of what the bundle allows",
                     "delete it, and calibrate the camera again",
                 )
-    return Limits(kept, limits.bounds, limits.appearance)
+    return Limits(own, limits.bounds, limits.appearance)
 
 
 def _path(state: Path, bundle: Bundle) -> Path:
     return state / "camera" / f"{bundle.hash[:16]}.json"
+
+
+def _identity(bundle: Bundle) -> kept.Identity:
+    return {"kind": "camera limits", "bundle": bundle.hash}

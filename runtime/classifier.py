@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,6 +13,8 @@ from runtime import quality
 from runtime.backends.base import Backend, Outputs
 from runtime.bundle import Bundle
 from runtime.decision import Outcome, calibrated
+from runtime.errors import AnswerError
+from runtime.golden_check import GoldenImages, finite
 from runtime.ood import load_ood
 from runtime.prediction import Finding, Prediction
 from runtime.prepare import Prepared, Preparer
@@ -33,18 +36,37 @@ class Answered:
 
 
 class Classifier:
-    """One bundle on one loaded backend. Owns the backend and closes it; one thread at a time."""
+    """One bundle on one loaded backend. Owns the backend and closes it; one thread at a time.
 
-    def __init__(self, bundle: Bundle, backend: Backend, limits: quality.Limits | None = None) -> None:
-        """``limits``: this device's, where it has its own; otherwise the manifest's."""
+    Answers nothing before the backend has answered golden images as accepted (but for the fake backend).
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        limits: quality.Limits | None = None,
+        golden: GoldenImages | None = None,
+    ) -> None:
+        """``limits``: this device's, where it has its own; otherwise the manifest's. ``golden``: images that
+        ``backend`` has just answered; otherwise it answers some now. Raises GoldenCheckFailed."""
         self.bundle = bundle
         self.backend = backend
         self._limits = limits or quality.limits_from_json(bundle.manifest.quality)
         self.own = Preparer(bundle.manifest.preprocess, gated=self._limits is not None)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
-        for _ in range(2):  # the first runs of any backend allocate; no picture should pay for that
+        self.golden = golden
+        if golden is None and backend.info.name != "fake":
+            self.golden = GoldenImages(bundle)
+            self.golden.check(backend)
+        for _ in range(2):  # the first runs of any backend allocate; no image should pay for that
             backend.infer(self.own.image)
+
+    def check_golden(self) -> None:
+        """Answer the golden images again. Raises GoldenCheckFailed: from here on nothing may be answered."""
+        if self.golden is not None:
+            self.golden.check(self.backend)
 
     def preparer(self) -> Preparer:
         """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
@@ -66,13 +88,20 @@ class Classifier:
         return self.answer(self.own.from_frame(frame_bgr, source, decode_ms, captured_at))
 
     def answer(self, prepared: Prepared) -> Answered:
-        """Run the network on a prepared picture and say what it means."""
+        """Run the network on a prepared image and say what it means.
+
+        Raises AnswerError where anything that it depends on is not a finite number, and GoldenCheckFailed where the
+        golden images then show that the fault is the backend's and not the image's.
+        """
         return Answered(self._predict(prepared), prepared.pixels, prepared.bgr)
 
     def _predict(self, prepared: Prepared) -> Prediction:
         start = time.perf_counter()
         outputs = self.backend.infer(prepared.image)
         inferred = time.perf_counter()
+        if not finite(outputs):
+            self.check_golden()
+            raise _no_number(prepared.source, "the network gave a value that is not a finite number")
         findings, ood_score = self._gate(outputs, prepared)
         manifest = self.bundle.manifest
         probabilities = calibrated(outputs.logits[0], manifest.temperature, manifest.task)
@@ -80,6 +109,8 @@ class Classifier:
         if manifest.decision is not None:
             score = float(manifest.decision.score(probabilities, manifest.class_ids))
             outcome = manifest.decision.outcome(score)
+        if not (np.isfinite(probabilities).all() and (score is None or math.isfinite(score))):
+            raise _no_number(prepared.source, "the calibration gave a value that is not a finite number")
         done = time.perf_counter()
         latency_ms = self._latency_ms(prepared, start, inferred, done)
         return Prediction(
@@ -126,10 +157,14 @@ class Classifier:
         findings: tuple[Finding, ...] = ()
         if self._limits is not None and prepared.measures is not None:
             findings = quality.judge(prepared.measures, self._limits)
+            if not all(math.isfinite(finding.value) for finding in findings):
+                raise _no_number(prepared.source, "the quality gate measured a value that is not a finite number")
         if self._ood is None:
             return findings, None
         score = self._ood.score(outputs.features[0])
-        if score > self._ood.threshold:
+        if not math.isfinite(score):
+            raise _no_number(prepared.source, "the out-of-distribution score is not a finite number")
+        if not score <= self._ood.threshold:
             findings = (*findings, quality.strange(score, self._ood.threshold))
         return findings, score
 
@@ -144,6 +179,12 @@ class Classifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _no_number(source: str, what: str) -> AnswerError:
+    return AnswerError(
+        f"{source}: {what}", "take the image again; if others fail too, run `python -m runtime selftest`"
+    )
 
 
 def _ms(start: float, end: float) -> float:

@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what a bundle is, for people", description="What a bundle is, for people.")
     info.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     info.add_argument("--json", action="store_true", help="the manifest itself")
+    info.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
     doctor = commands.add_parser(
         "doctor",
         help="check this device, and say how to mend what is wrong",
@@ -93,6 +94,10 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="stop after N inputs")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument(
+        "--golden-every", type=_seconds, default=3600.0, metavar="S",
+        help="answer golden images again every S seconds, and stop if they fail (default 3600)",
+    )  # fmt: skip
     parser.add_argument(
         "--percentile",
         type=float,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from runtime import golden_check
 from runtime.backends.base import BackendInfo, LoadOptions
 from runtime.backends.select import Choice, choose_backend
 from runtime.bundle import Bundle, open_bundle, read_manifest_bytes, read_signature
@@ -59,7 +60,7 @@ def classify(arguments: argparse.Namespace) -> int:
         notifier = stack.enter_context(contextlib.closing(Notifier()))
         run = Run(
             classifier, sinks, overlays, arguments.limit, arguments.duration,
-            workers=arguments.workers, view=view, beat=notifier.beat,
+            workers=arguments.workers, view=view, beat=notifier.beat, golden_every_s=arguments.golden_every,
         )  # fmt: skip
         watch = stack.enter_context(Recorder()) if arguments.report else None
         notifier.ready(f"{bundle.title} on {choice.backend.info.name}")
@@ -84,13 +85,17 @@ def classify(arguments: argparse.Namespace) -> int:
 
 
 def _classifier(bundle: Bundle, choice: Choice, arguments: argparse.Namespace) -> Classifier:
-    return Classifier(bundle, choice.backend, device_limits(state_folder(arguments.state), bundle))
+    state = state_folder(arguments.state)
+    classifier = Classifier(bundle, choice.backend, device_limits(state, bundle), choice.golden)
+    if classifier.golden is not None and classifier.golden.last is not None:
+        golden_check.remember(state, bundle, choice.backend, classifier.golden.last)
+    return classifier
 
 
-def _choose(bundle: Bundle, arguments: argparse.Namespace) -> Choice:
+def _choose(bundle: Bundle, arguments: argparse.Namespace, *, prove: bool = True) -> Choice:
     state = state_folder(arguments.state)
     options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
-    return choose_backend(bundle, arguments.backend, arguments.precision, options, state)
+    return choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=prove)
 
 
 def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
@@ -149,6 +154,10 @@ def _finish(log: RunLog, choice: Choice, talk: TextIO, diagnosis: tuple[Diagnosi
     say(f"{log.answered} pictures in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
     say(f"{log.dropped} frames dropped; ended by {log.ended_by}")
     say(_backend_line(choice.backend.info))
+    if log.golden_check is not None:
+        say(
+            f"golden images: {log.golden_check}" + (f", {log.golden_repeats} times again" if log.golden_repeats else "")
+        )
     for note in (*choice.reasons, *choice.backend.info.notes, *log.notes):
         say(f"note: {note}")
     for finding in diagnosis:
@@ -172,6 +181,11 @@ def info(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest.to_json(), indent=2, ensure_ascii=False))
     else:
         print(describe(bundle))
+        start = golden_check.last_start(state_folder(arguments.state), bundle)
+        print(
+            f"last start  {start.time_utc}, {start.backend} {start.precision}; golden images: {start.check}"
+            if start else "last start  none here yet"
+        )  # fmt: skip
     return EXIT_OK
 
 
@@ -213,7 +227,7 @@ def _range(pair: Range) -> str:
 def selftest(arguments: argparse.Namespace) -> int:
     """Run the golden images, freshly, whatever is cached."""
     bundle = open_bundle(arguments.bundle)
-    with _choose(bundle, arguments).backend as backend:
+    with _choose(bundle, arguments, prove=False).backend as backend:
         result = run_selftest(bundle, backend, load_golden(bundle))
         line = _backend_line(backend.info)
     if arguments.json:

@@ -81,10 +81,17 @@ class Decision:
         return np.asarray((0.5 * (1.0 + np.tanh(0.5 * (logit(chosen) - borders)))).max(axis=-1))
 
     def outcome(self, score: float) -> Outcome:
-        """One score → refer, uncertain or no-sign-found."""
-        if self.band[0] <= score <= self.band[1] and self.band[0] < self.band[1]:
-            return Outcome.UNCERTAIN
-        return Outcome.REFER if score >= self.threshold else Outcome.NO_SIGN_FOUND
+        """One score → refer, uncertain or no-sign-found.
+
+        Only a score that is known to lie below the threshold and outside of the band is no-sign-found. Where a value
+        is missing or no number within [0, 1], the comparisons do not hold and the answer is refer or uncertain.
+        """
+        low, high = self.band
+        within = low <= score <= high and low < high
+        known = 0.0 <= low <= 1.0 and 0.0 <= high <= 1.0
+        if known and not within and 0.0 <= score < self.threshold <= 1.0:
+            return Outcome.NO_SIGN_FOUND
+        return Outcome.UNCERTAIN if within else Outcome.REFER
 
     def to_json(self) -> dict[str, Any]:
         """As in the manifest and ``operating-point.json``."""
@@ -121,6 +128,8 @@ def decision_from_json(
         raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
     if any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 1 for v in values):
         raise error(f"{where}: thresholds and band must be numbers within [0, 1]", "run fit again")
+    if band[0] > band[1]:
+        raise error(f"{where}: the band {band} is upside down", "run fit again")
     decision = Decision(
         rule, positive, {name: float(thresholds[name]) for name in positive}, (float(band[0]), float(band[1])),
         fields.take("target", str), fields.take("reached", dict),

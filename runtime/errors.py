@@ -30,6 +30,10 @@ class ImageError(KitError):
     """One input that is not a whole, sane image. The run goes on without it."""
 
 
+class AnswerError(KitError):
+    """An image for which the network, the calibration, the quality gate or the score gave no number."""
+
+
 class SourceError(KitError):
     """A source (folder, video, camera) that cannot be opened or stopped delivering."""
 

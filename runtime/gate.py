@@ -6,6 +6,7 @@ than FP16 (TensorRT 8.6, RTX 3060: 0.566 ms against 0.527; yester31/quantization
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,8 +55,9 @@ class Race:
 
     @property
     def gain(self) -> float:
-        """Share of time saved; negative if it is slower."""
-        return 1.0 - self.fast_ms / self.slow_ms if self.slow_ms > 0 else 0.0
+        """Share of time saved; negative if it is slower, 0 for what is not a time."""
+        times = 0.0 <= self.fast_ms < math.inf and 0.0 < self.slow_ms < math.inf
+        return 1.0 - self.fast_ms / self.slow_ms if times else 0.0
 
 
 def judge(bundle: Bundle, golden: Golden, backend: TensorRtBackend, typing: str) -> Verdict:

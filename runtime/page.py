@@ -218,12 +218,24 @@ def _condition_groups(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, st
         "precision, as the model reports it": backend["precision"],
         "threads": str(backend["threads"]),
         "chosen because": "; ".join(backend["chosen_because"]),
+        "golden images": _golden(facts["run"]),
         "notes": "; ".join((*backend["notes"], *facts["run"]["notes"])),
     })  # fmt: skip
     changed = {key: value for key, value in end.items() if value != start.get(key) and key != "versions"}
     rows = {key.replace("_", " "): _told(value, changed.get(key)) for key, value in start.items()}
     yield "Machine", _filled({**rows, "versions": ", ".join(f"{name} {number}" for name, number in versions.items())})
     yield "Heat and power", _filled(_telemetry_rows(facts["telemetry"]))
+
+
+def _golden(run: dict[str, Any]) -> str:
+    check, repeats = run["golden_check"], run["golden_repeats"]
+    if check is None:
+        return ""
+    return (
+        f"{check['images']} answered as accepted in {check['ms']:.0f} ms (logits differ by "
+        f"{check['max_logit_difference']:.3g}, {check['allowed_logit_difference']:.3g} allowed)"
+        + (f", {repeats} times again" if repeats else "")
+    )
 
 
 def _told(value: Any, later: Any) -> str:

@@ -18,13 +18,15 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from runtime import atomic
+from runtime import atomic, kept
+from runtime.errors import KitError
 from runtime.plan_record import (
     FORMAT,
     REBUILD,
@@ -76,20 +78,17 @@ class PlanStore:
 
     def choice(self, device: Device) -> Choice | None:
         """What was chosen for ``device``, or None."""
-        path = self._choice_path(device)
-        if not path.exists():
-            return None
-        _check_folder(self.root)
-        _check_folder(self.folder)
-        return parse_choice(_read(path))
+        payload = self._load_kept(self._choice_path(device), self._choice_identity(device))
+        return None if payload is None else parse_choice(payload)
 
     def other_choices(self, device: Device) -> list[Choice]:
         """What other devices or versions chose in this folder, newest first: why a rebuild is needed."""
         paths = [path for path in self.folder.glob("choice-*.json") if path != self._choice_path(device)]
         found = []
         for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
-            with contextlib.suppress(PlanError):
-                found.append(parse_choice(_read(path)))
+            with contextlib.suppress(KitError):
+                if (whole := kept.load_any(path)) is not None:
+                    found.append(parse_choice(whole[1]))
         return found
 
     def needed(self, wanted: Choice) -> str:
@@ -116,9 +115,10 @@ class PlanStore:
 
     def load(self, key: str) -> tuple[bytes, Record]:
         """A plan's bytes, read once and compared with its record. Raises PlanError: missing, truncated, altered."""
-        _check_folder(self.root)
-        _check_folder(self.folder)
-        record = parse_record(_read(self.folder / f"{key}.json"))
+        payload = self._load_kept(self.folder / f"{key}.json", _record_identity(key))
+        if payload is None:
+            raise PlanError(f"{key}.json is missing", REBUILD)
+        record = parse_record(payload)
         plan = _read(self.folder / f"{key}.plan")
         if record.key != key:
             raise PlanError(f"{key}.json belongs to another plan", REBUILD)
@@ -134,13 +134,13 @@ class PlanStore:
         with _disk_errors(f"the plan ({len(plan) / 2**20:.0f} MiB)"):
             if not path.exists() or path.read_bytes() != plan:
                 atomic.write_bytes(path, plan, 0o600)
-            atomic.write_json(self.folder / f"{record.key}.json", {"format": FORMAT, **asdict(record)})
+            kept.save(self.folder / f"{record.key}.json", _record_identity(record.key), _json(record))
         return record.key
 
     def choose(self, choice: Choice) -> None:
         """From now on this device runs ``choice``. The last step of a build; then drop what no choice names."""
         with _disk_errors("the choice of an engine"):
-            atomic.write_json(self._choice_path(choice.device), {"format": FORMAT, **asdict(choice)})
+            kept.save(self._choice_path(choice.device), self._choice_identity(choice.device), _json(choice))
         named = {key for other in self.other_choices(choice.device) for key in other.plans.values()}
         named |= set(choice.plans.values())
         for path in (*self.folder.glob("*.plan"), *self.folder.glob("*.json")):
@@ -148,23 +148,48 @@ class PlanStore:
                 path.unlink(missing_ok=True)
 
     def timing_cache(self, device: Device, power_mode: str) -> bytes:
-        """Saved timings for this TensorRT, GPU and power mode; empty where there are none."""
-        try:
-            return _read(self._timing_path(device, power_mode))
-        except PlanError:
-            return b""
+        """Saved timings for this TensorRT, GPU and power mode; empty where there are none, or damaged ones."""
+        with contextlib.suppress(KitError):
+            return kept.load(self._timing_path(device, power_mode), _timing_identity(device, power_mode)) or b""
+        return b""
 
     def save_timing_cache(self, device: Device, power_mode: str, data: bytes) -> None:
         """Keep the timings. A full disk is no reason to fail: they only save time."""
         if data:
             with contextlib.suppress(OSError):
-                atomic.write_bytes(self._timing_path(device, power_mode), data, 0o600)
+                kept.save(self._timing_path(device, power_mode), _timing_identity(device, power_mode), data)
 
     def _timing_path(self, device: Device, power_mode: str) -> Path:
         return self.root / "timing" / f"{short_hash([asdict(device), power_mode])}.cache"
 
     def _choice_path(self, device: Device) -> Path:
         return self.folder / f"choice-{device.key}.json"
+
+    def _choice_identity(self, device: Device) -> kept.Identity:
+        return {"kind": "choice of an engine", "bundle": self.folder.name, "device": asdict(device)}
+
+    def _load_kept(self, path: Path, identity: kept.Identity) -> bytes | None:
+        """A kept file's payload, or None. Raises PlanError: damaged, or in a folder that others can write."""
+        if not path.exists():
+            return None
+        _check_folder(self.root)
+        _check_folder(self.folder)
+        try:
+            return kept.load(path, identity)
+        except KitError as error:
+            raise PlanError(error.message, REBUILD) from error
+
+
+def _record_identity(key: str) -> kept.Identity:
+    return {"kind": "record of an engine", "key": key}
+
+
+def _timing_identity(device: Device, power_mode: str) -> kept.Identity:
+    return {"kind": "TensorRT's timings", "device": asdict(device), "power_mode": power_mode}
+
+
+def _json(value: Record | Choice) -> bytes:
+    return json.dumps({"format": FORMAT, **asdict(value)}, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _check_folder(folder: Path) -> None:

@@ -146,13 +146,14 @@ def measure(image: npt.NDArray[np.uint8], source_side: int) -> Measures:
 
 
 def judge(measures: Measures, limits: Limits) -> tuple[Finding, ...]:
-    """What is wrong with the picture, in the order of CHECKS."""
+    """What is wrong with the image, in the order of CHECKS. A value that is not a number is always a finding."""
     findings = []
     for check, value in measures.checks(limits).items():
         low, high = limits.ranges[check]
-        if low is not None and value < low:
-            findings.append(Finding(check, value, low, _LOW.get(check, "outside of what the model knows")))
-        elif high is not None and value > high:
+        if math.isnan(value) or (low is not None and not value >= low):
+            limit = math.nan if low is None else low
+            findings.append(Finding(check, value, limit, _LOW.get(check, "outside of what the model knows")))
+        elif high is not None and not value <= high:
             findings.append(Finding(check, value, high, _HIGH.get(check, "outside of what the model knows")))
     return tuple(findings)
 

@@ -6,12 +6,21 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from runtime.camera import CameraLog
 from runtime.classifier import Answered, Classifier
-from runtime.errors import EXIT_OK, EXIT_REFUSED, EXIT_SOME_INPUTS_BAD, ImageError, KitError, OutputError
+from runtime.errors import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_SOME_INPUTS_BAD,
+    AnswerError,
+    ImageError,
+    KitError,
+    OutputError,
+)
+from runtime.golden_check import INTERVAL_S, GoldenCheck, GoldenCheckFailed, Repeated
 from runtime.latency import LatencyLog
 from runtime.ordered import depth_for, in_order
 from runtime.output import Sink
@@ -39,7 +48,11 @@ class RunLog:
     ended_by: str = "end of input"
     notes: list[str] = field(default_factory=list)
     cameras: list[CameraLog] = field(default_factory=list)
-    broken: OutputError | None = None
+    broken: OutputError | GoldenCheckFailed | None = None
+    golden_check: GoldenCheck | None = None
+    """The last one that passed; None with the fake backend."""
+    golden_repeats: int = 0
+    """How often it was repeated after the start."""
 
     @property
     def answered(self) -> int:
@@ -73,6 +86,8 @@ class RunLog:
             "histogram_total_ms": self.latency.stages["total"].coarse(),
             "time_line": self.latency.line.to_json(),
             "cameras": [camera.to_json() for camera in self.cameras],
+            "golden_check": asdict(self.golden_check) if self.golden_check else None,
+            "golden_repeats": self.golden_repeats,
             "failures": [failure.__dict__ for failure in self.failures],
             "notes": self.notes,
         }
@@ -107,7 +122,8 @@ class Run:
 
     ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
     frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
-    twice a second as long as the run is alive.
+    twice a second as long as the run is alive. Golden images are answered again every ``golden_every_s`` seconds; where
+    that fails, the run ends and ``log.broken`` says why.
     """
 
     def __init__(
@@ -121,6 +137,7 @@ class Run:
         workers: int = 0,
         view: View | None = None,
         beat: Callable[[], None] = lambda: None,
+        golden_every_s: float = INTERVAL_S,
     ) -> None:
         self._classifier = classifier
         self._sinks = sinks
@@ -131,6 +148,7 @@ class Run:
         self._view = view
         self._beat = beat
         self._stopper = Stopper()
+        self._golden = Repeated(classifier.check_golden, golden_every_s, time.monotonic())
         self.log = RunLog()
 
     def __call__(self, sources: Sources) -> RunLog:
@@ -145,13 +163,18 @@ class Run:
                 self.log.ended_by = self._stopper.reason
             except OutputError as error:
                 self.log.ended_by, self.log.broken = "a result that could not be written", error
+            except GoldenCheckFailed as error:
+                self.log.ended_by, self.log.broken = "a failed golden check", error
         self.log.seconds = time.monotonic() - began
+        if self._classifier.golden is not None:
+            self.log.golden_check, self.log.golden_repeats = self._classifier.golden.last, self._golden.times
         self.log.dropped = sources.dropped
         self.log.notes += [*sources.notes, *map(str, sources.cameras)]
         return self.log
 
     def _loop(self, pictures: Iterator[_Ready | None], began: float) -> None:
         for ready in pictures:
+            self._golden(time.monotonic())
             if ready is not None:
                 self._take(ready, time.monotonic() - began)
             elif self._view is not None:
@@ -204,7 +227,11 @@ class Run:
             error = ready.error or ImageError(f"{item.source}: no picture", "check the source")
             self._fail(Failure(item.source, error.message, error.hint))
             return
-        answered = self._classifier.answer(prepared)
+        try:
+            answered = self._classifier.answer(prepared)
+        except AnswerError as error:
+            self._fail(Failure(item.source, error.message, error.hint))
+            return
         prediction = answered.prediction
         self.log.latency.add(second, prediction.latency_ms)
         self.log.outcomes[str(prediction.outcome)] += 1

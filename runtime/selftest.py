@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime import atomic
+from runtime import kept
 from runtime.backends.base import Backend
 from runtime.bundle import Bundle
 from runtime.decision import Outcome, calibrated
-from runtime.errors import BundleError
+from runtime.errors import BundleError, KitError
 from runtime.host import cpu_fingerprint
 from runtime.manifest import Tolerance
 from runtime.preprocess import Preprocess
@@ -46,7 +47,7 @@ class SelfTest:
     @property
     def passed(self) -> bool:
         """Within tolerance, and no decision turned into its opposite."""
-        return self.flips == 0 and self.max_logit_difference <= self.allowed_logit_difference
+        return self.flips == 0 and self.max_logit_difference <= self.allowed_logit_difference < math.inf
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,30 @@ class Golden:
     preprocess_differs: int
 
 
-def load_golden(bundle: Bundle) -> Golden:
-    """Decode and preprocess the golden pictures on this machine. Raises BundleError."""
+def reference_logits(bundle: Bundle) -> npt.NDArray[np.float32]:
+    """The reference's logits of all golden images, float32 ``[n,C]``. Raises BundleError."""
+    try:
+        with np.load(io.BytesIO(bundle.read(REFERENCE)), allow_pickle=False) as arrays:
+            logits: npt.NDArray[np.float32] = arrays["logits"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.path.name}: {REFERENCE} is incomplete ({error})", "make it again") from error
+    if not np.isfinite(logits).all():
+        raise BundleError(f"{bundle.path.name}: the reference's answers are not finite", "make the bundle again")
+    return logits
+
+
+def load_golden(bundle: Bundle, only: Sequence[int] | None = None) -> Golden:
+    """Decode and preprocess the golden images on this machine: all, or those with the indices ``only``.
+
+    Raises BundleError.
+    """
+    logits = reference_logits(bundle)
     try:
         entries = json.loads(bundle.read(LIST))["images"]
-        with np.load(io.BytesIO(bundle.read(REFERENCE)), allow_pickle=False) as arrays:
-            logits = arrays["logits"]
+        if len(logits) != len(entries):
+            raise ValueError(f"{len(entries)} images, {len(logits)} answers of the reference")
+        if only is not None:
+            entries, logits = [entries[index] for index in only], logits[list(only)]
         preprocess = Preprocess(bundle.manifest.preprocess)
         tensors = preprocess.empty(len(entries))
         differs = 0
@@ -71,9 +90,9 @@ def load_golden(bundle: Bundle) -> Golden:
             preprocess.from_bytes(bundle.read(entry["file"]), entry["file"], tensor)
             differs += hashlib.sha256(tensor.tobytes()).hexdigest() != entry["sha256"]
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.path.name}: the golden images are incomplete ({error})", "make it anew") from error
-    if len(logits) != len(tensors) or not len(tensors):
-        raise BundleError(f"{bundle.path.name}: golden images and reference do not fit", "make the bundle anew")
+        raise BundleError(f"{bundle.path.name}: the golden images are incomplete ({error})", "make it again") from error
+    if not len(tensors):
+        raise BundleError(f"{bundle.path.name}: there are no golden images", "make the bundle again")
     return Golden(tensors, logits, differs)
 
 
@@ -91,14 +110,14 @@ def run_selftest(bundle: Bundle, backend: Backend, golden: Golden) -> SelfTest:
         precision=backend.info.precision,
         images=len(logits),
         max_logit_difference=float(difference.max()) if np.isfinite(difference).all() else float("inf"),
-        allowed_logit_difference=_tolerance(bundle, backend.info.precision, backend.info.file).logit,
-        flips=_flips(bundle, golden.logits, logits),
+        allowed_logit_difference=tolerance(bundle, backend.info.precision, backend.info.file).logit,
+        flips=flips(bundle, golden.logits, logits),
         preprocess_differs=golden.preprocess_differs,
         inference_p50_ms=float(np.median(times)),
     )
 
 
-def _tolerance(bundle: Bundle, precision: str, file: str) -> Tolerance:
+def tolerance(bundle: Bundle, precision: str, file: str) -> Tolerance:
     """The manifest's tolerance of what runs. bfloat16 has none of its own in a bundle: INT8's, the widest, binds it.
 
     ``file`` (a model file's name) comes from TensorRT, whose INT8 has files of its own. Its FP16 may be built from the
@@ -111,7 +130,7 @@ def _tolerance(bundle: Bundle, precision: str, file: str) -> Tolerance:
     return next((tolerances[name] for name in names if name in tolerances), _STRICT)
 
 
-def _flips(bundle: Bundle, reference: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> int:
+def flips(bundle: Bundle, reference: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> int:
     """How many decisions turned into their opposite; a general classifier's top class counts instead."""
     manifest = bundle.manifest
     if manifest.decision is None:
@@ -124,22 +143,32 @@ def _flips(bundle: Bundle, reference: npt.NDArray[np.float32], logits: npt.NDArr
     return sum({one, other} == opposite for one, other in zip(*sides, strict=True))
 
 
-def cached_selftest(bundle: Bundle, backend: Backend, state: Path) -> SelfTest:
-    """As :func:`run_selftest`, but a result for this CPU, library version, bundle and precision is kept and reused."""
+def cached_selftest(bundle: Bundle, backend: Backend, state: Path, notes: list[str]) -> SelfTest:
+    """As :func:`run_selftest`, but a result for this CPU, library version, bundle and precision is kept and reused.
+
+    Adds to ``notes`` why a kept result could not be used.
+    """
     info = backend.info
-    key = f"{info.name}-{info.version}-{info.precision}-{info.threads}-{cpu_fingerprint()}"
-    path = state / "selftest" / bundle.hash[:16] / f"{key}.json"
-    if (known := _read_cached(path)) is not None:
-        return known
+    identity = {
+        "kind": "self-test", "bundle": bundle.hash, "backend": info.name, "version": info.version,
+        "precision": info.precision, "threads": info.threads, "cpu": cpu_fingerprint(),
+    }  # fmt: skip
+    key = f"{info.name}-{info.version}-{info.precision}-{info.threads}-{identity['cpu']}"
+    path = state / "selftest" / bundle.hash[:16] / f"{key}.kept"
+    try:
+        if (payload := kept.load(path, identity)) is not None:
+            return SelfTest(**json.loads(payload))
+    except (KitError, ValueError, TypeError) as error:
+        notes.append(f"the self-test was run again: {error.message if isinstance(error, KitError) else error}")
     result = run_selftest(bundle, backend, load_golden(bundle))
-    if result.passed:  # a failure is tested again next time: it may have been mended
-        atomic.write_json(path, asdict(result))
+    if result.passed:  # a failure is tested again next time: its cause may have been fixed
+        _keep(path, identity, result, notes)
     return result
 
 
-def _read_cached(path: Path) -> SelfTest | None:
+def _keep(path: Path, identity: kept.Identity, result: SelfTest, notes: list[str]) -> None:
     try:
-        value: dict[str, Any] = json.loads(path.read_text())
-        return SelfTest(**value)
-    except (OSError, ValueError, TypeError):
-        return None
+        kept.save(path, identity, json.dumps(asdict(result)).encode())
+    except (OSError, KitError) as error:
+        reason = error.message if isinstance(error, KitError) else f"{path.parent}: {error.strerror}"
+        notes.append(f"the self-test's result cannot be kept, so that the next start takes longer ({reason})")

@@ -136,6 +136,8 @@ def run_single_stream(
             log.outcomes[str(prediction.outcome)] += 1
             answers.add(index, prediction)
         log.seconds = clock() - began
+    classifier.check_golden()  # figures of a backend that no longer answers rightly are worth nothing
+    log.golden_check = classifier.golden.last if classifier.golden else None
     log.ended_by = stopper.reason or "the rules: time and queries reached"
     return log, judge(log, answers.changed, len(pictures), seed, seconds)
 

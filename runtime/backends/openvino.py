@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtime import kept
 from runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from runtime.errors import BackendError
+from runtime.errors import BackendError, KitError
+from runtime.host import cpu_fingerprint
 
 PRECISIONS = ("fp32", "bf16", "int8")
 _HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -32,11 +37,8 @@ class OpenVinoBackend(Backend):
             "INFERENCE_NUM_THREADS": options.threads or _usable_cores(),
             **options.extra,
         }
-        if options.cache is not None:
-            options.cache.mkdir(parents=True, exist_ok=True)
-            config["CACHE_DIR"] = str(options.cache)
         try:
-            self._compiled: Any = core.compile_model(core.read_model(model, b""), "CPU", config)
+            self._compiled, notes = _compiled(core, model, precision, config, options.cache)
             self._request: Any = self._compiled.create_infer_request()
         except RuntimeError as error:
             raise BackendError(
@@ -45,10 +47,11 @@ class OpenVinoBackend(Backend):
         self._bound: Image | None = None
         self.info = BackendInfo(
             "openvino",
-            ov.__version__.split("-")[0],
+            _short_version(ov.__version__),
             str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
             _running(self._compiled, precision),
             int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
+            notes,
         )
 
     def infer(self, image: Image) -> Outputs:
@@ -86,6 +89,57 @@ def _core() -> Any:
     return ov.Core()
 
 
+def _compiled(
+    core: Any, model: bytes, precision: str, config: dict[str, Any], cache: Path | None
+) -> tuple[Any, tuple[str, ...]]:
+    """The compiled model and what to say about it: kept from the last start where that is whole, else compiled now.
+
+    Through memory, because OpenVINO's own cache folder checks nothing: it runs a file with a flipped bit without a
+    word, and several processes that fill it at once can crash (seen with 2026.4). Raises RuntimeError, OpenVINO's own.
+    """
+    if cache is None:
+        return core.compile_model(core.read_model(model, b""), "CPU", config), ()
+    import openvino as ov
+
+    identity = _identity(core, model, config, ov.__version__)
+    library = _short_version(ov.__version__)
+    path = cache / f"openvino-{library}-{precision}-{config['INFERENCE_NUM_THREADS']}.compiled"
+    notes: list[str] = []
+    try:
+        if (blob := kept.load(path, identity)) is not None:
+            return core.import_model(io.BytesIO(blob), "CPU", config), ()
+    except (KitError, RuntimeError) as error:
+        reason = error.message if isinstance(error, KitError) else _first_line(error)
+        notes.append(f"the compiled model was made again: {reason}")
+    compiled = core.compile_model(core.read_model(model, b""), "CPU", config)
+    try:
+        kept.save(path, identity, compiled.export_model().getvalue())
+        _tidy(cache, library)
+    except (OSError, KitError) as error:
+        reason = error.message if isinstance(error, KitError) else f"{cache}: {error.strerror}"
+        notes.append(f"the compiled model cannot be kept, so that the next start takes longer ({reason})")
+    return compiled, tuple(notes)
+
+
+def _identity(core: Any, model: bytes, config: dict[str, Any], version: str) -> kept.Identity:
+    """All that decides what a compiled model is."""
+    return {
+        "kind": "compiled model",
+        "library": version,
+        "device": str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+        "cpu": cpu_fingerprint(),
+        "config": {key: str(value) for key, value in config.items()},
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+    }
+
+
+def _tidy(cache: Path, library: str) -> None:
+    """Remove what other versions of the library left."""
+    for path in (*cache.glob("openvino-*.compiled"), *cache.glob("*.blob")):
+        if not path.name.startswith(f"openvino-{library}-"):
+            path.unlink(missing_ok=True)
+
+
 def _running(compiled: Any, asked: str) -> str:
     """The precision that the compiled model's own convolutions report."""
     kinds = [
@@ -100,6 +154,11 @@ def _running(compiled: Any, asked: str) -> str:
     names = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
     counts = {names.get(kind, kind): kinds.count(kind) for kind in kinds}
     return max(counts, key=lambda kind: counts[kind]) if counts else asked
+
+
+def _short_version(version: str) -> str:
+    """``2026.4.1`` of ``2026.4.1-22982-e213a147257-releases/2026/4``."""
+    return version.split("-")[0]
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,8 @@ from runtime.backends import fake, onnxruntime, openvino, tensorrt
 from runtime.backends.base import Backend, LoadOptions
 from runtime.backends.trt_api import NotInstalled
 from runtime.bundle import Bundle
-from runtime.errors import BackendError
+from runtime.errors import BackendError, KitError
+from runtime.golden_check import GoldenCheckFailed, GoldenImages
 from runtime.selftest import SelfTest, cached_selftest
 
 _CPU_FILE = {"fp32": "fp32", "bf16": "fp32", "int8": "int8-cpu"}
@@ -51,66 +52,106 @@ def cpu_backend() -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """A loaded backend, and in words why it and not a better one."""
+    """A loaded backend, and in words why it and not a better one.
+
+    ``golden``: the golden images that it has just answered; None for the fake backend, or where nobody asked.
+    """
 
     backend: Backend
     reasons: tuple[str, ...]
+    golden: GoldenImages | None = None
 
 
-def choose_backend(bundle: Bundle, backend: str, precision: str, options: LoadOptions, state: Path) -> Choice:
-    """Resolve ``auto`` for this machine: TensorRT with a valid plan, else a CPU backend, and why not the better one.
+def choose_backend(
+    bundle: Bundle, backend: str, precision: str, options: LoadOptions, state: Path, *, prove: bool = True
+) -> Choice:
+    """Resolve ``auto`` for this machine: TensorRT with a valid engine, else a CPU backend, and why not the better one.
 
-    A named backend that cannot be had is an error, never replaced silently.
+    What is chosen has passed its self-test (once for this library and CPU) and a golden check (now). ``auto`` passes
+    over what fails. A named backend that cannot be had, or fails, is an error, never replaced silently; ``prove`` False
+    hands it out all the same, for a self-test. Raises BackendError.
     """
-    reasons: list[str] = []
-    if backend in ("auto", "tensorrt"):  # its plans were accepted on the golden images here: no further self-test
-        try:
-            return Choice(tensorrt.load(bundle, precision, replace(options, state=state)), ())
-        except BackendError as error:
-            if backend == "tensorrt":
+    return _Chooser(bundle, precision, replace(options, state=state), state, prove).choose(backend)
+
+
+class _Chooser:
+    """One choice in the making: the reasons so far, and the golden images, which are decoded once."""
+
+    def __init__(self, bundle: Bundle, precision: str, options: LoadOptions, state: Path, prove: bool) -> None:
+        self._bundle, self._precision, self._options, self._state = bundle, precision, options, state
+        self._prove = prove
+        self._reasons: list[str] = []
+        self._golden: GoldenImages | None = None
+
+    def choose(self, backend: str) -> Choice:
+        if backend in ("auto", "tensorrt"):
+            try:  # its engines were accepted on all golden images here: no further self-test
+                return self._proven(tensorrt.load(self._bundle, self._precision, self._options))
+            except BackendError as error:
+                if backend == "tensorrt":
+                    raise
+                if not isinstance(error, NotInstalled):
+                    self._reasons.append(f"{error.message}: {error.hint}")
+            backend = cpu_backend()
+        if backend == "fake" or self._precision != "auto":
+            return self._named(backend, "fp32" if self._precision == "auto" else self._precision)
+        return self._fastest(backend)
+
+    def _named(self, backend: str, precision: str) -> Choice:
+        loaded = self._load(backend, precision)
+        if self._prove and backend != "fake" and precision != "fp32":
+            result = cached_selftest(self._bundle, loaded, self._state, self._reasons)
+            if doubts := _doubts(result):
+                loaded.close()
+                raise BackendError(doubts, "choose --precision auto, which takes one that passes")
+        return self._proven(loaded)
+
+    def _fastest(self, backend: str) -> Choice:
+        """INT8 where it passes its tests here and is faster than FP32; FP32 otherwise (design, decision 4)."""
+        if _CPU_FILE["int8"] not in self._bundle.manifest.precisions:
+            self._reasons.append("fp32: the bundle has no INT8 for CPUs")
+            return self._proven(self._load(backend, "fp32"))
+        int8 = self._load(backend, "int8")
+        fast = cached_selftest(self._bundle, int8, self._state, self._reasons)
+        why = _doubts(fast)
+        if not why:
+            slow = self._fp32_selftest(backend)
+            figures = f"{fast.inference_p50_ms:.1f} ms against {slow.inference_p50_ms:.1f} ms"
+            try:
+                if fast.inference_p50_ms < slow.inference_p50_ms:
+                    reason = f"int8: it passed its self-test here and is faster ({figures} for fp32)"
+                    return self._proven(int8, reason)
+                why = f"int8 is not faster here ({figures})"
+            except GoldenCheckFailed as error:
+                why = error.message
+        int8.close()
+        self._reasons.append(f"fp32: {why}")
+        return self._proven(self._load(backend, "fp32"))
+
+    def _fp32_selftest(self, backend: str) -> SelfTest:
+        with self._load(backend, "fp32") as reference:
+            return cached_selftest(self._bundle, reference, self._state, self._reasons)
+
+    def _load(self, backend: str, precision: str) -> Backend:
+        return load_backend(self._bundle, backend, precision, self._options)
+
+    def _proven(self, loaded: Backend, reason: str = "") -> Choice:
+        """The choice, after a golden check. Raises GoldenCheckFailed, with the backend closed."""
+        if self._prove and loaded.info.name != "fake":
+            try:
+                self._golden = self._golden or GoldenImages(self._bundle)
+                self._golden.check(loaded)
+            except KitError:
+                loaded.close()
                 raise
-            if not isinstance(error, NotInstalled):
-                reasons.append(f"{error.message}: {error.hint}")
-        backend = cpu_backend()
-    if backend == "fake" or precision != "auto":
-        chosen = "fp32" if precision == "auto" else precision
-        loaded = load_backend(bundle, backend, chosen, options)
-        if backend != "fake" and chosen != "fp32":
-            reasons += _doubts(cached_selftest(bundle, loaded, state))
-        return Choice(loaded, tuple(reasons))
-    return _auto_precision(bundle, backend, options, state, reasons)
+        return Choice(loaded, (*self._reasons, *filter(None, [reason])), self._golden)
 
 
-def _auto_precision(bundle: Bundle, backend: str, options: LoadOptions, state: Path, reasons: list[str]) -> Choice:
-    """INT8 where it passes its self-test here and is faster than FP32; FP32 otherwise (design, decision 4)."""
-    if _CPU_FILE["int8"] not in bundle.manifest.precisions:
-        return Choice(
-            load_backend(bundle, backend, "fp32", options), (*reasons, "fp32: the bundle has no INT8 for CPUs")
-        )
-    int8 = load_backend(bundle, backend, "int8", options)
-    fast = cached_selftest(bundle, int8, state)
-    if fast.passed:
-        slow = _timing(bundle, backend, options, state)
-        if fast.inference_p50_ms < slow.inference_p50_ms:
-            figures = f"{fast.inference_p50_ms:.1f} ms against {slow.inference_p50_ms:.1f} ms for fp32"
-            return Choice(int8, (*reasons, f"int8: it passed its self-test here and is faster ({figures})"))
-        why = f"int8 is not faster here ({fast.inference_p50_ms:.1f} ms against {slow.inference_p50_ms:.1f} ms)"
-    else:
-        why = "; ".join(_doubts(fast))
-    int8.close()
-    return Choice(load_backend(bundle, backend, "fp32", options), (*reasons, f"fp32: {why}"))
-
-
-def _timing(bundle: Bundle, backend: str, options: LoadOptions, state: Path) -> SelfTest:
-    with load_backend(bundle, backend, "fp32", options) as reference:
-        return cached_selftest(bundle, reference, state)
-
-
-def _doubts(result: SelfTest) -> list[str]:
+def _doubts(result: SelfTest) -> str:
     """Why a precision failed its self-test; empty if it passed."""
     if result.passed:
-        return []
-    return [
+        return ""
+    return (
         f"{result.precision} fails its self-test on this machine (logits differ by {result.max_logit_difference:.3g}, "
-        f"{result.allowed_logit_difference:.3g} allowed; {result.flips} decisions turned over)"
-    ]
+        f"{result.allowed_logit_difference:.3g} allowed; {result.flips} decisions turned into their opposite)"
+    )

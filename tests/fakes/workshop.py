@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from convert.__main__ import main
+from runtime import kept
 from runtime.backends.base import LoadOptions
 from runtime.backends.select import choose_backend
 from runtime.bundle import Bundle
@@ -22,7 +23,9 @@ def build_engine(bundle: Bundle, state: Path, *options: str) -> PlanStore:
 def chosen(store: PlanStore) -> Choice:
     """The one choice in the store."""
     (path,) = store.folder.glob("choice-*.json")
-    return parse_choice(path.read_bytes())
+    whole = kept.load_any(path)
+    assert whole is not None
+    return parse_choice(whole[1])
 
 
 def precision_that_runs(bundle: Bundle, state: Path) -> str:

@@ -62,7 +62,11 @@ def test_the_precision_is_what_the_compiled_model_reports(bundle: Bundle) -> Non
 
 def test_the_compiled_model_is_kept(bundle: Bundle, tmp_path: Path) -> None:
     load_backend(bundle, "openvino", "fp32", LoadOptions(cache=tmp_path)).close()
-    assert list(tmp_path.rglob("*.blob"))
+    (path,) = tmp_path.rglob("*.compiled")
+    before = path.stat().st_mtime_ns, path.stat().st_mode & 0o777
+    with load_backend(bundle, "openvino", "fp32", LoadOptions(cache=tmp_path)) as again:
+        assert not again.info.notes
+    assert (path.stat().st_mtime_ns, path.stat().st_mode & 0o777) == before == (before[0], 0o600)
 
 
 def test_the_last_model_closed_leaves_openvinos_core_alive(bundle: Bundle) -> None:
@@ -140,10 +144,10 @@ def test_auto_refuses_an_int8_that_fails_here_and_says_so(copy: Path, tmp_path: 
 
 def test_auto_takes_the_faster_and_remembers(bundle: Bundle, tmp_path: Path) -> None:
     first = choose_backend(bundle, "auto", "auto", LoadOptions(), tmp_path)
-    kept = sorted((tmp_path / "selftest").rglob("*.json"))
+    kept = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "selftest").rglob("*.kept"))
     second = choose_backend(bundle, "auto", "auto", LoadOptions(), tmp_path)
     assert kept
-    assert sorted((tmp_path / "selftest").rglob("*.json")) == kept
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "selftest").rglob("*.kept")) == kept
     assert first.reasons == second.reasons
 
 

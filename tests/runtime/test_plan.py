@@ -74,9 +74,10 @@ def link(path: Path) -> None:
         ("plan", lambda path: path.write_bytes(path.read_bytes()[:3]), r"truncated \(3 of 6 bytes\)"),
         ("plan", Path.unlink, "cannot be read"),
         ("plan", link, "cannot be read"),
-        ("json", lambda path: path.write_text("{"), "not JSON"),
-        ("json", lambda path: path.write_text('{"format": 9}'), "another version"),
-        ("json", Path.unlink, "cannot be read"),
+        ("json", lambda path: path.write_text("{"), "damaged"),
+        ("json", lambda path: path.write_text('{"format": 9}'), "damaged, or from another version"),
+        ("json", flip, "damaged"),
+        ("json", Path.unlink, "is missing"),
     ],
 )  # fmt: skip
 def test_a_damaged_plan_is_refused(store: PlanStore, key: str, name: str, damage: object, message: str) -> None:
@@ -89,7 +90,7 @@ def test_a_damaged_plan_is_refused(store: PlanStore, key: str, name: str, damage
 def test_a_record_of_another_plan_is_refused(store: PlanStore, key: str) -> None:
     other = store.save(b"b plan", record(b"b plan"))
     (store.folder / f"{other}.json").replace(store.folder / f"{key}.json")
-    with pytest.raises(PlanError, match="belongs to another plan"):
+    with pytest.raises(PlanError, match="made from something else"):
         store.load(key)
 
 

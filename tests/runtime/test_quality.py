@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime import kept
 from runtime.bundle import Bundle, open_bundle
 from runtime.camera_limits import device_limits, propose, save
 from runtime.errors import BundleError, KitError
@@ -128,21 +129,29 @@ def test_a_device_keeps_its_limits_for_its_bundle(gated: Path, tmp_path: Path) -
     assert device_limits(tmp_path, bundle) == manifest_limits
     moved = propose(manifest_limits, [picture(i) for i in range(20)])
     save(tmp_path, bundle, moved)
-    kept = device_limits(tmp_path, bundle)
-    assert kept is not None
-    assert kept.ranges["brightness"][0] == moved[CHECKS.index("brightness")].after[0]
+    own = device_limits(tmp_path, bundle)
+    assert own is not None
+    assert own.ranges["brightness"][0] == moved[CHECKS.index("brightness")].after[0]
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "{}", '{"limits": {"brightness": [1, null]}}', '{"limits": {"noise": [0, null]}}']
+    "text", ["{", "[]", '{"brightness": [1, null]}', '{"noise": [0, null]}', '{"brightness": [NaN, null]}']
 )
 def test_a_changed_file_cannot_leave_the_signed_bounds(gated: Path, tmp_path: Path, text: str) -> None:
     bundle: Bundle = open_bundle(gated)
     path = save(tmp_path, bundle, [])
-    path.write_text(text)
+    kept.save(path, {"kind": "camera limits", "bundle": bundle.hash}, text.encode())
     with pytest.raises(BundleError) as caught:
         device_limits(tmp_path, bundle)
     assert "calibrate the camera again" in caught.value.hint
+
+
+def test_a_damaged_file_of_limits_is_refused(gated: Path, tmp_path: Path) -> None:
+    bundle: Bundle = open_bundle(gated)
+    path = save(tmp_path, bundle, [])
+    path.write_bytes(path.read_bytes().replace(b"}\n{", b"}\n {"))
+    with pytest.raises(BundleError, match="damaged"):
+        device_limits(tmp_path, bundle)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

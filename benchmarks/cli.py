@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
-        from benchmarks import commands
+        from fieldlens.benchmarks import commands
 
         command: Callable[[argparse.Namespace], int] = getattr(commands, name)
         return command(arguments)

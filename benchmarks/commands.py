@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import Comparison, Settings, raw
-from benchmarks.comparison import compare as run_comparison
-from benchmarks.contenders.catalogue import pick
-from benchmarks.output import bars, json_lines, table
-from benchmarks.quiet import Quiet, cores_for
-from benchmarks.stage import Stage, Subject, prepare
-from benchmarks.surroundings import clocks_mhz, surroundings
-from runtime import atomic
-from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.benchmarks.compare.comparison import Comparison, Settings, raw
+from fieldlens.benchmarks.compare.comparison import compare as run_comparison
+from fieldlens.benchmarks.compare.output import bars, json_lines, table
+from fieldlens.benchmarks.compare.stage import Stage, Subject, prepare
+from fieldlens.benchmarks.contenders.catalogue import pick
+from fieldlens.benchmarks.machine.quiet import Quiet, cores_for
+from fieldlens.benchmarks.machine.surroundings import clocks_mhz, surroundings
+from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.files import atomic
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def write(folder: Path, comparison: Comparison, stage: Stage, around: dict[str, 
 
 def roofline(arguments: argparse.Namespace) -> int:
     """The machine's limits, and the stages beside them."""
-    from benchmarks import roofline as room
+    from fieldlens.benchmarks.roofline import roofline as room
 
     with scratch() as folder:
         stage = prepare(subject_of(arguments), folder)
@@ -144,7 +144,7 @@ def roofline(arguments: argparse.Namespace) -> int:
 
 def training(arguments: argparse.Namespace) -> int:
     """`train fit` against a plain loop and preloaded tensors."""
-    from benchmarks import training as room
+    from fieldlens.benchmarks.pipeline import training as room
 
     settings = room.Settings(
         arguments.arch, arguments.size, arguments.pictures, arguments.epochs, arguments.rounds, arguments.threads
@@ -156,7 +156,7 @@ def training(arguments: argparse.Namespace) -> int:
 
 def conversion(arguments: argparse.Namespace) -> int:
     """Steps of making a bundle."""
-    from benchmarks import conversion as room
+    from fieldlens.benchmarks.pipeline import conversion as room
 
     settings = room.Settings(arguments.arch, arguments.size, arguments.pictures, arguments.rounds, arguments.threads)
     with scratch() as folder:
@@ -175,7 +175,7 @@ def _finish(text: str, value: dict[str, Any], quiet: Quiet, path: Path | None) -
 
 def agree(arguments: argparse.Namespace) -> int:
     """Two runs, side by side; 2 where they do not agree."""
-    from benchmarks import agreement as room
+    from fieldlens.benchmarks.compare import agreement as room
 
     found = room.agreement(arguments.earlier, arguments.later)
     print(room.show(found))
@@ -186,21 +186,21 @@ def agree(arguments: argparse.Namespace) -> int:
 
 def record(arguments: argparse.Namespace) -> int:
     """Measure everything and keep it, or refuse and keep nothing."""
-    from benchmarks.record import record as keep
+    from fieldlens.benchmarks.record.record import record as keep
 
     return keep(arguments)
 
 
 def gate(arguments: argparse.Namespace) -> int:
     """Spoil, judge, print."""
-    from benchmarks.detection import examine
-    from benchmarks.detection_table import show as tables
-    from benchmarks.pictures import read
-    from runtime.backends.base import LoadOptions
-    from runtime.backends.select import choose_backend
-    from runtime.bundle import open_bundle
-    from runtime.classifier import Classifier
-    from runtime.host import state_folder
+    from fieldlens.benchmarks.detection.detection import examine
+    from fieldlens.benchmarks.detection.table import show as tables
+    from fieldlens.benchmarks.pictures import read
+    from fieldlens.runtime.backends.base import LoadOptions
+    from fieldlens.runtime.backends.select import choose_backend
+    from fieldlens.runtime.bundle.open import open_bundle
+    from fieldlens.runtime.classifier import Classifier
+    from fieldlens.runtime.machine.host import state_folder
 
     bundle, state = open_bundle(arguments.bundle), state_folder(arguments.state)
     beside = arguments.images / "labels.csv"
@@ -218,7 +218,7 @@ def gate(arguments: argparse.Namespace) -> int:
 
 def docs(arguments: argparse.Namespace) -> int:
     """Write the page, or compare it."""
-    from benchmarks.page import render
+    from fieldlens.benchmarks.record.page import render
 
     text = render(arguments.results, arguments.out)
     if not arguments.check:

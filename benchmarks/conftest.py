@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import pictures, ratios
-from benchmarks.quiet import reference_loop_ms
-from runtime.bundle import Bundle, open_bundle
+from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks.machine.quiet import reference_loop_ms
+from fieldlens.benchmarks.suites import ratios
+from fieldlens.runtime.bundle.open import Bundle, open_bundle
 
 _RATIOS = pytest.StashKey[dict[str, float]]()
 
@@ -72,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A ResNet-18 with random weights."""
-    from benchmarks import throwaway  # here: it imports torch, for which a suite without a network need not wait
+    from fieldlens.benchmarks.compare import throwaway  # here: it imports torch
 
     folder = tmp_path_factory.mktemp("bundle") / "random.bundle"
     throwaway.make(folder, "resnet18", request.config.getoption("--px"))
@@ -99,6 +100,6 @@ def large_photo() -> bytes:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
     """Our conditions beside pytest-benchmark's own, in what ``--benchmark-json`` writes."""
-    from benchmarks.surroundings import surroundings
+    from fieldlens.benchmarks.machine.surroundings import surroundings
 
     machine_info["conditions"] = json.loads(json.dumps(surroundings(), default=str))

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from runtime.errors import KitError
-from runtime.fields import nearest
-from runtime.manifest import Manifest
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.fields import nearest
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MADE = 16

@@ -7,23 +7,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from convert import card, golden
-from convert.answer import REFERENCE, load_lane
-from convert.contract import check_graph
-from convert.export import OPSET, export_fp32, to_bytes
-from convert.graph import DeploymentGraph
-from convert.origin import Options, Origin
-from convert.precisions import make_precisions, write_manifest
-from convert.source import from_run
-from convert.table import step
-from convert.verify import on_golden
-from runtime import atomic
-from runtime.backends import onnxruntime
-from runtime.backends.base import LoadOptions
-from runtime.bundle import describe_files, open_bundle
-from runtime.errors import KitError
-from runtime.manifest import Manifest
-from train.model import MEAN, STD
+from fieldlens.convert import card, golden
+from fieldlens.convert.graph.contract import check_graph
+from fieldlens.convert.graph.deployment import DeploymentGraph
+from fieldlens.convert.graph.export import OPSET, export_fp32, to_bytes
+from fieldlens.convert.measure.answer import REFERENCE, load_lane
+from fieldlens.convert.measure.verify import on_golden
+from fieldlens.convert.origin.origin import Options, Origin
+from fieldlens.convert.origin.training_run import from_run
+from fieldlens.convert.precisions import make_precisions, write_manifest
+from fieldlens.convert.table import step
+from fieldlens.runtime.backends import onnxruntime
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.bundle.open import describe_files, open_bundle
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files import atomic
+from fieldlens.train.model import MEAN, STD
 
 
 def make(run: Path, out: Path, options: Options) -> Path:

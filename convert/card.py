@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convert.answer import EMULATED
-from convert.labelled import SourceError
-from runtime.manifest import Manifest
-from train.report import FORMAT, public
-from train.report_html import page
+from fieldlens.convert.measure.answer import EMULATED
+from fieldlens.convert.measure.labelled import SourceError
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.train.report.contents import FORMAT, public
+from fieldlens.train.report.page import page
 
 _SHOWN = 20
 

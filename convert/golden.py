@@ -19,16 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from convert import synthetic
-from convert.answer import logits_of
-from convert.table import step
-from runtime import atomic
-from runtime.backends.base import Backend
-from runtime.decision import Decision, Outcome, calibrated, logit
-from runtime.errors import ImageError, KitError
-from runtime.manifest import Manifest
-from runtime.preprocess import Pixels, Preprocess
-from train.samples import IMAGE_SUFFIXES, DataSet, Sample, label_name
+from fieldlens.convert import synthetic
+from fieldlens.convert.measure.answer import logits_of
+from fieldlens.convert.table import step
+from fieldlens.runtime.backends.base import Backend
+from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated, logit
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.errors import ImageError, KitError
+from fieldlens.runtime.files import atomic
+from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
+from fieldlens.train.data.samples import IMAGE_SUFFIXES, DataSet, Sample, label_name
 
 COUNT = 64
 MIN_COUNT = 8

@@ -11,21 +11,21 @@ from typing import Any
 
 import onnx
 
-from convert import tolerance
-from convert.answer import REFERENCE, Answers, Tensor, answer
-from convert.calibrate import check_images
-from convert.contract import ConversionError, check_graph
-from convert.evaluate import Figures, compare
-from convert.export import OPSET, to_bytes
-from convert.half import QDQ_OPSET, scaled_input, to_half
-from convert.origin import Judging
-from convert.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
-from convert.ranges import METHODS, observe, ranges
-from convert.table import step
-from convert.verify import to_table
-from runtime import atomic
-from runtime.bundle import MANIFEST, describe_files, manifest_bytes, open_bundle
-from runtime.manifest import Manifest, Tolerance
+from fieldlens.convert.graph.contract import ConversionError, check_graph
+from fieldlens.convert.graph.export import OPSET, to_bytes
+from fieldlens.convert.graph.half import QDQ_OPSET, scaled_input, to_half
+from fieldlens.convert.measure import tolerance
+from fieldlens.convert.measure.answer import REFERENCE, Answers, Tensor, answer
+from fieldlens.convert.measure.evaluate import Figures, compare
+from fieldlens.convert.measure.verify import to_table
+from fieldlens.convert.origin.origin import Judging
+from fieldlens.convert.quantization.calibrate import check_images
+from fieldlens.convert.quantization.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
+from fieldlens.convert.quantization.ranges import METHODS, observe, ranges
+from fieldlens.convert.table import step
+from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
+from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.files import atomic
 
 FILES = {"tensorrt10": ("fp16", "int8"), "tensorrt8": ("fp16", "int8-trt8"), "cpu": ("int8-cpu",)}
 """What each target runs beside FP32. TensorRT 8.6 builds its FP16 from the FP32 file: measured, not written."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime import atomic
-from runtime.bundle import SIGNATURE, open_bundle, read_manifest_bytes
-from runtime.signature import example_line, sign
+from fieldlens.runtime.bundle.open import SIGNATURE, open_bundle, read_manifest_bytes
+from fieldlens.runtime.bundle.signature import example_line, sign
+from fieldlens.runtime.files import atomic
 
 
 def sign_bundle(folder: Path, key: Path) -> None:

@@ -2,14 +2,14 @@
 
 import sys
 
-from runtime.cli import build_parser
-from runtime.errors import run_cli
+from fieldlens.runtime.cli import build_parser
+from fieldlens.runtime.errors import run_cli
 
 
 def main() -> int:
     """Run one command."""
     arguments = build_parser().parse_args()
-    from runtime import commands  # here: it imports numpy and OpenCV, for which --help need not wait
+    from fieldlens.runtime import commands  # here: it imports numpy and OpenCV, for which --help need not wait
 
     return commands.COMMANDS[arguments.command](arguments)
 

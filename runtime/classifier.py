@@ -9,16 +9,16 @@ from types import TracebackType
 
 import numpy as np
 
-from runtime import quality
-from runtime.backends.base import Backend, Outputs
-from runtime.bundle import Bundle
-from runtime.decision import Outcome, calibrated
-from runtime.errors import AnswerError
-from runtime.golden_check import GoldenImages, finite
-from runtime.ood import load_ood
-from runtime.prediction import Finding, Prediction
-from runtime.prepare import Prepared, Preparer
-from runtime.preprocess import Pixels
+from fieldlens.runtime.backends.base import Backend, Outputs
+from fieldlens.runtime.backends.golden_check import GoldenImages, finite
+from fieldlens.runtime.bundle.decision import Outcome, calibrated
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.errors import AnswerError
+from fieldlens.runtime.pixels.preprocess import Pixels
+from fieldlens.runtime.prediction import Finding, Prediction
+from fieldlens.runtime.prepare import Prepared, Preparer
+from fieldlens.runtime.quality import measures as quality
+from fieldlens.runtime.quality.ood import load_ood
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.backends.names import BACKENDS, PRECISIONS
+from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
 
 SOURCE_HELP = (
     "image, folder (recursive), glob, video, - for a list of paths on standard input; as the last one a camera: "

@@ -9,30 +9,30 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from runtime import golden_check
-from runtime.backends.base import BackendInfo, LoadOptions
-from runtime.backends.select import Choice, choose_backend
-from runtime.bundle import Bundle, open_bundle, read_manifest_bytes, read_signature
-from runtime.camera_limits import device_limits, measure_pictures, propose, save
-from runtime.classifier import Classifier
-from runtime.describe import describe
-from runtime.diagnosis import Diagnosis, Evidence, diagnose
-from runtime.doctor import doctor
-from runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
-from runtime.host import conditions, state_folder
-from runtime.latency import table
-from runtime.live import LiveView
-from runtime.notify import Notifier
-from runtime.output import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
-from runtime.overlay import OverlaySink
-from runtime.quality import Range, limits_from_json
-from runtime.report import observed, write_report
-from runtime.run import Run, RunLog
-from runtime.selftest import SelfTest, load_golden, run_selftest
-from runtime.signature import Policy, check_signature, device_policy
-from runtime.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
-from runtime.sources import Sources
-from runtime.telemetry import Recorder
+from fieldlens.runtime.backends import golden_check
+from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
+from fieldlens.runtime.backends.select import Choice, choose_backend
+from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
+from fieldlens.runtime.bundle.describe import describe
+from fieldlens.runtime.bundle.open import Bundle, open_bundle, read_manifest_bytes, read_signature
+from fieldlens.runtime.bundle.signature import Policy, check_signature, device_policy
+from fieldlens.runtime.classifier import Classifier
+from fieldlens.runtime.doctor.checks import doctor
+from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.machine.host import conditions, state_folder
+from fieldlens.runtime.machine.telemetry import Recorder
+from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
+from fieldlens.runtime.quality.camera_limits import device_limits, measure_pictures, propose, save
+from fieldlens.runtime.quality.measures import Range, limits_from_json
+from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
+from fieldlens.runtime.report.facts import observed, write_report
+from fieldlens.runtime.running.latency import table
+from fieldlens.runtime.running.notify import Notifier
+from fieldlens.runtime.running.run import Run, RunLog
+from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
+from fieldlens.runtime.sources.inputs import Sources
+from fieldlens.runtime.view.live import LiveView
+from fieldlens.runtime.view.overlay import OverlaySink
 
 
 def classify(arguments: argparse.Namespace) -> int:

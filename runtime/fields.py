@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from runtime.errors import KitError
+from fieldlens.runtime.errors import KitError
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runtime.decision import Outcome
+from fieldlens.runtime.bundle.decision import Outcome
 
 STAGES = (
     "frame_age", "decode", "preprocess", "host_to_device", "inference", "device_to_host", "postprocess", "wait",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime import quality
-from runtime.preprocess import Pixels, Preprocess
-from runtime.steps import Step
+from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
+from fieldlens.runtime.pixels.steps import Step
+from fieldlens.runtime.quality import measures as quality
 
 
 @dataclass(frozen=True)

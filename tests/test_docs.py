@@ -39,7 +39,7 @@ class Documented:
 
 def parser_of(room: str) -> argparse.ArgumentParser:
     """Every room offers `build_parser()` in `<room>/cli.py`."""
-    parser = importlib.import_module(f"{room}.cli").build_parser()
+    parser = importlib.import_module(f"fieldlens.{room}.cli").build_parser()
     assert isinstance(parser, argparse.ArgumentParser)
     return parser
 

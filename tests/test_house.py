@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import platform
 import re
 import shutil
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("train", "convert", "runtime", "benchmarks", "tests")
-DEVICE_CODE = ("runtime", "convert/__init__.py", "convert/__main__.py", "convert/cli.py", "convert/engine.py")
+DEVICE_CODE = ("fieldlens/__init__.py", "fieldlens/__main__.py", "runtime", "convert")
 NOT_OURS = {
     ".git",
     ".venv",
@@ -81,9 +82,37 @@ def test_rooms_import_only_what_they_may() -> None:
     run_tool("-c", "from importlinter.cli import lint_imports_command as lint; lint()")
 
 
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports by the names of their folders."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+    return found & (set(ROOMS) - {"tests"})
+
+
+def test_rooms_are_imported_as_fieldlens() -> None:
+    """`import train` would be a second copy of what `fieldlens.train` is, or a user's own train.py."""
+    assert not {str(path): rooms for path in python_files() if (rooms := imported_rooms(path))}
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tests"])
+def test_a_room_that_is_run_is_there_once(room: str) -> None:
+    """`python -m train` imports train/__init__.py, which holds a docstring, and everything else as fieldlens."""
+    code = (
+        f"import runpy, sys; sys.argv = [{room!r}, '--help']\n"
+        f"try: runpy.run_module({room!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        f"print(*[m for m in sys.modules if m.partition('.')[0] in {ROOMS!r}], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.split() == [room]
+
+
 def test_device_code_keeps_to_python_3_10() -> None:
-    existing = [name for name in DEVICE_CODE if (ROOT / name).exists()]
-    run_tool("-c", "import vermin; vermin.main()", "--no-tips", "--violations", "-t=3.10-", *existing)
+    run_tool("-c", "import vermin; vermin.main()", "--no-tips", "--violations", "-t=3.10-", *DEVICE_CODE)
 
 
 @pytest.mark.skipif(

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from convert import __main__ as convert
-from runtime import cli as runtime
-from runtime.commands import COMMANDS
-from runtime.decision import Outcome
+from fieldlens.convert import cli as convert
+from fieldlens.runtime import cli as runtime
+from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.commands import COMMANDS
+from fieldlens.train import cli as train
+from fieldlens.train.model import build_model
+from fieldlens.train.recipe import load_recipe
 from tests.made_sets import SETS, write
-from train import cli as train
-from train.model import build_model
-from train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes"

@@ -2,8 +2,8 @@
 
 import sys
 
-from runtime.errors import run_cli
-from train.cli import main
+from fieldlens.runtime.errors import run_cli
+from fieldlens.train.cli import main
 
 if __name__ == "__main__":
     sys.exit(run_cli(main))

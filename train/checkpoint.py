@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.atomic import write_bytes, write_text
-from runtime.decision import TASKS, decision_from_json
-from runtime.fields import Fields
-from runtime.manifest import ClassInfo
-from runtime.steps import Step, steps_from_json
-from train.config import ARCHS, Config
-from train.errors import RunError
-from train.model import build_model
-from train.operating_point import OperatingPoint
-from train.recipe import config_from_json
-from train.samples import DataSet, label_name
+from fieldlens.runtime.bundle.decision import TASKS, decision_from_json
+from fieldlens.runtime.bundle.manifest import ClassInfo
+from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.files.atomic import write_bytes, write_text
+from fieldlens.runtime.pixels.steps import Step, steps_from_json
+from fieldlens.train.config import ARCHS, Config
+from fieldlens.train.data.samples import DataSet, label_name
+from fieldlens.train.decide.operating_point import OperatingPoint
+from fieldlens.train.errors import RunError
+from fieldlens.train.model import build_model
+from fieldlens.train.recipe import config_from_json
 
 FORMAT = 1
 LOCAL = "local.json"

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code. Raises KitError, which ``runtime.errors.run_cli`` maps to 2."""
+    """Run one command; returns its exit code. Raises KitError, which ``fieldlens.runtime.errors.run_cli`` maps to 2."""
     arguments = build_parser().parse_args(argv)
     run: Command = arguments.run_command
     return run(arguments)
@@ -149,18 +149,18 @@ def _add_export_images(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def _demo_data(arguments: argparse.Namespace) -> int:
-    from train.demo_data import make_demo_data
+    from fieldlens.train.demo_data.photographs import make_demo_data
 
     make_demo_data(arguments.folder, arguments.images, arguments.seed)
     return 0
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from train.recipe import load_recipe
+    from fieldlens.train.recipe import load_recipe
 
     config = load_recipe(arguments.recipe, arguments.overrides)  # before torch: a typo is told at once
-    from train.distributed import started_as
-    from train.fit import fit
+    from fieldlens.train.epoch.distributed import started_as
+    from fieldlens.train.fit.fit import fit
 
     history = fit(
         config, arguments.data, arguments.out, arguments.weights, resume=arguments.resume,
@@ -174,10 +174,10 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _crossval(arguments: argparse.Namespace) -> int:
-    from train.recipe import load_recipe
+    from fieldlens.train.recipe import load_recipe
 
     config = load_recipe(arguments.recipe, arguments.overrides)
-    from train.crossval import crossval
+    from fieldlens.train.evaluation.crossval import crossval
 
     print(
         crossval(
@@ -189,7 +189,7 @@ def _crossval(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from train.evaluate import Options, evaluate
+    from fieldlens.train.evaluation.evaluate import Options, evaluate
 
     options = Options(
         arguments.with_images, arguments.prevalence, arguments.out, arguments.backend, arguments.precision
@@ -199,7 +199,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _export_images(arguments: argparse.Namespace) -> int:
-    from train.export import export_images
+    from fieldlens.train.data.export_images import export_images
 
     count = export_images(arguments.data, arguments.split, arguments.out, arguments.photographs)
     print(f"{count} images in {arguments.out}")

@@ -6,9 +6,9 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from runtime.errors import ConfigError
-from runtime.fields import nearest
-from runtime.steps import Orient, Resize, Step, steps_to_json
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.pixels.steps import Orient, Resize, Step, steps_to_json
 
 ARCHS = ("resnet18", "resnet34", "resnet50")
 METRICS = ("val_auc", "val_accuracy", "val_balanced_accuracy", "val_kappa", "val_loss")
@@ -290,7 +290,7 @@ class Config:
             raise ConfigError("train.metric is val_kappa, for grades in order", "set data.ordinal = true")
 
     def to_json(self) -> dict[str, Any]:
-        """Sections as plain values; the inverse is :func:`train.recipe.config_from_json`."""
+        """Sections as plain values; the inverse is :func:`fieldlens.train.recipe.config_from_json`."""
         sections: dict[str, Any] = {}
         for section in fields(self):
             value = getattr(self, section.name)

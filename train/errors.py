@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from runtime.errors import KitError
+from fieldlens.runtime.errors import KitError
 
 SHOWN_AT_MOST = 20
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from runtime.errors import ConfigError
-from runtime.fields import nearest
-from train.config import ARCHS
-from train.errors import FitError
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import nearest
+from fieldlens.train.config import ARCHS
+from fieldlens.train.errors import FitError
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

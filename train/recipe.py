@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from runtime.errors import ConfigError
-from runtime.fields import Fields, nearest
-from runtime.steps import steps_from_json, with_size
-from train.config import Config, PreprocessConfig, StageConfig
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import Fields, nearest
+from fieldlens.runtime.pixels.steps import steps_from_json, with_size
+from fieldlens.train.config import Config, PreprocessConfig, StageConfig
 
 S = TypeVar("S")
 

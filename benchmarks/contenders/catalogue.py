@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.errors import ConfigError
-from runtime.fields import nearest
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import nearest
 
 OURS = "ours"
 FLOOR = "floor"
@@ -52,7 +52,7 @@ _TORCH = ("torch", "torchvision", "PIL")
 def _ours(backend: str, precision: str, model: str, library: str) -> Contender:
     return Contender(
         f"fieldlens-{backend}-{precision}", f"Fieldlens: {library} {precision}, with map and gate", OURS,
-        "benchmarks.contenders.ours", model, (backend, "simplejpeg"), _RUNTIME,
+        "fieldlens.benchmarks.contenders.ours", model, (backend, "simplejpeg"), _RUNTIME,
         {"backend": backend, "precision": precision},
     )  # fmt: skip
 
@@ -60,18 +60,25 @@ def _ours(backend: str, precision: str, model: str, library: str) -> Contender:
 def _tensorrt(precision: str) -> Contender:
     return Contender(
         f"fieldlens-tensorrt-{precision}", f"Fieldlens: TensorRT {precision}, with map and gate", OURS,
-        "benchmarks.contenders.ours", "fp32", ("tensorrt", "pycuda"), _GPU,
+        "fieldlens.benchmarks.contenders.ours", "fp32", ("tensorrt", "pycuda"), _GPU,
         {"backend": "tensorrt", "precision": precision}, _no_gpu,
     )  # fmt: skip
 
 
 def _torch(name: str, title: str, **options: str) -> Contender:
-    return Contender(name, title, PEER, "benchmarks.contenders.torch_eager", "fp32", _TORCH, _HOST, options)
+    return Contender(name, title, PEER, "fieldlens.benchmarks.contenders.torch_eager", "fp32", _TORCH, _HOST, options)
 
 
 def _opencv(name: str, title: str, module: str, model: str, needs: str, **options: str) -> Contender:
     return Contender(
-        name, title, PEER, f"benchmarks.contenders.{module}", model, ("cv2", needs), f"pip install {needs}", options
+        name,
+        title,
+        PEER,
+        f"fieldlens.benchmarks.contenders.{module}",
+        model,
+        ("cv2", needs),
+        f"pip install {needs}",
+        options,
     )
 
 
@@ -96,15 +103,15 @@ ALL: tuple[Contender, ...] = (
     _opencv("opencv-dnn", "OpenCV + OpenCV DNN fp32", "opencv_dnn", "fp32", "cv2"),
     Contender(
         "floor-openvino-int8", "bare decode + bare OpenVINO int8 inference (no answer: a floor)", FLOOR,
-        "benchmarks.contenders.floor", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME, {"hint": "f32"},
+        "fieldlens.benchmarks.contenders.floor", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME, {"hint": "f32"},
     ),
     Contender(
         "torch-cuda-graphs", "Pillow + torchvision transforms + torch with CUDA graphs", PEER,
-        "benchmarks.contenders.torch_cuda", "fp32", _TORCH, _HOST, why_not=_no_gpu,
+        "fieldlens.benchmarks.contenders.torch_cuda", "fp32", _TORCH, _HOST, why_not=_no_gpu,
     ),
     Contender(
         "tensorrt-enqueue", "TensorRT alone on a fixed picture: enqueue and copies (trtexec's terms; a floor)", FLOOR,
-        "benchmarks.contenders.tensorrt_enqueue", "fp32", ("tensorrt", "pycuda"), _GPU, why_not=_no_gpu,
+        "fieldlens.benchmarks.contenders.tensorrt_enqueue", "fp32", ("tensorrt", "pycuda"), _GPU, why_not=_no_gpu,
     ),
 )  # fmt: skip
 

@@ -10,8 +10,8 @@ import numpy as np
 import openvino as ov
 import simplejpeg
 
-from benchmarks.contenders.base import Job, Loaded
-from benchmarks.contenders.opencv_openvino import compile_model
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.benchmarks.contenders.opencv_openvino import compile_model
 
 
 def load(job: Job) -> Loaded:

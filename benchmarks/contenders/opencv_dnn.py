@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import cv2
 
-from benchmarks.contenders.base import Job, Loaded
-from benchmarks.contenders.opencv_front import front
-from benchmarks.contenders.softmax import probabilities
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.benchmarks.contenders.opencv_front import front
+from fieldlens.benchmarks.contenders.softmax import probabilities
 
 
 def load(job: Job) -> Loaded:

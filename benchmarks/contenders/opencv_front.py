@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.contenders.base import Job
+from fieldlens.benchmarks.contenders.base import Job
 
 Pixels = npt.NDArray[np.uint8]
 

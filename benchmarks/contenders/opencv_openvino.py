@@ -7,9 +7,9 @@ from typing import Any
 
 import openvino as ov
 
-from benchmarks.contenders.base import Job, Loaded
-from benchmarks.contenders.opencv_front import front
-from benchmarks.contenders.softmax import probabilities
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.benchmarks.contenders.opencv_front import front
+from fieldlens.benchmarks.contenders.softmax import probabilities
 
 
 def load(job: Job) -> Loaded:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.contenders.base import Job, Loaded
-from runtime.backends.base import LoadOptions
-from runtime.backends.select import load_backend
-from runtime.bundle import open_bundle
-from runtime.classifier import Classifier
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.select import load_backend
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.classifier import Classifier
 
 
 def load(job: Job) -> Loaded:

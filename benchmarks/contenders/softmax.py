@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.contenders.base import Job
+from fieldlens.benchmarks.contenders.base import Job
 
 
 def probabilities(logits: npt.NDArray[Any], job: Job) -> list[float]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.contenders.base import Job, Loaded
-from runtime.backends.base import LoadOptions
-from runtime.backends.select import load_backend
-from runtime.bundle import open_bundle
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.select import load_backend
+from fieldlens.runtime.bundle.open import open_bundle
 
 
 def load(job: Job) -> Loaded:

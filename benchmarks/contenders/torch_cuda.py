@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.contenders.base import Job, Loaded
-from benchmarks.contenders.softmax import probabilities
-from benchmarks.contenders.torch_front import front, network
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.benchmarks.contenders.softmax import probabilities
+from fieldlens.benchmarks.contenders.torch_front import front, network
 
 
 def load(job: Job) -> Loaded:

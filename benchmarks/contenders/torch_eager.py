@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.contenders.base import Job, Loaded
-from benchmarks.contenders.softmax import probabilities
-from benchmarks.contenders.torch_front import front, network
+from fieldlens.benchmarks.contenders.base import Job, Loaded
+from fieldlens.benchmarks.contenders.softmax import probabilities
+from fieldlens.benchmarks.contenders.torch_front import front, network
 
 
 def load(job: Job) -> Loaded:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models, transforms
 from torchvision.transforms import functional
 
-from benchmarks.contenders.base import Job
+from fieldlens.benchmarks.contenders.base import Job
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

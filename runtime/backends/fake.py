@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from runtime.errors import BackendError
+from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from fieldlens.runtime.errors import BackendError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 BIAS = 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from runtime.errors import BackendError
+from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from fieldlens.runtime.errors import BackendError
 
 PRECISIONS = ("fp32", "int8")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime import kept
-from runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from runtime.errors import BackendError, KitError
-from runtime.host import cpu_fingerprint
+from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from fieldlens.runtime.errors import BackendError, KitError
+from fieldlens.runtime.files import kept
+from fieldlens.runtime.machine.host import cpu_fingerprint
 
 PRECISIONS = ("fp32", "bf16", "int8")
 _HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.backends import fake, onnxruntime, openvino, tensorrt
-from runtime.backends.base import Backend, LoadOptions
-from runtime.backends.trt_api import NotInstalled
-from runtime.bundle import Bundle
-from runtime.errors import BackendError, KitError
-from runtime.golden_check import GoldenCheckFailed, GoldenImages
-from runtime.selftest import SelfTest, cached_selftest
+from fieldlens.runtime.backends import fake, onnxruntime, openvino
+from fieldlens.runtime.backends.base import Backend, LoadOptions
+from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages
+from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest
+from fieldlens.runtime.backends.tensorrt import backend as tensorrt
+from fieldlens.runtime.backends.tensorrt.api import NotInstalled
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.errors import BackendError, KitError
 
 _CPU_FILE = {"fp32": "fp32", "bf16": "fp32", "int8": "int8-cpu"}
 """Which model file a CPU backend takes for a precision."""

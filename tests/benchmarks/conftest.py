@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pictures, throwaway
-from benchmarks.comparison import Comparison, Settings, compare
-from benchmarks.contenders.catalogue import PEER, Contender, pick
-from benchmarks.stage import Stage, Subject, prepare
+from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks.compare import throwaway
+from fieldlens.benchmarks.compare.comparison import Comparison, Settings, compare
+from fieldlens.benchmarks.compare.stage import Stage, Subject, prepare
+from fieldlens.benchmarks.contenders.catalogue import PEER, Contender, pick
 
 PEERS = ["opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32"]
 QUICK = Settings(rounds=3, per_round=3, starts=0, settle_s=0.0)
@@ -61,7 +62,7 @@ def invent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invent:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def make(name: str, code: str, group: str = PEER) -> Contender:
-        lines = ["import time, threading", "from benchmarks.contenders.base import Loaded", code]
+        lines = ["import time, threading", "from fieldlens.benchmarks.contenders.base import Loaded", code]
         lines += ["def load(job):", "    return Loaded(answer, 'invented')"]
         (tmp_path / f"{name}.py").write_text("\n".join(lines))
         return Contender(name, name, group, name, "fp32", (), "")

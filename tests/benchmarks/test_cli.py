@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import commands, record, surroundings
-from benchmarks.cli import main
-from benchmarks.comparison import Comparison
-from benchmarks.lane import ROOT
-from benchmarks.page import render
-from benchmarks.quiet import Quiet
-from runtime.errors import KitError
+from fieldlens.benchmarks import commands
+from fieldlens.benchmarks.cli import main
+from fieldlens.benchmarks.compare.comparison import Comparison
+from fieldlens.benchmarks.compare.lane import ROOT
+from fieldlens.benchmarks.machine import surroundings
+from fieldlens.benchmarks.machine.quiet import Quiet
+from fieldlens.benchmarks.record import record
+from fieldlens.benchmarks.record.page import render
+from fieldlens.runtime.errors import KitError
 
 Run = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -41,11 +43,11 @@ def compare_like(bundle_folder: Path, labelled: Path, comparison: Comparison, mo
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, benchmarks.cli; benchmarks.cli.build_parser(); print(*sys.modules)"
+    code = "import sys, fieldlens.benchmarks.cli; fieldlens.benchmarks.cli.build_parser(); print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "benchmarks.cli" in loaded
+    assert "fieldlens.benchmarks.cli" in loaded
     assert not {"numpy", "torch", "cv2", "openvino", "matplotlib"} & set(loaded)
 
 

@@ -6,11 +6,11 @@ from statistics import median
 
 import pytest
 
-from benchmarks import throwaway
-from runtime.backends.base import LoadOptions
-from runtime.backends.select import load_backend
-from runtime.bundle import Bundle, open_bundle
-from runtime.golden_check import GoldenImages
+from fieldlens.benchmarks.compare import throwaway
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.golden_check import GoldenImages
+from fieldlens.runtime.backends.select import load_backend
+from fieldlens.runtime.bundle.open import Bundle, open_bundle
 
 ALLOWED_MS = 200.0
 

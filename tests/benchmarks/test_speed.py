@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.commands import verdict
-from benchmarks.comparison import Comparison, Row, Settings, compare
-from benchmarks.contenders.catalogue import REFERENCE, pick
-from benchmarks.output import table
-from benchmarks.stage import Subject, prepare
-from benchmarks.statistics import Ratio
+from fieldlens.benchmarks.commands import verdict
+from fieldlens.benchmarks.compare.comparison import Comparison, Row, Settings, compare
+from fieldlens.benchmarks.compare.output import table
+from fieldlens.benchmarks.compare.stage import Subject, prepare
+from fieldlens.benchmarks.compare.statistics import Ratio
+from fieldlens.benchmarks.contenders.catalogue import REFERENCE, pick
 
 pytestmark = pytest.mark.full
 

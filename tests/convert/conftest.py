@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from train.config import Config
-from train.fit import fit
-from train.model import build_model, normalise
-from train.recipe import config_from_json
+from fieldlens.train.config import Config
+from fieldlens.train.fit.fit import fit
+from fieldlens.train.model import build_model, normalise
+from fieldlens.train.recipe import config_from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

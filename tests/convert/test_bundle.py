@@ -14,15 +14,15 @@ import onnx
 import pytest
 import torch
 
-from convert.answer import load_lane
-from convert.bundle import make
-from convert.contract import check_graph
-from convert.origin import Options, Origin
-from convert.precisions import make_precisions, write_manifest
-from convert.source import from_run, golden_candidates, load_source
-from runtime.backends import onnxruntime, openvino
-from runtime.backends.base import LoadOptions
-from runtime.bundle import open_bundle
+from fieldlens.convert.bundle import make
+from fieldlens.convert.graph.contract import check_graph
+from fieldlens.convert.measure.answer import load_lane
+from fieldlens.convert.origin.origin import Options, Origin
+from fieldlens.convert.origin.training_run import from_run, golden_candidates, load_source
+from fieldlens.convert.precisions import make_precisions, write_manifest
+from fieldlens.runtime.backends import onnxruntime, openvino
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.bundle.open import open_bundle
 from tests.convert.conftest import ALL, PARTS, real_like
 from tests.fakes.onnx_rules import complaints
 
@@ -175,7 +175,7 @@ def test_private_data_gives_synthetic_golden_images(broken_run: Path, data: Path
 def test_an_int8_that_loses_too_much_is_left_out(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("convert.tolerance.LOGIT_SHARE", dict.fromkeys(("fp16", "int8"), (0.0, 1e-6)))
+    monkeypatch.setattr("fieldlens.convert.measure.tolerance.LOGIT_SHARE", dict.fromkeys(("fp16", "int8"), (0.0, 1e-6)))
     manifest = open_bundle(make(run, tmp_path / "fp32-only.bundle", Options(targets=("cpu",)))).manifest
     assert manifest.precisions == ("fp32",)
     assert set(manifest.tolerances) == {"fp32"}

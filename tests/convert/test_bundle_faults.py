@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from convert.__main__ import main
-from convert.bundle import make
-from convert.origin import Options
-from runtime.errors import KitError, run_cli
+from fieldlens.convert.bundle import make
+from fieldlens.convert.cli import main
+from fieldlens.convert.origin.origin import Options
+from fieldlens.runtime.errors import KitError, run_cli
 from tests.convert.conftest import PARTS, ROOT, Command, arrays
 
 

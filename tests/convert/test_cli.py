@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from convert.__main__ import build_parser, main
-from runtime.errors import KitError
+from fieldlens.convert.cli import build_parser, main
+from fieldlens.runtime.errors import KitError
 from tests.convert.conftest import ROOT, Command
+from tests.device_files import lay_device_files
 
 
 def test_help_needs_nothing_heavy() -> None:
     code = (
-        "import sys, convert.cli as c\n"
+        "import sys, fieldlens.convert.cli as c\n"
         "c.build_parser().format_help()\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'scipy', 'train'} & set(sys.modules)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'scipy', 'fieldlens.train'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -26,12 +26,7 @@ def test_help_needs_nothing_heavy() -> None:
 
 
 def test_a_device_says_that_it_is_not_the_host(tmp_path: Path) -> None:
-    """It has runtime/ and three files of convert/."""
-    shutil.copytree(ROOT / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "convert").mkdir()
-    for name in ("__init__.py", "__main__.py", "engine.py"):
-        if (ROOT / "convert" / name).exists():
-            shutil.copy(ROOT / "convert" / name, tmp_path / "convert" / name)
+    lay_device_files(tmp_path)
     call = [sys.executable, "-m", "convert"]
     shown = subprocess.run([*call, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr

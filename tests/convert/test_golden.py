@@ -14,16 +14,16 @@ import numpy.typing as npt
 import pytest
 import simplejpeg
 
-from convert import golden
-from convert.golden import Candidate, Lane
-from runtime.backends.base import Backend, Image, LoadOptions, Outputs
-from runtime.backends.fake import FakeBackend, load
-from runtime.bundle import open_bundle
-from runtime.errors import KitError
-from runtime.manifest import Manifest
-from runtime.preprocess import Preprocess
-from runtime.selftest import load_golden
-from runtime.steps import Orient, Resize, Window
+from fieldlens.convert import golden
+from fieldlens.convert.golden import Candidate, Lane
+from fieldlens.runtime.backends.base import Backend, Image, LoadOptions, Outputs
+from fieldlens.runtime.backends.fake import FakeBackend, load
+from fieldlens.runtime.backends.selftest import load_golden
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.pixels.steps import Orient, Resize, Window
 from tests.convert.conftest import picture
 
 SECRET = b"Jane Doe 1971-03-04"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.verify import Verified, on_golden, verify
-from runtime.bundle import open_bundle
+from fieldlens.convert.measure.verify import Verified, on_golden, verify
+from fieldlens.runtime.bundle.open import open_bundle
 from tests.convert.conftest import ALL, ROOT
 
 DATA = ROOT.parent / "shared" / "data" / "pneumoniamnist.npz"

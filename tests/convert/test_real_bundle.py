@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bundle import open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
 from tests.fakes.gpu import World
 from tests.fakes.install import install
 from tests.fakes.workshop import build_engine, chosen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.synthetic import pictures
+from fieldlens.convert.synthetic import pictures
 from tests.convert.conftest import SIZE, real_like
 
 

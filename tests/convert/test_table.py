@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert.table import step, table
+from fieldlens.convert.table import step, table
 
 
 def test_columns_are_aligned() -> None:

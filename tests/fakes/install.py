@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-import runtime.cuda
-from runtime.backends import trt_api
+import fieldlens.runtime.backends.tensorrt.cuda
+from fieldlens.runtime.backends.tensorrt import api as trt_api
 from tests.fakes.gpu import World
 from tests.fakes.libcuda import FakeLibcuda
 from tests.fakes.pycuda import make_driver
@@ -23,8 +23,8 @@ def install(monkeypatch: pytest.MonkeyPatch, world: World, version: str) -> None
     package.driver = driver  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pycuda", package)
     monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
-    monkeypatch.setattr(runtime.cuda, "load_libcuda", lambda: FakeLibcuda(world))
-    monkeypatch.setattr(runtime.cuda, "_DRIVER_FILE", Path("/nonexistent"))
+    monkeypatch.setattr(fieldlens.runtime.backends.tensorrt.cuda, "load_libcuda", lambda: FakeLibcuda(world))
+    monkeypatch.setattr(fieldlens.runtime.backends.tensorrt.cuda, "_DRIVER_FILE", Path("/nonexistent"))
     use_tensorrt(monkeypatch, world, version)
 
 

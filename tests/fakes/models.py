@@ -16,11 +16,11 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.bundle import MANIFEST, Bundle, describe_files, manifest_bytes, open_bundle
-from runtime.decision import Decision
-from runtime.manifest import ClassInfo, Manifest, Tolerance, Version
-from runtime.preprocess import Preprocess
-from runtime.steps import Resize
+from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Tolerance, Version
+from fieldlens.runtime.bundle.open import MANIFEST, Bundle, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.pixels.steps import Resize
 
 SIZE = 32
 GOLDEN = 6

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convert.__main__ import main
-from runtime import kept
-from runtime.backends.base import LoadOptions
-from runtime.backends.select import choose_backend
-from runtime.bundle import Bundle
-from runtime.plan import PlanStore
-from runtime.plan_record import Choice, parse_choice
-from runtime.selftest import load_golden, run_selftest
+from fieldlens.convert.cli import main
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.select import choose_backend
+from fieldlens.runtime.backends.selftest import load_golden, run_selftest
+from fieldlens.runtime.backends.tensorrt.engine_record import Choice, parse_choice
+from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.files import kept
 
 
 def build_engine(bundle: Bundle, state: Path, *options: str) -> PlanStore:

@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 _WITH_DELAY = """
 import dataclasses, sys
-from runtime.backends import fake
+from fieldlens.runtime.backends import fake
 load = fake.load
 fake.load = lambda options, *rest: load(dataclasses.replace(options, extra={{"delay_ms": "{delay_ms}"}}), *rest)
-from runtime.__main__ import main
-from runtime.errors import run_cli
+from fieldlens.runtime.__main__ import main
+from fieldlens.runtime.errors import run_cli
 sys.exit(run_cli(main))
 """
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.folder import IMAGE_SUFFIXES
+from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES
 from tests.runtime.conftest import jpeg, scene
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +29,11 @@ SAME = 0.995
 
 _DRIVER = """
 import sys
-from runtime.preprocess import Preprocess
+from fieldlens.runtime.pixels.preprocess import Preprocess
 if {full_size}:
     Preprocess._reduction = lambda self, header: 1
-from runtime.__main__ import main
-from runtime.errors import run_cli
+from fieldlens.runtime.__main__ import main
+from fieldlens.runtime.errors import run_cli
 sys.exit(run_cli(main))
 """
 

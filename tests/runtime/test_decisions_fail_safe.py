@@ -8,14 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from convert.evaluate import Figures
-from convert.tolerance import FP16_LIMIT, broken, overflow
-from runtime.decision import Decision, Outcome, calibrated
-from runtime.gate import MIN_GAIN, Race, too_slow
-from runtime.manifest import Tolerance
-from runtime.ood import OodModel
-from runtime.quality import CHECKS, Limits, Measures, Range, judge
-from runtime.selftest import SelfTest
+from fieldlens.convert.engine.acceptance import MIN_GAIN, Race, too_slow
+from fieldlens.convert.measure.evaluate import Figures
+from fieldlens.convert.measure.tolerance import FP16_LIMIT, broken, overflow
+from fieldlens.runtime.backends.selftest import SelfTest
+from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated
+from fieldlens.runtime.bundle.manifest import Tolerance
+from fieldlens.runtime.quality.measures import CHECKS, Limits, Measures, Range, judge
+from fieldlens.runtime.quality.ood import OodModel
 
 NAN, INF = math.nan, math.inf
 VALUES = (-INF, -1.0, -1e-12, 0.0, 0.2, 0.45, 0.5, 0.55, 0.8, 1.0, 1.0 + 1e-9, 2.0, INF, NAN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.device_files import lay_device_files
 from tests.runtime.environments import make_environment
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +23,7 @@ FIRST_IMAGE_LIMIT_S = 2.0
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with the device's files only, and an environment made from the device's lock."""
     place = tmp_path_factory.mktemp("the device")
-    shutil.copytree(ROOT / "runtime", place / "runtime", ignore=shutil.ignore_patterns("__pycache__", "station"))
-    (place / "convert").mkdir()
-    for name in ("__init__.py", "__main__.py", "engine.py"):
-        shutil.copy(ROOT / "convert" / name, place / "convert" / name)
+    lay_device_files(place)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     make_environment(place / "env", "-r", ROOT / "locks" / f"device-py{version}.txt")
     return place

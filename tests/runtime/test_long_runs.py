@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from runtime import output
-from runtime.errors import KitError
-from runtime.live import LiveView
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.output import sinks as output
+from fieldlens.runtime.view.live import LiveView
 from tests.runtime.conftest import jpeg, scene
 from tests.runtime.test_classify import command, lines, run, wait_for, write_video
 
@@ -225,7 +225,7 @@ def test_memory_stays_flat(basic: Sequence[object], many: Path, tmp_path: Path, 
 
 
 def test_a_window_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.live.has_window", lambda: False)
+    monkeypatch.setattr("fieldlens.runtime.view.live.has_window", lambda: False)
     with pytest.raises(KitError, match="no window"):
         LiveView(None, window=True, port=None)  # type: ignore[arg-type]
 

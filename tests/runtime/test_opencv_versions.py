@@ -19,9 +19,9 @@ _SCRIPT = """
 import json, sys
 from pathlib import Path
 import cv2
-from runtime.errors import ImageError
-from runtime.preprocess import Preprocess
-from runtime.steps import Orient, Resize
+from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.pixels.steps import Orient, Resize
 preprocess, reasons = Preprocess((Orient(), Resize(64))), {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:

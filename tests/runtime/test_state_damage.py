@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backends.base import LoadOptions
-from runtime.backends.select import choose_backend
-from runtime.bundle import Bundle, open_bundle
-from runtime.camera_limits import Moved, device_limits, save
-from runtime.classifier import Classifier
-from runtime.errors import KitError
-from runtime.manifest import Version
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.select import choose_backend
+from fieldlens.runtime.bundle.manifest import Version
+from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.classifier import Classifier
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.quality.camera_limits import Moved, device_limits, save
 from tests.fakes import models
 from tests.fakes.gpu import World
 from tests.fakes.install import ledgered_world

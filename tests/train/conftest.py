@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from train.config import Config
-from train.recipe import config_from_json
+from fieldlens.train.config import Config
+from fieldlens.train.recipe import config_from_json
 
 SIDE = 40
 
@@ -117,7 +117,7 @@ def configure() -> Configure:
 @pytest.fixture(scope="session")
 def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, fitted once for all tests; its data is beside it in ``data``. Not to be changed."""
-    from train.fit import fit
+    from fieldlens.train.fit.fit import fit
 
     root = tmp_path_factory.mktemp("shared")
     data = make_table_data(root / "data")

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from runtime.manifest import ClassInfo
-from runtime.preprocess import Pixels
-from train.answers import Answers
-from train.config import Config, DataConfig, DecisionConfig, RecipeConfig
-from train.figures import evaluation
-from train.judged import Judged, judged, labels_of
-from train.operating_point import fit_operating_point
-from train.report import Setting, build
-from train.samples import DataSet, Sample
-from train.subject import Subject
+from fieldlens.runtime.bundle.manifest import ClassInfo
+from fieldlens.runtime.pixels.preprocess import Pixels
+from fieldlens.train.config import Config, DataConfig, DecisionConfig, RecipeConfig
+from fieldlens.train.data.samples import DataSet, Sample
+from fieldlens.train.decide.operating_point import fit_operating_point
+from fieldlens.train.report.contents import Setting, build
+from fieldlens.train.scoring.answers import Answers
+from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.figures import evaluation
+from fieldlens.train.scoring.scored_predictions import Judged, judged, labels_of
 
 NASTY = '<script>alert("$x_1$")</script>'
 """A class name that is HTML, and a formula."""

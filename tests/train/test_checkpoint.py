@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.errors import KitError
-from train.checkpoint import load_run, read_checkpoint, read_split, write_checkpoint
-from train.loop import predict
+from fieldlens.runtime.errors import KitError
+from fieldlens.train.checkpoint import load_run, read_checkpoint, read_split, write_checkpoint
+from fieldlens.train.epoch.loop import predict
 
 
 def test_a_finished_run_is_read_whole(shared_run: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import run_cli
-from train.cli import build_parser, main
+from fieldlens.runtime.errors import run_cli
+from fieldlens.train.cli import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +19,7 @@ def run(*arguments: str | Path) -> int:
 
 def test_parsing_imports_nothing_heavy() -> None:
     code = (
-        "import sys, train.cli; train.cli.build_parser().format_help();"
+        "import sys, fieldlens.train.cli; fieldlens.train.cli.build_parser().format_help();"
         "print([m for m in ('torch', 'cv2', 'numpy', 'scipy', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ConfigError
-from train.config import Config, DataConfig, DecisionConfig, TrainConfig
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.train.config import Config, DataConfig, DecisionConfig, TrainConfig
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/training.md"
 

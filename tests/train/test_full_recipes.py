@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from fieldlens.train.demo_data.photographs import make_demo_data
+from fieldlens.train.evaluation.crossval import crossval
+from fieldlens.train.evaluation.evaluate import evaluate
+from fieldlens.train.fit.fit import fit
+from fieldlens.train.recipe import load_recipe
 from tests.train.ct_heads import EASY, make_heads
-from train.crossval import crossval
-from train.demo_data import make_demo_data
-from train.evaluate import evaluate
-from train.fit import fit
-from train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PNEUMONIA = ROOT.parent / "shared/data/pneumoniamnist.npz"

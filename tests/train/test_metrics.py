@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as theirs
 
-from train import metrics as ours
+from fieldlens.train import metrics as ours
 
 Arrays = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as theirs
 
-from train import metrics as ours
+from fieldlens.train import metrics as ours
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

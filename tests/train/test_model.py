@@ -9,9 +9,9 @@ import pytest
 import torch
 from torchvision import models
 
-from runtime.errors import ConfigError
-from train.errors import FitError
-from train.model import MEAN, STD, build_model, load_weights, normalise
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.train.errors import FitError
+from fieldlens.train.model import MEAN, STD, build_model, load_weights, normalise
 
 
 @pytest.mark.parametrize(("arch", "features"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])

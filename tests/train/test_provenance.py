@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from train import provenance
+from fieldlens.train import provenance
 
 
 def test_versions_of_what_the_result_depends_on() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ConfigError
-from runtime.steps import Resize
-from train.config import Config, StageConfig
-from train.recipe import config_from_json, load_recipe
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.pixels.steps import Resize
+from fieldlens.train.config import Config, StageConfig
+from fieldlens.train.recipe import config_from_json, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from runtime.errors import run_cli
-from train.cli import main
-from train.dataset import Tensors
-from train.distributed import Ranks, started_as
-from train.loop import EpochResult, Trainer
-from train.loss import Loss
+from fieldlens.runtime.errors import run_cli
+from fieldlens.train.cli import main
+from fieldlens.train.data.cache import Tensors
+from fieldlens.train.epoch.distributed import Ranks, started_as
+from fieldlens.train.epoch.loop import EpochResult, Trainer
+from fieldlens.train.epoch.loss import Loss
 
 Advance = Callable[[float], None]
 RANK = started_as().rank

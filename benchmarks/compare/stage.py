@@ -1,0 +1,83 @@
+"""From a bundle and a folder of pictures to the jobs of a comparison, in a scratch folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks.compare import throwaway
+from fieldlens.benchmarks.compare.torch_weights import torchvision_weights
+from fieldlens.benchmarks.contenders.base import Job
+from fieldlens.benchmarks.contenders.catalogue import Contender
+from fieldlens.benchmarks.pictures import Pictures
+from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.machine.host import state_folder
+from fieldlens.runtime.pixels.steps import steps_to_json
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What to compare on: a bundle, or where it is None a throwaway one of ``arch`` at ``size`` pixels. ``state`` is
+    this device's state folder: TensorRT's engines lie there."""
+
+    bundle: Path | None
+    arch: str = "resnet18"
+    size: int = 224
+    images: Path | None = None
+    labels: Path | None = None
+    state: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that contenders are handed: the same files for all."""
+
+    bundle: Bundle
+    pictures: Pictures
+    models: dict[str, str]
+    weights: str
+    arch: str
+    scratch: Path
+    state: str = ""
+
+    def job(self, contender: Contender, threads: int) -> Job:
+        """The contender's own copy, with a cache folder of its own."""
+        manifest = self.bundle.manifest
+        return Job(
+            bundle=str(self.bundle.path),
+            models=self.models,
+            weights=self.weights,
+            arch=self.arch,
+            steps=steps_to_json(manifest.preprocess),
+            classes=len(manifest.classes),
+            temperature=manifest.temperature,
+            task=manifest.task,
+            threads=threads,
+            cache=str(self.scratch / "cache" / contender.name),
+            state=self.state,
+            options={**contender.options, "model": contender.model},
+        )
+
+
+def prepare(subject: Subject, scratch: Path) -> Stage:
+    """Open or make the bundle, read or make the pictures, write the files that peers load. Raises KitError."""
+    folder = subject.bundle
+    if folder is None:
+        folder = scratch / f"random-{subject.arch}-{subject.size}.bundle"
+        print(f"making a throwaway bundle: {subject.arch} with random weights at {subject.size} px", flush=True)
+        throwaway.make(folder, subject.arch, subject.size)
+    bundle = open_bundle(folder)
+    if subject.images is None:
+        chosen = pictures.make(scratch / "pictures")
+    else:
+        chosen = pictures.read(subject.images, subject.labels, bundle.manifest)
+    models = {}
+    for precision in bundle.manifest.precisions:
+        path = scratch / f"model.{precision}.onnx"
+        path.write_bytes(bundle.model(precision))
+        models[precision] = str(path)
+    arch, state = torchvision_weights(bundle.model("fp32"))
+    weights = scratch / "weights.pt"
+    weights.write_bytes(state)
+    return Stage(bundle, chosen, models, str(weights), arch, scratch, str(state_folder(subject.state)))

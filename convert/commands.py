@@ -1,0 +1,136 @@
+"""The host's commands behind ``python -m convert``; each imports what it needs when it runs.
+
+The parser is in ``cli``, because a device has that file and not this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from fieldlens.runtime.errors import EXIT_OK, ConfigError
+
+if TYPE_CHECKING:
+    from fieldlens.convert.origin.origin import Options, Origin
+
+
+def run_bundle(arguments: argparse.Namespace) -> int:
+    """``convert bundle``."""
+    if not 0 <= arguments.version < 2**53:
+        raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
+    from fieldlens.convert.bundle import make_from
+    from fieldlens.convert.origin.origin import Options
+
+    read = _origin(arguments)
+    options = Options(
+        data=arguments.data,
+        name=arguments.name,
+        version=arguments.version,
+        label=arguments.label or f"{arguments.version}.0",
+        golden_from_data=arguments.golden_from_data,
+        images=arguments.images,
+        calibration=arguments.calibration,
+        calibration_images=arguments.calibration_images,
+        targets=_targets(arguments.targets),
+    )
+    before = signal.signal(signal.SIGTERM, _interrupt)  # told to stop, it clears its temporary folder away
+    try:
+        make_from(lambda: read(options), arguments.out, options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return EXIT_OK
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    """``cpu,tensorrt10`` → the targets in the kit's order. Raises ConfigError."""
+    from fieldlens.convert.origin.origin import TARGETS
+
+    asked = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in asked if word not in TARGETS]
+    if unknown or not asked:
+        raise ConfigError(
+            f"--targets {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
+            f"choose from {', '.join(TARGETS)}",
+        )
+    return tuple(target for target in TARGETS if target in asked)
+
+
+def _origin(arguments: argparse.Namespace) -> Callable[[Options], Origin]:
+    """What to make the bundle from: exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
+    given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
+    if sum(given) != 1 or (arguments.weights and not any(given[1:])):
+        raise ConfigError(
+            "a bundle is made from one of: RUN; --weights FILE --arch NAME --classes A,B; --pretrained NAME",
+            "give one of them",
+        )
+    if arguments.run is not None:
+        foreign = [name for name in ("classes", "recipe", "size", "calibration") if getattr(arguments, name)]
+        if foreign:
+            raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
+        from fieldlens.convert.origin.training_run import from_run
+
+        return lambda options: from_run(arguments.run, options)
+    if arguments.data:
+        raise ConfigError("--data belongs to a RUN", "give pictures with --calibration DIR and --images DIR")
+    if arguments.arch and not arguments.weights:
+        raise ConfigError("--arch needs the --weights FILE to load", "or give --pretrained for torchvision's weights")
+    if arguments.pretrained and arguments.classes:
+        raise ConfigError("--pretrained brings ImageNet's 1000 classes", "leave --classes out")
+    from fieldlens.convert.origin.weights import Weights, from_weights
+
+    weights = Weights(
+        arguments.arch or arguments.pretrained, arguments.weights, arguments.classes or "", arguments.recipe,
+        arguments.size, arguments.pretrained is not None,
+    )  # fmt: skip
+    return lambda options: from_weights(weights, options)
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """``convert verify``. Everything is printed and written before a broken tolerance ends it."""
+    for option in ("predictions", "report"):
+        if getattr(arguments, option) and not arguments.data:
+            raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
+    from fieldlens.convert.measure.verify import ToleranceError, to_table, verify, write_json, write_predictions
+
+    verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend)
+    print(f"{verified.bundle.title}: {verified.what}")
+    print(to_table(verified.figures, verified.names))
+    if arguments.predictions:
+        write_predictions(arguments.predictions, verified)
+        print(f"predictions: {arguments.predictions}")
+    if arguments.json:
+        write_json(arguments.json, verified)
+        print(f"figures: {arguments.json}")
+    if arguments.report and verified.source:
+        from fieldlens.convert.measure.report import write_report
+
+        write_report(arguments.report, verified.bundle, verified.source, verified.answers)
+    if verified.broken:
+        raise ToleranceError(
+            "broken tolerances: " + "; ".join(verified.broken),
+            "do not deploy this precision; make the bundle anew with more --calibration-images, or use FP32",
+        )
+    print("all tolerances of the manifest hold")
+    return EXIT_OK
+
+
+def run_sign(arguments: argparse.Namespace) -> int:
+    """``convert sign``."""
+    from fieldlens.convert.sign import sign_bundle
+
+    sign_bundle(arguments.bundle, arguments.key)
+    return EXIT_OK
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "bundle": run_bundle,
+    "verify": run_verify,
+    "sign": run_sign,
+}

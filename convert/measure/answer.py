@@ -1,0 +1,131 @@
+"""What each precision of a bundle answers: CPU files by the library a device would take, TensorRT's by emulation."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.backends.base import Backend, LoadOptions
+from fieldlens.runtime.backends.select import cpu_backend, load_backend
+from fieldlens.runtime.bundle.manifest import PRECISIONS, Manifest
+from fieldlens.runtime.bundle.open import Bundle
+
+REFERENCE = "fp32"
+RUNS_AS = {"fp32": "fp32", "int8-cpu": "int8"}
+"""Model file → the runtime's word for it, for files that a CPU library runs on a device."""
+EMULATED = {"fp16": "fp16", "int8": "int8", "int8-trt8": "int8"}
+"""The same for files that only TensorRT runs."""
+
+Tensor = npt.NDArray[np.uint8]
+Logits = npt.NDArray[np.float32]
+_BATCH = 16
+_ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits float32 ``[n,C]`` of one precision; ``runs`` is what the compiled model reports. ``peak``: the largest
+    activation and where it was; it and the latency are None where they cannot be told."""
+
+    precision: str
+    backend: str
+    version: str
+    runs: str
+    size_bytes: int
+    logits: Logits
+    latency_p50_ms: float | None
+    peak: float | None = None
+    peak_at: str = ""
+
+
+def judged_precisions(manifest: Manifest) -> list[str]:
+    """Everything there is something to run for, FP32 first.
+
+    FP16 is there without a file of its own where TensorRT 8.6 is served: it builds FP16 from the FP32 file.
+    """
+    files, promised = manifest.precisions, manifest.tolerances
+    return [name for name in PRECISIONS if name in files or (name == "fp16" and name in promised)]
+
+
+def file_of(manifest: Manifest, precision: str) -> str:
+    """The model file that a precision is run from."""
+    return precision if precision in manifest.precisions or precision != "fp16" else REFERENCE
+
+
+def load_lane(bundle: Bundle, precision: str, backend: str) -> Backend:
+    """``backend``: auto, openvino or onnxruntime, for the CPU's files. Raises BackendError, ConversionError."""
+    if precision in EMULATED:
+        from fieldlens.convert.measure.emulate import Emulation  # torch: not before it is needed
+
+        return Emulation(bundle.model(file_of(bundle.manifest, precision)), EMULATED[precision])
+    name = cpu_backend() if backend == "auto" else backend
+    return load_backend(bundle, name, RUNS_AS[precision], LoadOptions())
+
+
+def answer(bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str) -> list[Answers]:
+    """Run every precision on every tensor uint8 ``[S,S,3]``. Raises BackendError.
+
+    CPU files get one picture at a time, as on a device: batches would be faster and would sum in another order.
+    """
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(load_lane(bundle, precision, backend)) for precision in precisions]
+        rows: list[list[Logits]] = [[] for _ in lanes]
+        images = np.zeros((1, bundle.manifest.size, bundle.manifest.size, 3), np.uint8)
+        for images in _batches(tensors):
+            for lane, row in zip(lanes, rows, strict=True):
+                row.append(logits_of(lane, images))
+        latencies = latency_ms([lane for lane in lanes if not _emulated(lane)], images[:1].copy())
+        return [
+            _answers(bundle, precision, lane, np.concatenate(row), latencies)
+            for precision, lane, row in zip(precisions, lanes, rows, strict=True)
+        ]
+
+
+def _answers(bundle: Bundle, precision: str, lane: Backend, logits: Logits, latencies: list[float]) -> Answers:
+    """``latencies`` are taken from the front, by the lanes that have one."""
+    emulated = _emulated(lane)
+    peak, where = getattr(lane, "peak", (None, ""))
+    size = bundle.manifest.files[f"model.{file_of(bundle.manifest, precision)}.onnx"].size
+    return Answers(
+        precision, lane.info.name, lane.info.version, lane.info.precision, size, logits,
+        None if emulated else latencies.pop(0), peak, where,
+    )  # fmt: skip
+
+
+def logits_of(lane: Backend, images: Tensor) -> Logits:
+    """uint8 ``[n,S,S,3]`` → a copy of the logits ``[n,C]``."""
+    if _emulated(lane):
+        return lane.infer(images).logits.copy()
+    return np.concatenate([lane.infer(images[index : index + 1]).logits.copy() for index in range(len(images))])
+
+
+def _emulated(lane: Backend) -> bool:
+    return lane.info.name == "emulation"
+
+
+def _batches(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    source = iter(tensors)
+    while batch := list(itertools.islice(source, _BATCH)):
+        yield np.stack(batch)
+
+
+def latency_ms(lanes: Sequence[Backend], image: Tensor) -> list[float]:
+    """Median time of one picture ``[1,S,S,3]`` on each backend, in rounds that take turns.
+
+    An orientation only: contenders in one process disturb each other. ``benchmarks/`` measures.
+    """
+    times: list[list[float]] = [[] for _ in lanes]
+    for _ in range(_ROUNDS):
+        for lane, row in zip(lanes, times, strict=True):
+            for turn in range(_WARM_UP + _PER_ROUND):
+                start = time.perf_counter()
+                lane.infer(image)
+                if turn >= _WARM_UP:
+                    row.append((time.perf_counter() - start) * 1e3)
+    return [float(np.median(row)) for row in times]

@@ -1,0 +1,40 @@
+"""The trainer's report on every precision of a bundle, TensorRT's by emulation: ``convert verify --report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fieldlens.convert.measure.answer import Answers
+from fieldlens.convert.measure.labelled import Labelled
+from fieldlens.convert.table import step
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.train.evaluation.evaluate import Options, report_on
+from fieldlens.train.scoring import answers as trainers
+from fieldlens.train.scoring import evaluated_model as subject
+from fieldlens.train.scoring.evaluation_set import Part
+
+
+def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[Answers, ...]) -> None:
+    """``report.html`` and ``report.json`` into ``folder``, by the code that judges a training run. Raises KitError."""
+    who = subject.of_bundle(bundle)
+    own = source.data.hash == who.data_hash
+    part = Part(source.part if own else f"other:{source.data.name}", source.data, source.samples, None)
+    with step("report", f"{len(answers)} precisions into {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {item.precision: _as_trainers(item) for item in answers}
+        report_on(who, part, source.labels.truth, found, Options(out=folder, name="report"), folder)
+
+
+def _as_trainers(item: Answers) -> trainers.Answers:
+    """Without the gate's findings: precisions are run on tensors here, not on files."""
+    time_ms = item.latency_p50_ms
+    inference = {
+        "mean_ms": time_ms,
+        "single_p50_ms": time_ms,
+        "what": f"network alone, {item.runs}",
+        "where": f"{item.backend} {item.version}, one picture at a time, median",
+    }
+    nowhere = np.zeros(len(item.logits), np.int64)
+    return trainers.Answers(item.precision, item.logits, None, {} if time_ms is None else inference, nowhere)

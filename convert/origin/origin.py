@@ -1,0 +1,58 @@
+"""What a bundle is made from: a network, what is known of it, and the pictures to calibrate and judge it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from fieldlens.convert.golden import Candidate
+from fieldlens.convert.measure.answer import Tensor
+from fieldlens.convert.measure.evaluate import Labels
+from fieldlens.runtime.bundle.manifest import Manifest
+
+TARGETS = ("cpu", "tensorrt10", "tensorrt8")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for."""
+
+    data: Path | None = None
+    name: str | None = None
+    version: int = 1
+    label: str = "1.0"
+    golden_from_data: bool = False
+    images: Path | None = None
+    calibration: Path | None = None
+    calibration_images: int = 512
+    targets: tuple[str, ...] = TARGETS
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Preprocessed pictures uint8 ``[S,S,3]`` that no precision was calibrated on; ``labels`` None: only FP32's
+    answers to compare with."""
+
+    tensors: Sequence[Tensor]
+    labels: Labels | None
+    what: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """``draft``: the manifest without shapes, evaluation, tolerances and files. ``calibration`` empty: no INT8.
+
+    ``run``: the training's folder, where its own evaluation lies, if there was one.
+    """
+
+    network: nn.Module
+    draft: Manifest
+    calibration: Sequence[Tensor]
+    judging: Judging
+    candidates: Sequence[Candidate]
+    golden_from: str
+    run: Path | None = None
+    files: dict[str, bytes] = field(default_factory=dict)

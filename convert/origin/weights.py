@@ -1,0 +1,233 @@
+"""Somebody's existing weights: a state dict of a torchvision ResNet, or torchvision's own for ImageNet.
+
+Nothing is known of the data they were trained on: no temperature, no decision, no quality limits. The bundle is a
+general classifier, and its precisions are judged by whether they agree with FP32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from fieldlens.convert import golden, synthetic
+from fieldlens.convert.graph.contract import ConversionError
+from fieldlens.convert.origin.origin import Judging, Options, Origin
+from fieldlens.convert.origin.training_run import converted_with
+from fieldlens.convert.quantization.calibrate import MIN_IMAGES, shuffled
+from fieldlens.convert.table import step
+from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Version
+from fieldlens.runtime.errors import ConfigError, KitError
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.pixels.steps import Orient, Resize, with_size
+from fieldlens.train.config import Config, DataConfig
+from fieldlens.train.data.samples import IMAGE_SUFFIXES
+from fieldlens.train.model import build_model
+from fieldlens.train.recipe import load_recipe
+
+_SIZE = 224
+_ZOOM = 256 / 224
+"""torchvision's evaluation: the shorter side to 256, then the central 224."""
+_MADE = 64
+_KEPT_ASIDE = 5
+"""Of the calibration folder every fifth picture judges and does not calibrate."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the command line said. ``file`` None: torchvision's, downloaded or from its cache."""
+
+    arch: str
+    file: Path | None
+    classes: str = ""
+    recipe: Path | None = None
+    size: int | None = None
+    pretrained: bool = False
+
+
+def from_weights(weights: Weights, options: Options) -> Origin:
+    """The network and the pictures to convert it with. Raises KitError for weights that do not fit."""
+    config = load_recipe(weights.recipe)
+    classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
+    with step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
+        state, source = _state(weights)
+        network = _adopt(build_model(weights.arch, len(classes)), state, weights)
+    steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
+    steps = with_size(steps, weights.size) if weights.size else steps
+    name = f"{weights.arch}-imagenet" if weights.pretrained else weights.file.stem if weights.file else weights.arch
+    calibration, judging, facts = _pictures(Preprocess(steps), options)
+    candidates, origin = _golden(calibration, judging, options)
+    draft = Manifest(
+        name=options.name or (config.recipe.name if weights.recipe else name),
+        version=Version(options.version, options.label),
+        task="multiclass",
+        classes=classes,
+        preprocess=steps,
+        features=0,
+        cam_size=0,
+        temperature=1.0,
+        decision=None,
+        tolerances={},
+        quality=None,
+        ood=None,
+        provenance={
+            "data": {"config": Config(data=DataConfig(classes=tuple(c.id for c in classes))).to_json()["data"]},
+            "arch": weights.arch,
+            "weights": source,
+            "calibration": facts,
+            **converted_with(),
+        },
+        evaluation={},
+    )
+    return Origin(network, draft, calibration, judging, candidates, origin)
+
+
+def _classes(text: str, config: Config) -> tuple[ClassInfo, ...]:
+    """Ids in the order of the logits: ``a,b,c``, or a file with one a line; else the recipe's."""
+    if text and Path(text).is_file():
+        ids = [line.strip() for line in Path(text).read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        ids = [word.strip() for word in text.split(",") if word.strip()]
+    ids = ids or list(config.data.classes or dict.fromkeys(config.data.labels.values()))
+    if len(ids) < 2 or len(set(ids)) != len(ids):
+        raise ConfigError(
+            f"--classes names {len(ids)} classes, {len(set(ids))} of them different; at least 2 are needed, once each",
+            "give --classes a,b,c in the order of the network's outputs, or a file with one a line",
+        )
+    return tuple(ClassInfo(name, config.data.display.get(name, name)) for name in ids)
+
+
+def _imagenet_classes(arch: str) -> tuple[ClassInfo, ...]:
+    """torchvision's 1000 names, each there once."""
+    names = models.get_model_weights(arch)["IMAGENET1K_V1"].meta["categories"]
+    return tuple(ClassInfo(name, name) for name in names)
+
+
+def _state(weights: Weights) -> tuple[dict[str, Tensor], str]:
+    """The state dict, unwrapped, and what to record of where it comes from."""
+    if weights.file is None:
+        try:
+            state = models.get_model_weights(weights.arch)["IMAGENET1K_V1"].get_state_dict(
+                progress=False, check_hash=True
+            )
+        except (OSError, RuntimeError) as error:  # URLError and time-outs are OSError; a wrong hash is RuntimeError
+            raise KitError(
+                f"the ImageNet weights of {weights.arch} could not be downloaded ({error})",
+                "copy torchvision's file here and give it with --weights FILE",
+            ) from error
+        return dict(state), "torchvision IMAGENET1K_V1"
+    path = weights.file
+    try:
+        data = path.read_bytes()
+        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise KitError(f"--weights {path}: {error.strerror or error}", "give the file of a state dict") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise KitError(
+            f"--weights {path} is not a file of plain tensors ({type(error).__name__}); code in it is never run",
+            "save it with torch.save(model.state_dict(), FILE)",
+        ) from error
+    return _unwrapped(value, path), f"{path.name}, SHA-256 {hashlib.sha256(data).hexdigest()}"
+
+
+def _unwrapped(value: Any, path: Path) -> dict[str, Tensor]:
+    """Out of a checkpoint's ``state_dict`` or ``model``, and without DataParallel's ``module.`` before every name."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+    if not isinstance(value, Mapping) or not value or not all(isinstance(item, Tensor) for item in value.values()):
+        raise KitError(f"--weights {path} holds no state dict", "save it with torch.save(model.state_dict(), FILE)")
+    return {str(name).removeprefix("module."): item for name, item in value.items()}
+
+
+def _adopt(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> nn.Module:
+    """Load every tensor; a head behind a dropout (``fc.1.weight``) is the same head."""
+    heads = sorted(name for name in state if name.startswith("fc.") and name.endswith(".weight"))
+    if len(heads) != 1:
+        raise KitError(
+            f"the weights have {len(heads)} linear layers in their head ({', '.join(heads) or 'none'}): the kit's heat "
+            "map needs one, with or without dropout before it",
+            "train again with one linear layer, for example with `python -m train fit --weights FILE`",
+        )
+    prefix = heads[0].removesuffix("weight")
+    renamed = {f"fc.{name.removeprefix(prefix)}" if name.startswith(prefix) else name: v for name, v in state.items()}
+    own = network.state_dict()
+    if renamed["fc.weight"].shape[:1] != own["fc.weight"].shape[:1]:
+        raise KitError(
+            f"the weights have {renamed['fc.weight'].shape[0]} classes, --classes names {own['fc.weight'].shape[0]}",
+            "name as many classes as the network has outputs, in their order",
+        )
+    wrong = [name for name in {**own, **renamed} if name not in own or name not in renamed]
+    wrong = wrong or [name for name in own if own[name].shape != renamed[name].shape]
+    if wrong:
+        raise KitError(
+            f"the weights do not fit {weights.arch}: {len(wrong)} tensors differ (for example {wrong[0]})",
+            "give the --arch that they were trained with",
+        )
+    infinite = [name for name, v in renamed.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if infinite:
+        raise KitError(f"{len(infinite)} tensors are not finite (for example {infinite[0]})", "give sound weights")
+    network.load_state_dict(renamed)
+    return network.eval()
+
+
+def _pictures(preprocess: Preprocess, options: Options) -> tuple[list[Any], Judging, dict[str, Any] | None]:
+    """Tensors that calibrate, tensors that judge, and what to record of the first."""
+    if options.calibration is None:
+        print("note: no INT8, it needs pictures like the device's: --calibration DIR")
+        if options.images is not None:
+            given = [preprocess.from_bytes(path.read_bytes(), path.name) for path in _files(options.images)[:_MADE]]
+            return [], Judging(given, None, f"{len(given)} pictures of the folder that was given"), None
+        made = [preprocess(picture) for picture in synthetic.natural(_MADE, preprocess.size)]
+        return [], Judging(made, None, f"{len(made)} synthetic pictures"), None
+    paths = _in_turns(_files(options.calibration), options.calibration)
+    aside = paths[::_KEPT_ASIDE][: options.calibration_images // 2]
+    chosen = [path for path in paths if path not in set(aside)][: options.calibration_images]
+    if len(chosen) < MIN_IMAGES:
+        raise ConversionError(
+            f"{options.calibration} leaves {len(chosen)} pictures to calibrate with, every fifth being kept aside to "
+            f"judge; INT8 needs at least {MIN_IMAGES}",
+            "put 40 pictures or more into it, better 700",
+        )
+    with step("pictures", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"):
+        tensors, judging = (
+            [preprocess.from_bytes(path.read_bytes(), path.name) for path in some] for some in (chosen, aside)
+        )
+    return (
+        tensors,
+        Judging(judging, None, f"{len(aside)} pictures kept aside"),
+        {"images": len(chosen), "from": "folder"},
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not found:
+        raise KitError(f"there are no image files in {folder}", "give a folder of pictures like the device's")
+    return sorted(found)
+
+
+def _in_turns(paths: Sequence[Path], root: Path) -> list[Path]:
+    """Sub-folders (classes, sites) take turns; within one, an order without meaning."""
+    strata: dict[Path, list[Path]] = {}
+    for path in sorted(paths, key=lambda path: shuffled(path.relative_to(root).as_posix())):
+        strata.setdefault(path.parent, []).append(path)
+    longest = max(len(queue) for queue in strata.values())
+    return [strata[key][turn] for turn in range(longest) for key in sorted(strata) if turn < len(strata[key])]
+
+
+def _golden(calibration: Sequence[Any], judging: Judging, options: Options) -> tuple[list[golden.Candidate], str]:
+    """Given pictures, or pictures of nobody."""
+    if options.images is not None:
+        return golden.from_folder(options.images), "from a folder that was given"
+    if options.golden_from_data and options.calibration is not None:
+        return golden.from_folder(options.calibration), "from the calibration pictures, by explicit consent"
+    return golden.from_statistics(calibration or judging.tensors), "synthetic"

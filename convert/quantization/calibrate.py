@@ -1,0 +1,87 @@
+"""Which training images INT8 is calibrated with, and whether they can be what they are said to be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.convert.graph.contract import ConversionError
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.train.data.samples import DataSet, Label, Sample
+
+MIN_IMAGES = 32
+_BLOCKS = 8
+_LEAST_SHARE = 0.1
+
+
+def choose(samples: Sequence[Sample], parts: Mapping[str, str], count: int) -> list[Sample]:
+    """``count`` samples of the training part, spread over classes and sites; the same every time.
+
+    Classes and sites take turns until each runs out: the range of an activation is set by the pictures that reach it,
+    so a rare class or a lone clinic's camera must be among them. Within one, the order is by hash of the id.
+    Raises ConversionError if fewer than 32 can be had.
+    """
+    strata: dict[tuple[Label, str], list[Sample]] = {}
+    for sample in samples:
+        if parts[sample.id] == "train":
+            strata.setdefault((sample.label, sample.site or ""), []).append(sample)
+    queues = [sorted(strata[key], key=lambda sample: shuffled(sample.id)) for key in sorted(strata)]
+    longest = max((len(queue) for queue in queues), default=0)
+    turns = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+    if min(len(turns), count) < MIN_IMAGES:
+        raise ConversionError(
+            f"{min(len(turns), count)} training images to calibrate with; INT8 needs at least {MIN_IMAGES}",
+            f"give more training data, or --calibration-images {MIN_IMAGES} or more",
+        )
+    return turns[:count]
+
+
+def tensors(data: DataSet, chosen: Sequence[Sample], preprocess: Preprocess) -> list[npt.NDArray[np.uint8]]:
+    """Through the device's own preprocess: uint8 ``[S,S,3]`` each. Raises ImageError."""
+    return [data.tensor(sample, preprocess) for sample in chosen]
+
+
+def check_images(tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Raises ConversionError for preprocessed images uint8 ``[S,S,3]`` that give no useful ranges.
+
+    Fewer than 32 different ones, or random numbers: a peer calibrated with those silently, and its users lost half of
+    the accuracy. Noise is told by its look from afar: averaged over an 8 × 8 grid nearly nothing of it is left, while
+    pictures of things keep most of their variance.
+    """
+    different = len({tensor.tobytes() for tensor in tensors})
+    if different < MIN_IMAGES:
+        raise ConversionError(
+            f"{different} different calibration images; INT8 needs at least {MIN_IMAGES}",
+            f"give more training data, or --calibration-images {MIN_IMAGES} or more",
+        )
+    shares = [_coarse_share(tensor) for tensor in tensors]
+    # White noise keeps 1/pixels of a block; twice that is still noise.
+    least = max(_LEAST_SHARE, 2.0 * (_BLOCKS / tensors[0].shape[0]) ** 2)
+    if float(np.median(shares)) < least:
+        raise ConversionError(
+            "the calibration images are noise or blank, not pictures: from afar nothing is left of them "
+            f"(share of variance on an 8 × 8 grid: median {np.median(shares):.3f}, at least {least:.3f} is asked)",
+            "calibrate with pictures like those the device will see",
+        )
+
+
+def _coarse_share(tensor: npt.NDArray[np.uint8]) -> float:
+    """Share of an image's variance that is left on an 8 × 8 grid of means; 0 for one colour."""
+    whole = tensor.astype(np.float32)
+    total = float(whole.var(axis=(0, 1)).sum())
+    coarse = np.asarray(cv2.resize(whole, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA))
+    return float(coarse.var(axis=(0, 1)).sum()) / total if total > 0 else 0.0
+
+
+def ids_hash(chosen: Sequence[Sample]) -> str:
+    """SHA-256 (hex) of the ids, for the bundle's provenance: which images, without their names."""
+    return hashlib.sha256("\n".join(sample.id for sample in chosen).encode()).hexdigest()
+
+
+def shuffled(name: str) -> bytes:
+    """A key that sorts names in an order without meaning, the same everywhere."""
+    return hashlib.sha256(name.encode()).digest()

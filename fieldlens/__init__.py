@@ -1,0 +1,31 @@
+"""Fieldlens: from labelled images to a verified model that answers offline on a small device.
+
+The face of the kit. The four rooms lie at the top of the repository, where ``train`` and its siblings are links to
+them, and are imported as ``fieldlens.train`` and so on: a user's own ``train.py`` neither hides them nor is hidden.
+Names are loaded when they are first used (PEP 562), so importing this package takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+_FACE = {
+    "KitError": "fieldlens.runtime.errors",
+    "Prediction": "fieldlens.runtime.prediction",
+    "open_bundle": "fieldlens.runtime.bundle.open",
+}
+"""Name → the module that defines it."""
+
+__all__ = ["KitError", "Prediction", "__version__", "open_bundle"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FACE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,174 @@
+"""Every backend proves itself on the machine it runs on: the golden images against the reference's outputs.
+
+Design, decision 4: INT8 can saturate on CPUs without VNNI, and a library's update can change what it computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.backends.base import Backend
+from fieldlens.runtime.bundle.decision import Outcome, calibrated
+from fieldlens.runtime.bundle.manifest import Tolerance
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.files import kept
+from fieldlens.runtime.machine.host import cpu_fingerprint
+from fieldlens.runtime.pixels.preprocess import Preprocess
+
+LIST = "golden/golden.json"
+REFERENCE = "golden/golden.npz"
+_STRICT = Tolerance(0.0, 0.0, 0.0, 1e-3)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The outcome for one backend at one precision. ``flips`` counts refer ↔ no-sign-found: none is allowed."""
+
+    backend: str
+    precision: str
+    images: int
+    max_logit_difference: float
+    allowed_logit_difference: float
+    flips: int
+    preprocess_differs: int
+    inference_p50_ms: float
+
+    @property
+    def passed(self) -> bool:
+        """Within tolerance, and no decision turned into its opposite."""
+        return self.flips == 0 and self.max_logit_difference <= self.allowed_logit_difference < math.inf
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden pictures as tensors uint8 ``[n,S,S,3]``, and the reference's logits float32 ``[n,C]``."""
+
+    tensors: npt.NDArray[np.uint8]
+    logits: npt.NDArray[np.float32]
+    preprocess_differs: int
+
+
+def reference_logits(bundle: Bundle) -> npt.NDArray[np.float32]:
+    """The reference's logits of all golden images, float32 ``[n,C]``. Raises BundleError."""
+    try:
+        with np.load(io.BytesIO(bundle.read(REFERENCE)), allow_pickle=False) as arrays:
+            logits: npt.NDArray[np.float32] = arrays["logits"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.path.name}: {REFERENCE} is incomplete ({error})", "make it again") from error
+    if not np.isfinite(logits).all():
+        raise BundleError(f"{bundle.path.name}: the reference's answers are not finite", "make the bundle again")
+    return logits
+
+
+def load_golden(bundle: Bundle, only: Sequence[int] | None = None) -> Golden:
+    """Decode and preprocess the golden images on this machine: all, or those with the indices ``only``.
+
+    Raises BundleError.
+    """
+    logits = reference_logits(bundle)
+    try:
+        entries = json.loads(bundle.read(LIST))["images"]
+        if len(logits) != len(entries):
+            raise ValueError(f"{len(entries)} images, {len(logits)} answers of the reference")
+        if only is not None:
+            entries, logits = [entries[index] for index in only], logits[list(only)]
+        preprocess = Preprocess(bundle.manifest.preprocess)
+        tensors = preprocess.empty(len(entries))
+        differs = 0
+        for entry, tensor in zip(entries, tensors, strict=True):
+            preprocess.from_bytes(bundle.read(entry["file"]), entry["file"], tensor)
+            differs += hashlib.sha256(tensor.tobytes()).hexdigest() != entry["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.path.name}: the golden images are incomplete ({error})", "make it again") from error
+    if not len(tensors):
+        raise BundleError(f"{bundle.path.name}: there are no golden images", "make the bundle again")
+    return Golden(tensors, logits, differs)
+
+
+def run_selftest(bundle: Bundle, backend: Backend, golden: Golden) -> SelfTest:
+    """Run all golden images through ``backend`` one by one, and compare with the reference."""
+    logits, times = np.empty_like(golden.logits), []
+    backend.infer(golden.tensors[:1])
+    for index in range(len(golden.tensors)):
+        start = time.perf_counter()
+        logits[index] = backend.infer(golden.tensors[index : index + 1]).logits[0]
+        times.append((time.perf_counter() - start) * 1e3)
+    difference = np.abs(logits - golden.logits)
+    return SelfTest(
+        backend=backend.info.name,
+        precision=backend.info.precision,
+        images=len(logits),
+        max_logit_difference=float(difference.max()) if np.isfinite(difference).all() else float("inf"),
+        allowed_logit_difference=tolerance(bundle, backend.info.precision, backend.info.file).logit,
+        flips=flips(bundle, golden.logits, logits),
+        preprocess_differs=golden.preprocess_differs,
+        inference_p50_ms=float(np.median(times)),
+    )
+
+
+def tolerance(bundle: Bundle, precision: str, file: str) -> Tolerance:
+    """The manifest's tolerance of what runs. bfloat16 has none of its own in a bundle: INT8's, the widest, binds it.
+
+    ``file`` (a model file's name) comes from TensorRT, whose INT8 has files of its own. Its FP16 may be built from the
+    FP32 file: then FP16's own tolerance binds it, else that of the INT8 file for the same TensorRT, which is wider.
+    """
+    tolerances = bundle.manifest.tolerances
+    names = [file or ("int8-cpu" if precision in ("int8", "bf16") else precision)]
+    if file and precision == "fp16":
+        names = ["fp16", "int8-trt8"]
+    return next((tolerances[name] for name in names if name in tolerances), _STRICT)
+
+
+def flips(bundle: Bundle, reference: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> int:
+    """How many decisions turned into their opposite; a general classifier's top class counts instead."""
+    manifest = bundle.manifest
+    if manifest.decision is None:
+        return 0
+    sides = []
+    for values in (reference, logits):
+        scores = manifest.decision.score(calibrated(values, manifest.temperature, manifest.task), manifest.class_ids)
+        sides.append([manifest.decision.outcome(float(score)) for score in scores])
+    opposite = {Outcome.REFER, Outcome.NO_SIGN_FOUND}
+    return sum({one, other} == opposite for one, other in zip(*sides, strict=True))
+
+
+def cached_selftest(bundle: Bundle, backend: Backend, state: Path, notes: list[str]) -> SelfTest:
+    """As :func:`run_selftest`, but a result for this CPU, library version, bundle and precision is kept and reused.
+
+    Adds to ``notes`` why a kept result could not be used.
+    """
+    info = backend.info
+    identity = {
+        "kind": "self-test", "bundle": bundle.hash, "backend": info.name, "version": info.version,
+        "precision": info.precision, "threads": info.threads, "cpu": cpu_fingerprint(),
+    }  # fmt: skip
+    key = f"{info.name}-{info.version}-{info.precision}-{info.threads}-{identity['cpu']}"
+    path = state / "selftest" / bundle.hash[:16] / f"{key}.kept"
+    try:
+        if (payload := kept.load(path, identity)) is not None:
+            return SelfTest(**json.loads(payload))
+    except (KitError, ValueError, TypeError) as error:
+        notes.append(f"the self-test was run again: {error.message if isinstance(error, KitError) else error}")
+    result = run_selftest(bundle, backend, load_golden(bundle))
+    if result.passed:  # a failure is tested again next time: its cause may have been fixed
+        _keep(path, identity, result, notes)
+    return result
+
+
+def _keep(path: Path, identity: kept.Identity, result: SelfTest, notes: list[str]) -> None:
+    try:
+        kept.save(path, identity, json.dumps(asdict(result)).encode())
+    except (OSError, KitError) as error:
+        reason = error.message if isinstance(error, KitError) else f"{path.parent}: {error.strerror}"
+        notes.append(f"the self-test's result cannot be kept, so that the next start takes longer ({reason})")

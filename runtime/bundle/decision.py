@@ -1,0 +1,138 @@
+"""From logits to calibrated probabilities, a score and an outcome: for trainer, converter and device alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.errors import ConfigError, KitError
+from fieldlens.runtime.fields import Fields, nearest
+
+Floats = npt.NDArray[np.floating[Any]]
+
+TASKS = ("multiclass", "multilabel")
+
+
+class Outcome(str, Enum):
+    """What the device says of one picture."""
+
+    REFER = "refer"
+    NO_SIGN_FOUND = "no-sign-found"
+    UNCERTAIN = "uncertain"
+    RETAKE = "retake"
+    CLASSIFIED = "classified"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def calibrated(logits: Floats, temperature: float, task: str) -> Floats:
+    """Logits ``[…,C]`` → probabilities: softmax (``multiclass``) or sigmoid (``multilabel``) of ``logits / T``.
+
+    Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
+    """
+    scaled = np.asarray(logits, np.float64) / temperature
+    if task == "multilabel":
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)))
+    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+
+
+def logit(probability: Floats | float) -> Floats:
+    """Inverse of the sigmoid, kept finite at 0 and 1."""
+    p = np.clip(np.asarray(probability, np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """When to refer.
+
+    ``sum``: the score is the summed probability of the ``positive`` classes, compared with one threshold.
+    ``any``: each positive class has its own threshold; the score is the largest of
+    ``sigmoid(logit(p) - logit(threshold))``, so that 0.5 is the border whatever the thresholds.
+    ``band``: scores within ``[low, high]`` are uncertain.
+    """
+
+    rule: str
+    positive: tuple[str, ...]
+    thresholds: dict[str, float]
+    band: tuple[float, float]
+    target: str
+    reached: dict[str, Any]
+
+    @property
+    def threshold(self) -> float:
+        """The border on the score's scale."""
+        return self.thresholds[self.positive[0]] if self.rule == "sum" else 0.5
+
+    def score(self, probabilities: Floats, classes: Sequence[str]) -> Floats:
+        """Probabilities ``[…,C]`` in the order of ``classes`` → scores ``[…]`` in [0, 1]."""
+        columns = [classes.index(name) for name in self.positive]
+        chosen = np.asarray(probabilities, np.float64)[..., columns]
+        if self.rule == "sum":
+            return np.asarray(np.minimum(chosen.sum(axis=-1), 1.0))
+        borders = logit(np.array([self.thresholds[name] for name in self.positive]))
+        return np.asarray((0.5 * (1.0 + np.tanh(0.5 * (logit(chosen) - borders)))).max(axis=-1))
+
+    def outcome(self, score: float) -> Outcome:
+        """One score → refer, uncertain or no-sign-found.
+
+        Only a score that is known to lie below the threshold and outside of the band is no-sign-found. Where a value
+        is missing or no number within [0, 1], the comparisons do not hold and the answer is refer or uncertain.
+        """
+        low, high = self.band
+        within = low <= score <= high and low < high
+        known = 0.0 <= low <= 1.0 and 0.0 <= high <= 1.0
+        if known and not within and 0.0 <= score < self.threshold <= 1.0:
+            return Outcome.NO_SIGN_FOUND
+        return Outcome.UNCERTAIN if within else Outcome.REFER
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the manifest and ``operating-point.json``."""
+        thresholds: Any = self.threshold if self.rule == "sum" else self.thresholds
+        return {
+            "rule": self.rule,
+            "positive": list(self.positive),
+            "thresholds": thresholds,
+            "band": list(self.band),
+            "target": self.target,
+            "reached": self.reached,
+        }
+
+
+def decision_from_json(
+    value: Any, classes: Sequence[str], error: type[KitError] = ConfigError, where: str = "decision"
+) -> Decision | None:
+    """Read a decision (``null`` stays None). Raises ``error`` for an unknown class or a threshold outside [0, 1]."""
+    if value is None:
+        return None
+    fields = Fields(value, where, error)
+    rule = fields.choice("rule", ("sum", "any"))
+    positive = tuple(fields.take("positive", list))
+    for name in positive:
+        if name not in classes:
+            raise error(f"{where}: positive class {name!r} is not a class", nearest(str(name), classes))
+    if not positive or (rule == "sum" and len(set(positive)) == len(classes)):
+        raise error(f"{where}: positive must name some of the classes, not none or all", "name the findings only")
+    given = fields.take("thresholds", (float, dict))
+    thresholds = dict(given) if isinstance(given, dict) else dict.fromkeys(positive, float(given))
+    band = fields.take("band", list)
+    values = [*thresholds.values(), *band]
+    if set(thresholds) != set(positive) or len(band) != 2 or (rule == "sum" and len(set(thresholds.values())) != 1):
+        raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 1 for v in values):
+        raise error(f"{where}: thresholds and band must be numbers within [0, 1]", "run fit again")
+    if band[0] > band[1]:
+        raise error(f"{where}: the band {band} is upside down", "run fit again")
+    decision = Decision(
+        rule, positive, {name: float(thresholds[name]) for name in positive}, (float(band[0]), float(band[1])),
+        fields.take("target", str), fields.take("reached", dict),
+    )  # fmt: skip
+    fields.done()
+    return decision

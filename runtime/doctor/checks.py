@@ -1,0 +1,256 @@
+"""``python -m runtime doctor``: one line per thing that a station needs, and the command that mends what is wrong.
+
+Nothing is changed, and nothing is started but ``ssh-keygen`` where a policy asks for signatures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.signature import device_policy
+from fieldlens.runtime.doctor import machine_checks as checkup
+from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
+from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.machine import host
+
+Probe = Callable[[str], Any]
+"""Imports a module by name; raises ImportError."""
+_DEVICE = "pip install -r runtime/requirements.txt"
+_JETSON = "pip install -r runtime/requirements-jetson.txt"
+_LEAST_PYTHON = (3, 10)
+_MAKE_POLICY = (
+    'sudo install -d /etc/fieldlens && echo \'{"allowed_signers": "allowed_signers"}\' | '
+    "sudo tee /etc/fieldlens/policy.json, and put the signers' public keys beside it"
+)
+_PCI_NVIDIA, _PCI_DISPLAY = "0x10de", "0x03"
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Print all checks; 2 where one of them is a failure."""
+    checks = examine(host.ROOT, host.state_folder(arguments.state), arguments.bundle)
+    failed = any(check.status == FAIL for check in checks)
+    if arguments.json:
+        print(json.dumps({"healthy": not failed, "checks": [asdict(check) for check in checks]}, ensure_ascii=False))
+    else:
+        print("\n".join(lines(checks)))
+    return EXIT_REFUSED if failed else EXIT_OK
+
+
+def lines(checks: list[Check]) -> list[str]:
+    """One line a check, the mending command under it, and the sum."""
+    width = max(len(check.name) for check in checks)
+    found = []
+    for check in checks:
+        found.append(f"{check.status:<5}{check.name:<{width + 2}}{check.words}")
+        if check.mend:
+            found.append(f"{'':<5}{'':<{width + 2}}→ {check.mend}")
+    counts = [f"{sum(check.status == status for check in checks)} {status}" for status in (OK, WARN, FAIL)]
+    return [*found, ", ".join(counts)]
+
+
+def examine(root: Path, state: Path, bundle: Path | None, probe: Probe = importlib.import_module) -> list[Check]:
+    """All checks, in the order in which one would mend things."""
+    gpu = has_gpu(root)
+    checks = [
+        python(),
+        module("numpy", probe, root),
+        module("simplejpeg", probe, root),
+        opencv(probe, root),
+        opencv_owner(host.versions(), root),
+        cameras(root),
+        cuda(root, gpu),
+        gpu_module("TensorRT", "tensorrt", probe, root, gpu),
+        gpu_module("pycuda", "pycuda.driver", probe, root, gpu),
+        cpu_backends(probe, gpu),
+        checkup.power_mode(root),
+        checkup.clocks(root),
+        checkup.heat(root),
+        checkup.memory(root),
+        checkup.swap(root),
+        checkup.disk(state),
+        checkup.wall_clock(root),
+        signature_policy(),
+    ]
+    if bundle is not None:
+        checks += [check_bundle(bundle), *plans(bundle, state, gpu)]
+    return checks
+
+
+def python() -> Check:
+    """3.10 is JetPack 6's."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < _LEAST_PYTHON:
+        return Check(
+            "Python", FAIL, f"{version} is too old", "sudo apt-get install python3.10-venv, then make .venv anew"
+        )
+    return Check("Python", OK, f"{version} at {sys.executable}")
+
+
+def _tried(name: str, probe: Probe) -> tuple[Any, str]:
+    """The module, or None and why. A library of another NumPy or CUDA fails in many ways while it is imported."""
+    try:
+        return probe(name), ""
+    except Exception as error:  # noqa: BLE001  (whatever it is, the doctor's answer is to say so)
+        return None, str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def module(name: str, probe: Probe, root: Path) -> Check:
+    """A library without which nothing runs."""
+    found, why = _tried(name, probe)
+    if found is None:
+        return Check(name, FAIL, why, _JETSON if host.is_jetson(root) else _DEVICE)
+    return Check(name, OK, str(getattr(found, "__version__", "")) or host.versions().get(name, "installed"))
+
+
+def opencv(probe: Probe, root: Path) -> Check:
+    """Its build decides which cameras can be opened: CSI cameras need GStreamer, which no wheel has."""
+    found, why = _tried("cv2", probe)
+    jetson = host.is_jetson(root)
+    if found is None:
+        return Check("OpenCV", FAIL, why, "sudo apt-get install python3-opencv" if jetson else _DEVICE)
+    from fieldlens.runtime.machine.opencv_build import GSTREAMER_HINT, has
+
+    text = str(found.getBuildInformation())
+    gstreamer, v4l = has("GStreamer", text), has("v4l/v4l2", text)
+    words = f"{found.__version__}, GStreamer {_yes(gstreamer)}, V4L2 {_yes(v4l)}, FFmpeg {_yes(has('FFMPEG', text))}"
+    if jetson and not gstreamer:
+        return Check("OpenCV", WARN, f"{words}: CSI cameras cannot be opened", GSTREAMER_HINT)
+    if not v4l:
+        return Check("OpenCV", WARN, f"{words}: USB cameras cannot be opened", _DEVICE)
+    return Check("OpenCV", OK, words)
+
+
+def opencv_owner(installed: dict[str, str], root: Path) -> Check:
+    """Two packages that both bring cv2 overwrite each other's files."""
+    owners = [name for name in installed if name.startswith("opencv")]
+    if len(owners) > 1:
+        mend = f"pip uninstall {' '.join(owners)}, then install one of them"
+        return Check("OpenCV's owner", FAIL, f"{' and '.join(owners)} are both installed", mend)
+    if owners and host.is_jetson(root):
+        return Check("OpenCV's owner", WARN, f"{owners[0]} hides JetPack's OpenCV", f"pip uninstall {owners[0]}")
+    return Check("OpenCV's owner", OK, owners[0] if owners else "the system's package")
+
+
+def cameras(root: Path) -> Check:
+    """Cameras and the right to use them. A USB camera shows a second device for its metadata, which is left out."""
+    found = [
+        path for path in sorted(root.glob("sys/class/video4linux/video*")) if host.read(path / "index") in ("", "0")
+    ]
+    if not found:
+        return Check("cameras", WARN, "none attached", "plug one in; then: v4l2-ctl --list-devices")
+    named = {path.name: host.read(path / "name") or "camera" for path in found}
+    closed = [name for name in named if not os.access(root / "dev" / name, os.R_OK | os.W_OK)]
+    words = ", ".join(f"/dev/{name} ({title})" for name, title in named.items())
+    if closed:
+        mend = 'sudo usermod -aG video "$USER", then log in again'
+        return Check("cameras", FAIL, f"no permission for {', '.join(f'/dev/{name}' for name in closed)}", mend)
+    return Check("cameras", OK, words)
+
+
+def has_gpu(root: Path) -> bool:
+    """An NVIDIA GPU: a Jetson's own, or one on the PCI bus."""
+    if host.is_jetson(root) or (root / "proc/driver/nvidia/version").exists():
+        return True
+    for device in root.glob("sys/bus/pci/devices/*"):
+        if host.read(device / "vendor") == _PCI_NVIDIA and host.read(device / "class").startswith(_PCI_DISPLAY):
+            return True
+    return False
+
+
+def cuda(root: Path, gpu: bool, load: Callable[[str], Any] = ctypes.CDLL) -> Check:
+    """The driver's library, and the toolkit that pycuda is compiled against."""
+    if not gpu:
+        return Check("CUDA", OK, "no NVIDIA GPU: the CPU backends are used")
+    try:
+        load("libcuda.so.1")
+    except OSError:
+        mend = (
+            "sudo apt-get install nvidia-jetpack"
+            if host.is_jetson(root)
+            else "sudo ubuntu-drivers install, then restart"
+        )
+        return Check("CUDA", FAIL, "a GPU is there, but its driver is not (libcuda.so.1)", mend)
+    toolkit = host.cuda_version(root)
+    words = f"driver {host.nvidia_driver(root) or 'found'}, toolkit {toolkit or 'not in /usr/local/cuda'}"
+    if toolkit and shutil.which("nvcc") is None:
+        return Check("CUDA", WARN, f"{words}; nvcc is not on PATH", 'export PATH="/usr/local/cuda/bin:$PATH"')
+    return Check("CUDA", OK, words)
+
+
+def gpu_module(title: str, name: str, probe: Probe, root: Path, gpu: bool) -> Check:
+    """A library that only a GPU needs."""
+    if not gpu:
+        return Check(title, OK, "not needed without an NVIDIA GPU")
+    found, why = _tried(name, probe)
+    if found is not None:
+        package = name.partition(".")[0]
+        return Check(title, OK, str(getattr(found, "__version__", "")) or host.versions().get(package, "installed"))
+    if not host.is_jetson(root):
+        return Check(title, WARN, why, "pip install -r runtime/requirements-gpu.txt")
+    if title == "TensorRT":
+        install = (
+            "sudo apt-get install python3-libnvinfer; the environment needs `python3 -m venv --system-site-packages`"
+        )
+        return Check(title, WARN, why, install)
+    return Check(title, WARN, why, f'PATH="/usr/local/cuda/bin:$PATH" {_JETSON}')
+
+
+def cpu_backends(probe: Probe, gpu: bool) -> Check:
+    """At least one of them, or TensorRT."""
+    found = {name: _tried(name, probe)[0] for name in ("openvino", "onnxruntime")}
+    there = [
+        f"{name} {str(library.__version__).split('-')[0]}" for name, library in found.items() if library is not None
+    ]
+    if there:
+        return Check("CPU backends", OK, ", ".join(there))
+    return Check("CPU backends", WARN if gpu else FAIL, "neither OpenVINO nor ONNX Runtime", _DEVICE)
+
+
+def signature_policy() -> Check:
+    """Whose bundles this device takes."""
+    try:
+        policy = device_policy()
+    except KitError as error:
+        return Check("signatures", FAIL, error.message, error.hint)
+    if policy is None:
+        mend = _MAKE_POLICY
+        return Check("signatures", WARN, "no policy: unsigned bundles are taken", mend)
+    if shutil.which("ssh-keygen") is None:
+        return Check("signatures", FAIL, "required, but ssh-keygen is missing", "sudo apt-get install openssh-client")
+    if not policy.allowed_signers.is_file():
+        return Check("signatures", FAIL, f"{policy.allowed_signers} is missing", "restore the signers' file")
+    override = "; a flag may override it" if policy.override else ""
+    return Check("signatures", OK, f"required, signers in {policy.allowed_signers}{override}")
+
+
+def check_bundle(path: Path) -> Check:
+    """Signature, listing and every hash."""
+    try:
+        bundle = open_bundle(path)
+    except KitError as error:
+        return Check("bundle", FAIL, error.message, error.hint)
+    return Check("bundle", OK, f"{bundle.title}, {len(bundle.manifest.files)} files match their hashes")
+
+
+def plans(path: Path, state: Path, gpu: bool) -> list[Check]:
+    """The engine that was accepted for this bundle on this GPU, whole and current."""
+    if not gpu:
+        return []
+    from fieldlens.runtime.doctor import engine_check
+
+    return [engine_check.plan(path, state)]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

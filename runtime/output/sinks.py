@@ -1,0 +1,111 @@
+"""Where results go: lines for people, JSON lines, CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.output.linefile import LineFile, LineStream
+from fieldlens.runtime.prediction import STAGES, Failure, Notice, Result, json_line
+
+STANDARD_OUTPUT = Path("-")
+
+
+class Sink(ABC):
+    """Takes results one by one."""
+
+    @abstractmethod
+    def write(self, result: Result) -> None:
+        """Take one result; when this returns, the result is out of this process's hands."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """No more results."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """``size_bytes`` None: a file is begun anew and grows for ever; else it goes on, and ``keep`` old ones stay."""
+
+    size_bytes: int | None = None
+    keep: int = 10
+
+
+class JsonSink(Sink):
+    """One JSON object a line; the path ``-`` is standard output."""
+
+    def __init__(self, path: Path, rotation: Rotation = Rotation()) -> None:
+        self._file: LineFile | LineStream = (
+            LineStream()
+            if path == STANDARD_OUTPUT
+            else LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep)
+        )
+
+    def write(self, result: Result) -> None:
+        self._file.write(json_line(result))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class CsvSink(Sink):
+    """A row per input: outcome, class, score, a probability per class, ms per stage, error. No news of cameras."""
+
+    def __init__(self, path: Path, manifest: Manifest, rotation: Rotation = Rotation()) -> None:
+        self._classes = manifest.class_ids
+        stages = (f"{stage}_ms" for stage in STAGES)
+        head = ["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"]
+        self._file = LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head))
+
+    def write(self, result: Result) -> None:
+        if isinstance(result, Notice):
+            return
+        if isinstance(result, Failure):
+            blank = [""] * (3 + len(self._classes) + len(STAGES))
+            self._file.write(_row([result.source, *blank, result.error]))
+            return
+        probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]
+        times = [f"{result.latency_ms[stage]:.3f}" if stage in result.latency_ms else "" for stage in STAGES]
+        score = "" if result.score is None else f"{result.score:.9g}"
+        self._file.write(_row([result.source, result.outcome, result.label, score, *probabilities, *times, ""]))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _row(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+class HumanSink(Sink):
+    """A line per image for people. No class on ``retake``: there the advice is what matters."""
+
+    def __init__(self, manifest: Manifest, top_k: int, stream: TextIO | None = None) -> None:
+        self._display = {info.id: info.display for info in manifest.classes}
+        self._top_k = top_k
+        self._lines = LineStream(stream)
+
+    def write(self, result: Result) -> None:
+        if isinstance(result, Notice):
+            self._lines.write(f"{result.source}  {result.message}\n")
+            return
+        if isinstance(result, Failure):
+            self._lines.write(f"{result.source}  not classified: {result.reason}\n")
+            return
+        if result.outcome is Outcome.RETAKE:
+            words = "; ".join(finding.advice for finding in result.findings)
+        else:
+            words = ", ".join(f"{self._display[name]} {p:.1%}" for name, p in result.top(self._top_k))
+        self._lines.write(f"{result.source}  {result.outcome:<13}  {words}  {result.latency_ms['total']:.1f} ms\n")
+
+    def close(self) -> None:
+        self._lines.close()

@@ -1,0 +1,64 @@
+"""Out-of-distribution score: the squared Mahalanobis distance of the features to the nearest class mean.
+
+Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, NeurIPS 2018: class means, one shared
+covariance; here with Ledoit–Wolf shrinkage, fitted on the host.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.errors import BundleError
+
+FILE = "ood.npz"
+
+
+@dataclass(frozen=True)
+class OodModel:
+    """``matrix`` float32 ``[F, F + C]``: the whitener W (``W·Wᵀ`` = the shared precision), and W times the whitened
+    mean of each class, taken from the middle of the means; ``shift`` ``[F + C]``: that middle through the matrix;
+    ``squares``: squared length of each of these whitened means. One product then gives every distance.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    shift: npt.NDArray[np.float32]
+    squares: tuple[float, ...]
+    threshold: float
+
+    def score(self, features: npt.NDArray[np.float32]) -> float:
+        """Features ``[F]`` → squared distance to the nearest class, per dimension (about 1 for known pictures)."""
+        size = len(features)
+        product = features @ self.matrix - self.shift
+        white = product[:size]
+        nearest = min(square - 2.0 * inner for square, inner in zip(self.squares, product[size:].tolist(), strict=True))
+        return (float(white @ white) + float(nearest)) / size
+
+
+def ood_model(means: npt.NDArray[np.float64], precision: npt.NDArray[np.float64], threshold: float) -> OodModel:
+    """From the means ``[C,F]`` of the classes and the shared precision ``[F,F]``."""
+    whitener = np.linalg.cholesky(precision)
+    middle = means.mean(axis=0)
+    white = (means - middle) @ whitener
+    matrix = np.hstack((whitener, whitener @ white.T))
+    squares = tuple((white * white).sum(axis=1).tolist())
+    return OodModel(matrix.astype(np.float32), (middle @ matrix).astype(np.float32), squares, threshold)
+
+
+def load_ood(bundle: Bundle) -> OodModel | None:
+    """The bundle's model, or None where the manifest has none. Raises BundleError."""
+    if bundle.manifest.ood is None:
+        return None
+    with np.load(io.BytesIO(bundle.read(FILE)), allow_pickle=False) as arrays:
+        try:
+            means, precision = arrays["means"].astype(np.float64), arrays["precision"].astype(np.float64)
+            threshold = float(bundle.manifest.ood["threshold"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{FILE} or the manifest's ood is incomplete ({error})", "make the bundle anew"
+            ) from error
+    return ood_model(means, precision, threshold)

@@ -1,0 +1,68 @@
+"""The report of a run: the same facts as JSON for programs and as one self-contained page for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldlens.runtime.backends.base import BackendInfo
+from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.files import atomic
+from fieldlens.runtime.machine.host import conditions
+from fieldlens.runtime.machine.telemetry import Record
+from fieldlens.runtime.report.diagnosis import Diagnosis
+from fieldlens.runtime.report.page import page
+from fieldlens.runtime.running.run import RunLog
+from fieldlens.runtime.running.single_stream import Verdict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen around a run: conditions at its start and its end, the machine's samples, and what they say."""
+
+    start: dict[str, Any]
+    end: dict[str, Any]
+    record: Record
+    diagnosis: tuple[Diagnosis, ...]
+    percentile: float
+    verdict: Verdict | None = None
+
+
+def observed(
+    start: dict[str, Any],
+    record: Record,
+    diagnosis: tuple[Diagnosis, ...],
+    percentile: float = 99.0,
+    verdict: Verdict | None = None,
+) -> Observed:
+    """With the conditions of this moment as those of the end; ``percentile`` is the one that was asked for."""
+    return Observed(start, conditions(), record, diagnosis, percentile, verdict)
+
+
+def write_report(
+    path: Path, log: RunLog, bundle: Bundle, info: BackendInfo, reasons: tuple[str, ...], around: Observed
+) -> None:
+    """Write ``path`` (HTML) and its twin ``.json``."""
+    facts = report_facts(log, bundle, info, reasons, around)
+    atomic.write_json(path.with_suffix(".json"), facts)
+    atomic.write_text(path, page(facts))
+
+
+def report_facts(
+    log: RunLog, bundle: Bundle, info: BackendInfo, reasons: tuple[str, ...], around: Observed
+) -> dict[str, Any]:
+    """Everything the page shows, ready for JSON."""
+    return {
+        "format": FORMAT,
+        "bundle": {"title": bundle.title, "hash": bundle.hash, "version": bundle.manifest.version.number},
+        "backend": {**asdict(info), "chosen_because": list(reasons)},
+        "run": log.to_json(),
+        "percentile": f"p{around.percentile:g}",
+        "diagnosis": [asdict(finding) for finding in around.diagnosis],
+        "single_stream": around.verdict.to_json() if around.verdict else None,
+        "conditions": {"start": around.start, "end": around.end},
+        "telemetry": around.record.to_json(log.seconds, log.answered),
+    }

@@ -1,0 +1,291 @@
+"""A classification run: sources → classifier → sinks, until the input ends, a limit is reached or somebody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+
+from fieldlens.runtime.backends.golden_check import INTERVAL_S, GoldenCheck, GoldenCheckFailed, Repeated
+from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.errors import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_SOME_INPUTS_BAD,
+    AnswerError,
+    ImageError,
+    KitError,
+    OutputError,
+)
+from fieldlens.runtime.output.sinks import Sink
+from fieldlens.runtime.prediction import Failure, Notice, Prediction
+from fieldlens.runtime.prepare import Prepared, Preparer
+from fieldlens.runtime.running.latency import LatencyLog
+from fieldlens.runtime.running.ordered import depth_for, in_order
+from fieldlens.runtime.running.stopping import Stop, Stopper
+from fieldlens.runtime.sources.cameras.camera import CameraLog
+from fieldlens.runtime.sources.inputs import Item, Sources, loaded
+from fieldlens.runtime.view.overlay import OverlaySink
+
+_KEPT_FAILURES = 1000
+_END = object()
+T = TypeVar("T")
+
+
+@dataclass
+class RunLog:
+    """What a run was: counts, latency, failures, and how it ended."""
+
+    latency: LatencyLog = field(default_factory=LatencyLog)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    failed: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    ended_by: str = "end of input"
+    notes: list[str] = field(default_factory=list)
+    cameras: list[CameraLog] = field(default_factory=list)
+    broken: OutputError | GoldenCheckFailed | None = None
+    golden_check: GoldenCheck | None = None
+    """The last one that passed; None with the fake backend."""
+    golden_repeats: int = 0
+    """How often it was repeated after the start."""
+
+    @property
+    def answered(self) -> int:
+        """Pictures that were classified (``retake`` is an answer)."""
+        return sum(self.outcomes.values())
+
+    @property
+    def per_second(self) -> float:
+        """Pictures a second over the whole run."""
+        return self.answered / self.seconds if self.seconds else 0.0
+
+    def exit_code(self) -> int:
+        """0, or 3 with some bad inputs, or 2 where all were bad."""
+        if not self.failed:
+            return EXIT_OK
+        return EXIT_SOME_INPUTS_BAD if self.answered else EXIT_REFUSED
+
+    def to_json(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "pictures": self.answered,
+            "failed": self.failed,
+            "frames_dropped": self.dropped,
+            "seconds": self.seconds,
+            "pictures_per_second": self.per_second,
+            "ended_by": self.ended_by,
+            "outcomes": dict(self.outcomes),
+            "latency_ms": self.latency.summary(),
+            "intervals_total_ms": self.latency.intervals(),
+            "jitter_ms": self.latency.jitter_ms,
+            "histogram_total_ms": self.latency.stages["total"].coarse(),
+            "time_line": self.latency.line.to_json(),
+            "cameras": [camera.to_json() for camera in self.cameras],
+            "golden_check": asdict(self.golden_check) if self.golden_check else None,
+            "golden_repeats": self.golden_repeats,
+            "failures": [failure.__dict__ for failure in self.failures],
+            "notes": self.notes,
+        }
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An item with its tensor, or with what was wrong with it."""
+
+    item: Item
+    prepared: Prepared | None = None
+    error: KitError | None = None
+
+
+class View(Protocol):
+    """Somebody who watches the run live."""
+
+    closed: bool
+
+    def picture(self, answered: Answered, status: str) -> None:
+        """One answer; ``status`` is a few words about latency and drops."""
+
+    def notice(self, notice: Notice) -> None:
+        """News of the camera."""
+
+    def idle(self) -> None:
+        """Nothing came for a while."""
+
+
+class Run:
+    """One run. ``limit`` pictures at most, ``duration_s`` seconds at most; None: no bound.
+
+    ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
+    frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
+    twice a second as long as the run is alive. Golden images are answered again every ``golden_every_s`` seconds; where
+    that fails, the run ends and ``log.broken`` says why.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        sinks: list[Sink],
+        overlays: OverlaySink | None = None,
+        limit: int | None = None,
+        duration_s: float | None = None,
+        *,
+        workers: int = 0,
+        view: View | None = None,
+        beat: Callable[[], None] = lambda: None,
+        golden_every_s: float = INTERVAL_S,
+    ) -> None:
+        self._classifier = classifier
+        self._sinks = sinks
+        self._overlays = overlays
+        self._limit = limit
+        self._duration_s = duration_s
+        self._workers = workers
+        self._view = view
+        self._beat = beat
+        self._stopper = Stopper()
+        self._golden = Repeated(classifier.check_golden, golden_every_s, time.monotonic())
+        self.log = RunLog()
+
+    def __call__(self, sources: Sources) -> RunLog:
+        """Run to the end. Sinks are left to the caller to close; one that fails ends the run (``log.broken``)."""
+        began = time.monotonic()
+        self.log.cameras = sources.cameras
+        with self._stopper.listening():
+            try:
+                with contextlib.closing(self._ready(sources)) as pictures:
+                    self._loop(pictures, began)
+            except Stop:
+                self.log.ended_by = self._stopper.reason
+            except OutputError as error:
+                self.log.ended_by, self.log.broken = "a result that could not be written", error
+            except GoldenCheckFailed as error:
+                self.log.ended_by, self.log.broken = "a failed golden check", error
+        self.log.seconds = time.monotonic() - began
+        if self._classifier.golden is not None:
+            self.log.golden_check, self.log.golden_repeats = self._classifier.golden.last, self._golden.times
+        self.log.dropped = sources.dropped
+        self.log.notes += [*sources.notes, *map(str, sources.cameras)]
+        return self.log
+
+    def _loop(self, pictures: Iterator[_Ready | None], began: float) -> None:
+        for ready in pictures:
+            self._golden(time.monotonic())
+            if ready is not None:
+                self._take(ready, time.monotonic() - began)
+            elif self._view is not None:
+                self._view.idle()
+            self._beat()
+            if reason := self._finished(time.monotonic() - began):
+                self.log.ended_by = reason
+                return
+
+    def _ready(self, sources: Sources) -> Generator[_Ready | None, None, None]:
+        """Everything, prepared, in order; None twice a second while there is nothing."""
+        try:
+            yield from self._stored(sources)
+            for item in self._waited(sources.live()):
+                yield None if item is None else _prepare(item, self._classifier.own)
+        except KitError as error:  # a source that cannot be opened is one more thing that gave no picture
+            yield _Ready(Item("source", error=error), error=error)
+
+    def _stored(self, sources: Sources) -> Iterator[_Ready | None]:
+        if not self._workers:
+            for item in self._waited(sources.stored()):
+                yield None if item is None else _prepare(item, self._classifier.own)
+            return
+        preparers = [self._classifier.preparer() for _ in range(depth_for(self._workers))]
+        stored = sources.stored(ring=len(preparers))
+        yield from self._waited(in_order(stored, lambda item, place: _prepare(item, preparers[place]), self._workers))
+
+    def _waited(self, items: Iterator[T]) -> Iterator[T]:
+        """Items, with the wait for each open to signals."""
+        try:
+            while True:
+                with self._stopper.waiting():
+                    item = next(items, _END)
+                if item is _END:
+                    return
+                yield cast(T, item)
+        finally:
+            if close := getattr(items, "close", None):
+                close()  # now, and not when the garbage collector comes by: cameras count their drops here
+
+    def _take(self, ready: _Ready, second: float) -> None:
+        """Answer one picture and hand the result on."""
+        item, prepared = ready.item, ready.prepared
+        if item.notice is not None:
+            self._notice(item.notice)
+            return
+        if prepared is None:
+            if item.refuse is not None:
+                item.refuse()
+            error = ready.error or ImageError(f"{item.source}: no picture", "check the source")
+            self._fail(Failure(item.source, error.message, error.hint))
+            return
+        try:
+            answered = self._classifier.answer(prepared)
+        except AnswerError as error:
+            self._fail(Failure(item.source, error.message, error.hint))
+            return
+        prediction = answered.prediction
+        self.log.latency.add(second, prediction.latency_ms)
+        self.log.outcomes[str(prediction.outcome)] += 1
+        for sink in self._sinks:
+            sink.write(prediction)
+        if self._overlays is not None:
+            self._overlays.picture(answered)
+        if self._view is not None:
+            self._view.picture(answered, self._status(prediction))
+
+    def _status(self, prediction: Prediction) -> str:
+        latency = prediction.latency_ms
+        text = f"{latency['total']:.1f} ms"
+        if "frame_age" in latency:
+            dropped = sum(camera.dropped for camera in self.log.cameras)
+            text += f"  camera to answer {latency['camera_to_answer']:.0f} ms  {dropped} dropped"
+        return text
+
+    def _notice(self, notice: Notice) -> None:
+        for sink in self._sinks:
+            sink.write(notice)
+        if self._view is not None:
+            self._view.notice(notice)
+
+    def _fail(self, failure: Failure) -> None:
+        self.log.failed += 1
+        if len(self.log.failures) < _KEPT_FAILURES:
+            self.log.failures.append(failure)
+        for sink in self._sinks:
+            sink.write(failure)
+
+    def _finished(self, elapsed_s: float) -> str:
+        """Why to stop now, or an empty string."""
+        if self._stopper.reason:
+            return self._stopper.reason
+        if self._view is not None and self._view.closed:
+            return "the window's closing"
+        if self._limit is not None and self.log.answered + self.log.failed >= self._limit:
+            return f"--limit {self._limit}"
+        if self._duration_s is not None and elapsed_s >= self._duration_s:
+            return f"--duration {self._duration_s:g}"
+        return ""
+
+
+def _prepare(item: Item, preparer: Preparer) -> _Ready:
+    """Read, decode, resize. What is wrong with a picture is its result, and the run goes on."""
+    item = loaded(item)
+    try:
+        if item.data is not None:
+            prepared = preparer.from_bytes(item.data, item.source, item.acquired_ms, item.captured_at)
+        elif item.frame_bgr is not None:
+            prepared = preparer.from_frame(item.frame_bgr, item.source, item.acquired_ms, item.captured_at, item.began)
+        else:
+            return _Ready(item, error=item.error)
+    except KitError as error:
+        return _Ready(item, error=error)
+    return _Ready(item, prepared)

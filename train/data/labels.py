@@ -1,0 +1,118 @@
+"""From what a data set says of its pictures, in its own words, to samples, and to all that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fieldlens.runtime.fields import nearest
+from fieldlens.train.config import DataConfig
+from fieldlens.train.data.samples import Label, Sample
+from fieldlens.train.errors import Problem
+
+
+@dataclass(frozen=True)
+class Found:
+    """One picture as the data describes it. ``words``: its labels as written; none for a picture without findings."""
+
+    words: tuple[str, ...]
+    group: str | None = None
+    site: str | None = None
+    split: str | None = None
+    subgroups: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Reading:
+    """A data set being read. ``notes`` are odd, ``problems`` are refused."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def samples(self, config: DataConfig) -> tuple[tuple[str, ...], tuple[Sample, ...]]:
+        """Classes in the order of the logits, and the samples of known labels; adds to the problems."""
+        classes, labels = self._labels(config)
+        groups = self._groups(config)
+        samples = tuple(
+            Sample(name, labels[name], groups[name], item.site, item.split, item.subgroups)
+            for name, item in self.found.items()
+            if name in labels
+        )
+        if not self.found and not self.problems:
+            self.problems.append(Problem("there are no images in it", "see docs/training.md for the forms of data"))
+        different = {sample.label for sample in samples}
+        if len(different) == 1 and not self.problems:
+            only = label_of(next(iter(different)), classes)
+            self.problems.append(
+                Problem(
+                    f"all {len(samples)} images have one class ({only}): nothing to learn",
+                    "add images of the other class, or check the label column",
+                )
+            )
+        return classes, samples
+
+    def _labels(self, config: DataConfig) -> tuple[tuple[str, ...], dict[str, Label]]:
+        named = {name: tuple(config.labels.get(w, w) for w in item.words) for name, item in self.found.items()}
+        classes = class_order([word for words in named.values() for word in words], config)
+        unknown: dict[str, list[str]] = {}
+        for name, words in named.items():
+            for word in words:
+                if word not in classes:
+                    unknown.setdefault(word, []).append(name)
+        for word, names in sorted(unknown.items()):
+            text = f"unknown label {word!r} of {len(names)} images (for example {names[0]}); {nearest(word, classes)}"
+            self.problems.append(Problem(text, "correct the label, or name it in data.labels or data.classes"))
+        place = {name: index for index, name in enumerate(classes)}
+        bad = {name for names in unknown.values() for name in names}
+        if config.task == "multiclass":
+            return classes, {name: place[words[0]] for name, words in named.items() if name not in bad}
+        return classes, {
+            name: tuple(int(label in words) for label in classes) for name, words in named.items() if name not in bad
+        }
+
+    def _groups(self, config: DataConfig) -> dict[str, str | None]:
+        """What belongs together: by the path's pattern if the recipe has one that fits, else as the data says."""
+        if config.ungrouped:
+            self.notes.append("ungrouped, as asked: pictures of one person may be on both sides of a split")
+            return dict.fromkeys(self.found)
+        own = {name: item.group for name, item in self.found.items()}
+        if not config.group_pattern or not own:
+            lacking = [name for name, group in own.items() if group is None]
+            if 0 < len(lacking) < len(own):
+                told = f"{len(lacking)} images have no group while others do (for example {lacking[0]})"
+                self.notes.append(f"{told}: each is taken for a group of its own")
+            return own
+        matches = {name: re.search(config.group_pattern, name) for name in own}
+        without = [name for name, match in matches.items() if match is None]
+        if len(without) == len(own):
+            self.notes.append("no path fits data.group_pattern")
+            return own
+        for name in without:
+            self.problems.append(
+                Problem(f"{name}: data.group_pattern finds no patient in its path", "rename it, or give --ungrouped")
+            )
+        return {name: match.group(1) if match else None for name, match in matches.items()}
+
+
+def label_of(label: Label, classes: Sequence[str]) -> str:
+    """The class, or the findings, for a message."""
+    if isinstance(label, int):
+        return classes[label]
+    return ", ".join(name for name, mark in zip(classes, label, strict=True) if mark) or "no finding"
+
+
+def class_order(found: Sequence[str], config: DataConfig) -> tuple[str, ...]:
+    """The classes in the order of the logits: as the recipe says, else sorted (numbers by value)."""
+    if config.classes or config.labels:
+        return config.classes or tuple(dict.fromkeys(config.labels.values()))
+    columns: Mapping[str, None] = dict.fromkeys(config.label_columns)
+    return tuple(columns) or tuple(sorted(set(found), key=_natural))
+
+
+def _natural(word: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(word), word)
+    except ValueError:
+        return (1, 0.0, word)

@@ -1,0 +1,102 @@
+"""One door to the three forms of data: a CSV table, a folder per class, a MedMNIST-style ``.npz``."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.pixels.steps import Orient, Resize, Window
+from fieldlens.train.config import DataConfig
+from fieldlens.train.data.forms.arrays import read_npz
+from fieldlens.train.data.forms.folders import read_folders
+from fieldlens.train.data.forms.tables import read_table
+from fieldlens.train.data.labels import Reading
+from fieldlens.train.data.samples import ArrayDataSet, DataSet, FileDataSet, Sample
+from fieldlens.train.data.splits import Split, split, split_problems
+from fieldlens.train.errors import DataError, Problem, all_at_once
+
+__all__ = ["DataSet", "Sample", "load_data", "load_split"]
+
+_FORMS = "give a folder with labels.csv, a CSV, a folder with one folder per class, or an .npz"
+
+
+def load_data(path: Path, config: DataConfig) -> DataSet:
+    """Read the samples of ``path`` (labels and names; pixels are read later, but for arrays).
+
+    Raises DataError: nothing there, missing columns, and, all at once, everything else that is wrong with the data.
+    """
+    data, problems = _read(path, config)
+    if problems:
+        raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
+    return data
+
+
+def load_split(path: Path, config: DataConfig) -> tuple[DataSet, Split]:
+    """The data and its split, for training. Raises DataError like :func:`load_data`, and for what hinders a split."""
+    data, problems = _read(path, config)
+    problems += split_problems(data, config)
+    if problems:
+        raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
+    return data, split(data, config)
+
+
+def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
+    """The data as far as it can be read, and what is wrong with it."""
+    if not path.exists():
+        raise DataError(f"there is no data at {path}", _FORMS)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        reading, images = read_npz(path, config)
+        data: DataSet = ArrayDataSet(path.name, *reading.samples(config), images)
+    else:
+        root, reading = _files(path, config)
+        data = FileDataSet(root, *reading.samples(config))
+    if config.skip_bad:
+        bad = dict(_bad(data, data.samples))
+        data.skipped = tuple(bad.values())
+        data.samples = tuple(sample for sample in data.samples if sample.id not in bad)
+    data.notes = tuple(reading.notes)
+    return data, reading.problems
+
+
+def _files(path: Path, config: DataConfig) -> tuple[Path, Reading]:
+    """The root of the pictures' paths, and what is said of them."""
+    if path.is_file():
+        if path.suffix.lower() not in (".csv", ".tsv"):
+            raise DataError(f"{path.name} is not a form of data that the trainer reads", _FORMS)
+        return path.parent, read_table(path, config)
+    if (path / config.table).is_file():
+        return path, read_table(path / config.table, config)
+    return path, read_folders(path, config)
+
+
+def unreadable(data: DataSet, samples: Sequence[Sample], skipped: bool = False) -> list[Problem]:
+    """Pictures that cannot be decoded; none where they were left out already."""
+    if skipped:
+        return []
+    hint = "replace the unreadable files, or leave them out with --skip-bad"
+    return [Problem(message, hint) for _, message in _bad(data, samples)]
+
+
+def _bad(data: DataSet, samples: Sequence[Sample]) -> list[tuple[str, str]]:
+    """Sample id and reason of every picture that cannot be decoded, whatever the recipe's preprocess."""
+    if isinstance(data, ArrayDataSet):
+        return []
+    local = threading.local()
+
+    def reason(sample: Sample) -> str | None:
+        if not hasattr(local, "preprocess"):  # it reuses its buffers, so each thread has its own
+            local.preprocess = Preprocess((Orient(), Window(128, 256), Resize(32, "squash")))
+        try:
+            data.tensor(sample, local.preprocess)
+        except ImageError as error:
+            return error.message
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = zip(samples, pool.map(reason, samples), strict=True)
+        return [(sample.id, message) for sample, message in found if message is not None]

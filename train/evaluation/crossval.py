@@ -1,0 +1,199 @@
+"""``crossval``: a recipe judged on every image, fold by fold, and a final run to deploy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldlens.runtime.files import atomic
+from fieldlens.train.checkpoint import LOCAL, load_run
+from fieldlens.train.config import Config
+from fieldlens.train.data.cache import load_tensors
+from fieldlens.train.data.folds import HELD_OUT, check_folds, fold_split
+from fieldlens.train.data.load import load_data
+from fieldlens.train.data.samples import DataSet, Sample
+from fieldlens.train.data.splits import Split, split, split_hash
+from fieldlens.train.decide.operating_point import check_decision
+from fieldlens.train.decide.quality_gate import read_gate
+from fieldlens.train.errors import RunError
+from fieldlens.train.evaluation.evaluate import store, write_report
+from fieldlens.train.fit import plots
+from fieldlens.train.fit.fit import fit_parts
+from fieldlens.train.report.contents import Setting, build, read_curves
+from fieldlens.train.report.text import OUT_OF_FOLD
+from fieldlens.train.scoring import evaluated_model as subject
+from fieldlens.train.scoring.answers import Answers, of_run
+from fieldlens.train.scoring.evaluated_model import load_facts
+from fieldlens.train.scoring.evaluation_set import Part
+from fieldlens.train.scoring.figures import evaluation, table
+from fieldlens.train.scoring.out_of_fold import (
+    Fold,
+    lines,
+    merged_answers,
+    pool,
+    predictions_csv,
+    summary,
+    thresholds_mean,
+)
+
+STATE, RESULT, ANSWERS, FINAL = "state.json", "crossval.json", "out-of-fold.json", "final"
+
+
+def crossval(
+    config: Config,
+    data_path: Path,
+    out: Path,
+    weights: str = "none",
+    *,
+    ungrouped: bool = False,
+    skip_bad: bool = False,
+) -> str:
+    """Fit and judge every fold, then the final run; returns the table for people.
+
+    Started again in the same folder it skips what is finished and resumes what is not. Raises KitError: as ``fit``, a
+    folder that holds something else or was begun with other settings, classes too small for so many folds.
+    """
+    own = config.data
+    config = replace(config, data=replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad))
+    data = load_data(data_path, config.data)
+    check_decision(config.decision, data.classes, config.data.task)
+    configs = [replace(config, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
+    splits = [fold_split(data, each) for each in configs]
+    check_folds(data, splits)
+    _claim(out, config, data, splits, weights)
+    held_out = sum(part == HELD_OUT for part in splits[0].values())
+    if held_out:
+        print(f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate")
+    folds = [
+        _fold(out / f"fold-{k}", k, each, data, parts, data_path, weights)
+        for k, (each, parts) in enumerate(zip(configs, splits, strict=True), 1)
+    ]
+    final = _final(out, config, data, data_path, weights, folds)
+    return _judge(out, final, config, data, splits, folds)
+
+
+def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], weights: str) -> None:
+    """A new folder, or one that was begun with the very same settings. Raises RunError."""
+    file = Path(weights)
+    start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
+    state = {"config": config.to_json(), "data": data.hash, "folds": [split_hash(p) for p in splits], "weights": start}
+    path = out / STATE
+    if not path.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"{out} exists and is not a cross-validation", "choose another --out, or remove it first")
+        out.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(path, state)
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read: {error}", "choose another --out, or remove the folder first") from error
+    changed = [name for name, value in state.items() if before.get(name) != value]
+    if changed:
+        raise RunError(
+            f"{out} was begun with other settings ({', '.join(changed)})",
+            "go on with the same recipe, data, weights and --set, or choose another --out",
+        )
+
+
+def _fold(
+    run: Path, number: int, config: Config, data: DataSet, parts: Split, data_path: Path, weights: str
+) -> Fold:  # fmt: skip
+    """Fit one fold (or go on with it, or take it as it is) and let it judge its own test part."""
+    print(f"fold {number} of {config.crossval.folds}")
+    history = fit_parts(config, data, parts, run, weights, resume=True)
+    atomic.write_json(run / LOCAL, {"data": str(data_path.resolve())})
+    samples = tuple(sample for sample in data.samples if parts[sample.id] == "test")
+    finished = load_run(run)
+    answers = _stored(run, samples)
+    if answers is None:
+        tensors = load_tensors(data, samples, finished.preprocess, f"decoding fold {number}")
+        answers = of_run(finished, data, tensors, read_gate(run))
+        _keep(run, samples, answers)
+    best = history.best
+    kept = {"epoch": best.epoch, history.metric: getattr(best, history.metric)}
+    return Fold(number, samples, answers, finished.operating_point, read_curves(run / "metrics.csv"), kept)
+
+
+def _keep(run: Path, samples: Sequence[Sample], answers: Answers) -> None:
+    value = {
+        "ids": [sample.id for sample in samples],
+        "logits": answers.logits.tolist(),
+        "findings": answers.findings,
+        "explained": answers.explained.tolist(),
+        "inference": answers.inference,
+    }
+    atomic.write_json(run / ANSWERS, value)
+
+
+def _stored(run: Path, samples: Sequence[Sample]) -> Answers | None:
+    """What the fold has answered already; None if it has not, or for other images."""
+    try:
+        value = json.loads((run / ANSWERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if value.get("ids") != [sample.id for sample in samples]:
+        return None
+    findings = value["findings"]
+    return Answers(
+        "fp32", np.array(value["logits"], np.float32), None if findings is None else tuple(map(tuple, findings)),
+        value["inference"], np.array(value["explained"], np.int64),
+    )  # fmt: skip
+
+
+def _final(out: Path, config: Config, data: DataSet, data_path: Path, weights: str, folds: Sequence[Fold]) -> Path:
+    """One more network on everything, or a copy of the fold that validation (not its own test) likes best."""
+    final = out / FINAL
+    if config.crossval.keep == "refit":
+        print("final: one more network, fitted on all folds")
+        whole = replace(config, data=replace(config.data, test_fraction=0.0))
+        fit_parts(whole, data, split(data, whole.data), final, weights, resume=True)
+        atomic.write_json(final / LOCAL, {"data": str(data_path.resolve())})
+        return final
+    sign = -1 if config.train.metric.endswith("loss") else 1
+    best = max(folds, key=lambda fold: sign * float(fold.kept[config.train.metric]))
+    print(f"final: fold {best.number}, the best by {config.train.metric}")
+    if not final.exists():
+        with atomic.folder(final) as temporary:
+            shutil.copytree(out / f"fold-{best.number}", temporary, dirs_exist_ok=True)
+            (temporary / ANSWERS).unlink()
+    return final
+
+
+def _alike(out: Path, folds: int) -> dict[str, Any]:
+    """Near-duplicates on two sides of any fold: the union of those that the folds' runs list."""
+    found = [load_facts(out / f"fold-{number}").get("near_duplicates", {}) for number in range(1, folds + 1)]
+    pairs = {frozenset((pair["first"], pair["second"])): pair for each in found for pair in each.get("pairs", [])}
+    return {"count": max([len(pairs), *(each.get("count", 0) for each in found)]), "pairs": list(pairs.values())}
+
+
+def _judge(
+    out: Path, final: Path, config: Config, data: DataSet, splits: Sequence[Split], folds: Sequence[Fold]
+) -> str:  # fmt: skip
+    """Pooled figures, their files, and the report; into the final run as well, because that is what travels."""
+    whole = pool(folds, data.classes, config.data.ordinal)
+    figures = evaluation(whole, thresholds_mean(folds))
+    result = summary(folds, whole, figures)
+    parts = {sample.id: HELD_OUT if splits[0][sample.id] == HELD_OUT else OUT_OF_FOLD for sample in data.samples}
+    part = Part(OUT_OF_FOLD, data, whole.samples, parts)
+    trained = subject.of_run(load_run(final))
+    facts = {**trained.facts, "near_duplicates": _alike(out, len(folds))}
+    who = replace(trained, kind="cross-validation", path=out, facts=facts)
+    curves = [(f"fold {fold.number}", fold.epochs) for fold in folds]
+    setting = Setting(OUT_OF_FOLD, store(out, part, figures), data, parts, curves, crossval=result)
+    report = build(who, whole, figures, merged_answers(folds), setting)
+    atomic.write_json(out / RESULT, result)
+    atomic.write_text(out / "predictions.csv", predictions_csv(folds, data.classes, config.data.ordinal))
+    atomic.write_bytes(out / "curves.png", plots.fold_curves(curves, config.train.metric, config.recipe.name))
+    write_report(out, report, {})
+    for name in (RESULT, "report.json", "report.html", "evaluation.json"):
+        atomic.write_bytes(final / name, (out / name).read_bytes())
+    text = table(config.recipe.name, f"{len(folds)} folds, pooled", figures, "each fold's own", "of each fold")
+    return "\n".join([text, *lines(result), f"report: {out / 'report.html'}; final run: {final}"])

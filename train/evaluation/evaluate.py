@@ -1,0 +1,180 @@
+"""``evaluate``: a run's or a bundle's figures on one part of its data, printed, stored, and written as a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldlens.runtime.backends.base import LoadOptions
+from fieldlens.runtime.backends.select import cpu_backend, load_backend
+from fieldlens.runtime.bundle.open import MANIFEST, Bundle, open_bundle
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.files import atomic
+from fieldlens.runtime.machine.host import state_folder
+from fieldlens.train.checkpoint import LOCAL, Run, load_run, read_split
+from fieldlens.train.data.cache import load_tensors
+from fieldlens.train.decide.quality_gate import read_gate
+from fieldlens.train.epoch.loop import pick_device
+from fieldlens.train.errors import RunError
+from fieldlens.train.fit import plots
+from fieldlens.train.metrics import Ints
+from fieldlens.train.report.contents import Setting, build, read_crossval, read_curves
+from fieldlens.train.report.mistakes import beside_maps
+from fieldlens.train.report.page import page
+from fieldlens.train.report.sections import MOST_CELLS
+from fieldlens.train.scoring import answers as asked
+from fieldlens.train.scoring import evaluated_model as subject
+from fieldlens.train.scoring.answers import Answers
+from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.evaluation_set import Part, choose_part, derived_split
+from fieldlens.train.scoring.figures import Evaluation, evaluation, table
+from fieldlens.train.scoring.scored_predictions import judged, labels_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """``with_images``: pictures of the worst mistakes in the report; ``prevalence``: of the threshold table, None: the
+    set's own; ``out``: where the report goes, None: into the run; ``precision``: the runtime's word, or ``all``;
+    ``name`` of the report's files, empty: by the part."""
+
+    with_images: bool = False
+    prevalence: float | None = None
+    out: Path | None = None
+    backend: str = "auto"
+    precision: str = "all"
+    name: str = ""
+
+
+def evaluate(
+    path: Path, data: Path | None = None, part: str = "test", other_data: bool = False, options: Options | None = None
+) -> str:
+    """Judge a run folder or a bundle and return the table for people.
+
+    Into a run go ``evaluation.json``, ``report.html``, ``report.json`` and a confusion matrix; a bundle is never
+    edited, its report goes to ``--out``. Raises KitError: what is broken, missing, or not the same as in training.
+    """
+    wanted = options or Options()
+    if wanted.prevalence is not None and not 0 < wanted.prevalence < 1:
+        raise ConfigError(f"--prevalence {wanted.prevalence:g} is no share", "for example 0.05: one in twenty has it")
+    choose = partial(choose_part, part=part, other_data=other_data)
+    if (path / MANIFEST).is_file():
+        return _bundle(path, data, choose, wanted)
+    return _run(load_run(path), data, choose, wanted)
+
+
+def _run(run: Run, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+    if wanted.precision not in ("all", "fp32"):
+        raise RunError(f"{run.path} has no {wanted.precision}: it is a run, not a bundle", "leave --precision out")
+    who = subject.of_run(run)
+    run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
+    part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
+    tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}")
+    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), wanted.with_images)
+    return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
+
+
+def _bundle(path: Path, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+    if wanted.out is None or data is None:
+        lacking = "--out DIR" if wanted.out is None else "--data DATA"
+        raise RunError(
+            f"{path.name} is a bundle: it is never edited, and does not say where its data is", f"give {lacking}, too"
+        )
+    bundle = open_bundle(path)
+    who = subject.of_bundle(bundle)
+    part = choose(who, data, split=partial(derived_split, who))
+    labels = labels_of(part.samples)
+    answers = {
+        name: _on_device(bundle, part, name, wanted) for name in _precisions(bundle, wanted.precision, wanted.backend)
+    }
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    return report_on(who, part, labels, answers, wanted, wanted.out)
+
+
+def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
+    """What to run. ``all``: whatever this machine's runtime can, FP32 first."""
+    if wanted != "all":
+        return [wanted]
+    if backend == "tensorrt":
+        return [name for name in ("fp32", "fp16", "int8") if name in bundle.manifest.precisions]
+    return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
+
+
+def _on_device(bundle: Bundle, part: Part, precision: str, wanted: Options) -> Answers:
+    """The runtime's own classifier on one precision."""
+    name = cpu_backend() if wanted.backend == "auto" else wanted.backend
+    loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
+    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, wanted.with_images)
+
+
+def report_on(
+    who: Subject, part: Part, labels: Ints, answers: Mapping[str, Answers], wanted: Options, stored_in: Path
+) -> str:
+    """Judge every precision; store figures, report and confusion matrix; return the table for people."""
+    ordinal, point = who.config.data.ordinal, who.operating_point
+    results = {
+        name: judged(
+            part.samples, who.class_ids, labels, one.logits, point.temperature, point.decision, one.readable, ordinal
+        )
+        for name, one in answers.items()
+    }
+    thresholds = point.decision.thresholds if point.decision else None
+    figures = {name: evaluation(result, thresholds) for name, result in results.items()}
+    first = next(iter(figures))
+    opened = store(stored_in, part, figures[first])
+    out = wanted.out or stored_in
+    if figures[first].confusion and len(who.classes) <= MOST_CELLS:
+        counts = np.array(figures[first].confusion)
+        picture = plots.confusion_matrix(counts, [c.display for c in who.classes], f"{who.name}: {part.key}")
+        atomic.write_bytes(stored_in / f"confusion-{part.file_name}.png", picture)
+    setting = Setting(part.key, opened, part.data, part.parts, _curves(who), wanted.prevalence, read_crossval(who.path))
+    several = figures if len(figures) > 1 else {}
+    value = build(who, results[first], figures[first], answers[first], setting, several)
+    steps = who.config.preprocess.steps
+    # The test's report is the one that travels; a look at another part must not take its place.
+    name = wanted.name or ("report" if part.key == "test" else f"report-{part.file_name}")
+    write_report(out, value, beside_maps(part.data, part.samples, steps, answers[first].maps, value["mistakes"]), name)
+    tables = [
+        table(who.name if len(figures) == 1 else f"{who.name}, {precision}", part.key, one, f"{point.temperature:.3f}")
+        for precision, one in figures.items()
+    ]
+    return "\n".join([*tables, f"report: {out / name}.html"])
+
+
+def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes], name: str = "report") -> None:
+    """``report.json`` and ``report.html``; the JSON never holds a picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(out / f"{name}.json", value)
+    atomic.write_text(out / f"{name}.html", page(value, pictures))
+
+
+def _curves(who: Subject) -> list[tuple[str, list[dict[str, float]]]]:
+    return [(who.name, read_curves(who.path / "metrics.csv"))] if who.kind == "run" else []
+
+
+def _where_fit_found_it(run_path: Path) -> Path:
+    try:
+        return Path(json.loads((run_path / LOCAL).read_text(encoding="utf-8"))["data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run_path} does not say where its data is", "give --data DATA") from error
+
+
+def store(folder: Path, part: Part, result: Evaluation) -> int:
+    """Merge into ``evaluation.json``; returns how often this part has been looked at, this time included."""
+    path = folder / "evaluation.json"
+    stored: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{path} is not JSON: {error}", "remove it; it is written anew") from error
+    opened = int(stored.get(part.key, {}).get("opened", 0)) + 1
+    data = {"path": part.data.name, "hash": part.data.hash}
+    stored[part.key] = {**result.to_json(), "data": data, "opened": opened}
+    atomic.write_json(path, stored)
+    return opened

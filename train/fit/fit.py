@@ -1,0 +1,129 @@
+"""``fit``: data → split → cache → epochs → best checkpoint → operating point. Writes the run folder."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.files.atomic import write_json
+from fieldlens.train.checkpoint import LOCAL, read_checkpoint
+from fieldlens.train.config import Config
+from fieldlens.train.data.load import load_split
+from fieldlens.train.data.samples import DataSet
+from fieldlens.train.data.splits import Split
+from fieldlens.train.decide.operating_point import check_decision, fit_operating_point
+from fieldlens.train.decide.quality_gate import fit_gate, shorter_sides, write_gate
+from fieldlens.train.epoch.distributed import Ranks, joined, started_as
+from fieldlens.train.epoch.history import History
+from fieldlens.train.epoch.loop import pick_device, predict
+from fieldlens.train.epoch.schedule import first_whole_stage
+from fieldlens.train.fit.epochs import Fitting
+from fieldlens.train.fit.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
+from fieldlens.train.fit.run_data import CACHE, Material, decode, describe_split, write_facts
+from fieldlens.train.model import build_model, load_weights
+
+
+def fit(
+    config: Config, data_path: Path, run: Path, weights: str = "none", *, resume: bool = False,
+    ungrouped: bool = False, skip_bad: bool = False,
+) -> History:  # fmt: skip
+    """Read ``data_path``, split it, and train into the folder ``run``; its last file is ``operating-point.json``.
+
+    ``resume`` goes on in an unfinished run, and says so of a finished one; ``ungrouped`` and ``skip_bad`` are the
+    switches of ``[data]``. Raises KitError: bad data, a split that cannot be honest, unreadable pictures, a run
+    folder in use or begun otherwise, weights that cannot be had, a loss that is not finite.
+    """
+    own = config.data
+    own = replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad)
+    config = replace(config, data=own)
+    if started_as().main:  # the others come later, when it may have begun
+        state_of(run, resume)  # before minutes of reading
+    data, parts = load_split(data_path, own)
+    return _fit(config, data, parts, run, weights, resume, data_path)
+
+
+def fit_parts(
+    config: Config, data: DataSet, parts: Split, run: Path, weights: str = "none", *, resume: bool = False
+) -> History:
+    """Train into ``run`` on a split of one's own (sample id → part), as :func:`fit` does on the recipe's."""
+    return _fit(config, data, parts, run, weights, resume, None)
+
+
+def _fit(
+    config: Config, data: DataSet, parts: Split, run: Path, weights: str, resume: bool, data_path: Path | None
+) -> History:
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    check_decision(config.decision, data.classes, config.data.task)
+    device = pick_device(config.train.device)
+    with joined(device) as ranks:
+        state = ranks.same(state_of(run, resume) if ranks.main else "")
+        if state == FINISHED:
+            print(f"the run in {run} is finished: nothing to do")
+            stored = read_checkpoint(run / "last.pt")["history"]
+            return History.from_plain(config.train.metric, stored, first_whole_stage(config.train))
+        print(describe_split(data, parts))
+        torch.manual_seed(config.train.seed)
+        model = build_model(config.model.arch, len(data.classes), config.model.dropout)
+        recorded = load_weights(model, config.model.arch, weights)
+        with alone_in(run) if ranks.main else contextlib.nullcontext():
+            if state == UNFINISHED and ranks.main:
+                check_same(run, config, data, parts, recorded)
+            material = decode(config, data, parts, run, ranks)
+            if state == NEW and ranks.main:
+                write_facts(run, config, material, recorded)
+            if data_path is not None and ranks.main:
+                write_json(run / LOCAL, {"data": str(data_path.resolve())})
+            return _train(config, model.to(device), material, run, ranks, state)
+
+
+def _train(config: Config, model: nn.Module, material: Material, run: Path, ranks: Ranks, state: str) -> History:
+    """What is left of the epochs; then rank 0 fits the operating point and the gate to the best weights."""
+    model = ranks.synchronised(model.to(memory_format=torch.channels_last))
+    stored = last_state(run) if state == UNFINISHED else None
+    if state == UNFINISHED:
+        print(f"going on after epoch {stored['epoch'] if stored else 0}")
+    history = Fitting(config, model, material, run, ranks, stored).train()
+    if ranks.main:
+        (run / CACHE).unlink(missing_ok=True)
+        model.load_state_dict(read_checkpoint(run / "best.pt")["model"])
+        _finish(config, model, material, run)
+    ranks.wait()
+    return history
+
+
+def _finish(config: Config, model: nn.Module, material: Material, run: Path) -> None:
+    """Temperature and decision on validation, written last: their file says that the run is whole."""
+    logits = predict(model, material.val.images)
+    point, value = fit_operating_point(
+        logits, material.val.labels, material.data.classes, material.val.groups, config.decision
+    )
+    sides = shorter_sides(material.data, material.train.samples)
+    write_gate(run, fit_gate(model, material.train, material.val, sides))
+    write_json(run / "operating-point.json", value)
+    print(f"temperature {point.temperature:.3f}; ECE {value['ece_before']:.3f} → {value['ece_after']:.3f} on val")
+    if point.decision:
+        reached = point.decision.reached
+        print(
+            f"refer when {_rule(point.decision)}, "
+            f"uncertain within {point.decision.band[0]:.3f}–{point.decision.band[1]:.3f}; on validation "
+            f"sensitivity {_told(reached['sensitivity'])}, specificity {_told(reached['specificity'])} "
+            f"(n={reached['n']})"
+        )
+
+
+def _told(figure: float | None) -> str:
+    """None where validation has nobody to count."""
+    return "unknown" if figure is None else f"{figure:.3f}"
+
+
+def _rule(decision: Decision) -> str:
+    """``P(a + b) >= 0.300``, or ``any of P(a) >= 0.300, P(b) >= 0.120``."""
+    if decision.rule == "sum":
+        return f"P({' + '.join(decision.positive)}) >= {decision.threshold:.3f}"
+    return "any of " + ", ".join(f"P({name}) >= {border:.3f}" for name, border in decision.thresholds.items())

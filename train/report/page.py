@@ -1,0 +1,95 @@
+"""``report.html``: one file without anything from elsewhere, drawn from ``report.json`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fieldlens.train.report import background as facts
+from fieldlens.train.report import sections
+from fieldlens.train.report.style import CSS
+from fieldlens.train.report.tables import Html, number, share, text
+
+Pictures = Mapping[int, bytes]
+"""Index of a picture among those judged → JPEG with the picture and its heat map side by side."""
+
+
+def page(report: Mapping[str, Any], pictures: Pictures | None = None) -> str:
+    """The whole page. ``pictures`` of the worst mistakes: only where they may be seen by whoever gets the page."""
+    body = "".join(
+        text(part)
+        for part in (
+            _head(report),
+            sections.limits(report),
+            sections.decision(report),
+            sections.confusion(report),
+            sections.ordinal(report),
+            sections.curves(report),
+            sections.calibration(report),
+            sections.thresholds(report),
+            sections.sites(report),
+            sections.imageability(report),
+            facts.mistakes(report, pictures or {}),
+            facts.training(report),
+            facts.data(report),
+            facts.inference(report),
+            facts.card(report),
+        )
+    )
+    name = text(f"{report['name']}: evaluation on {report['part']['name']}")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title><style>{CSS}</style></head><body>\n<main>{body}</main>"
+        f"<footer>{_foot(report)}</footer></body></html>\n"
+    )
+
+
+def _head(report: Mapping[str, Any]) -> Html:
+    figures, part = report["evaluation"], report["part"]
+    groups = f" of {figures['groups']} groups" if figures["groups"] < figures["n"] else ""
+    opened = f", looked at {part['opened']} time{'s' if part['opened'] != 1 else ''}" if part["opened"] else ""
+    line = f"{figures['n']} {part['name']} images{groups} of {report['data']['name']}{opened}; {report['made']}"
+    title = report["recipe"]["title"]
+    return Html(
+        f"<header><h1>{text(report['name'])}</h1>{f'<p>{text(title)}</p>' if title else ''}"
+        f'<p class="soft">{text(line)}</p><ul class="tiles">{"".join(_tiles(report))}</ul></header>'
+    )
+
+
+def _tiles(report: Mapping[str, Any]) -> list[str]:
+    figures, decision = report["evaluation"], report["evaluation"]["decision"]
+    tiles = []
+    if decision:
+        told = decision["uncertain_as_refer"]
+        tiles += [("Sensitivity", told, "sensitivity", "found of those who have it")]
+        tiles += [("Specificity", told, "specificity", "sent home of those who have it not")]
+    else:
+        tiles += [("Accuracy", figures, "accuracy", "right of all")]
+    shown = [_tile(name, share(values, key), note) for name, values, key, note in tiles]
+    readable = report["imageability"]
+    if readable:
+        shown.append(_tile("Imageability", share(readable, "share"), "pictures that could be judged"))
+    shown.append(_tile("AUC", number(decision or figures, "auc"), _what_auc(report)))
+    if figures["ordinal"]:
+        shown.append(_tile("Quadratic kappa", number(figures["ordinal"], "quadratic_kappa"), "agreement on the grade"))
+    return shown
+
+
+def _what_auc(report: Mapping[str, Any]) -> str:
+    if report["evaluation"]["decision"]:
+        return "of the score that is compared with the threshold"
+    return "one class against the other" if len(report["classes"]) == 2 else "mean over the classes"
+
+
+def _tile(name: str, value: Html, note: str) -> str:
+    figure, _, interval = value.removesuffix("</small>").partition("<small>")
+    within = f"95%: {interval}" if interval else ""
+    return f"<li>{name}<b>{figure}</b><span>{within}</span><span>{text(note)}</span></li>"
+
+
+def _foot(report: Mapping[str, Any]) -> str:
+    return text(
+        f"Intervals are 95%: Wilson's for shares, a bootstrap by group for AUC and kappa. Made {report['made']} from "
+        f"report.json (format {report['format']}), which holds every figure of this page."
+    )

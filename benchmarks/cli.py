@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fieldlens.benchmarks.record.parts import PARTS
+
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS = ("roofline", "training", "conversion")
 ARCHS = ("resnet18", "resnet34", "resnet50")
 
 Subparsers = Any  # argparse has no public name for what add_subparsers returns

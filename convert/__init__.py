@@ -1,6 +1,6 @@
-"""The room between training and the device: export, precisions, calibration, verification.
+"""The room between training and the device: export, precisions, calibration, verification, engines.
 
-Owns the graph of the model files, their quantisation and the making of bundles. May import ``runtime`` and ``train``.
-Produces ``NAME.bundle`` folders and tables that say what each precision costs. A device gets ``__init__``,
-``__main__`` and ``engine`` only, and these import neither torch nor onnx nor ``train``.
+Owns the graph of the model files, their quantisation, and the making of bundles. May import ``runtime`` and ``train``.
+Hands on ``NAME.bundle`` folders and tables that say what each precision costs. A device gets the command line and
+``engine/``, and these import neither torch nor onnx nor ``train``.
 """

@@ -8,6 +8,12 @@ Names are loaded when they are first used (PEP 562), so importing this package t
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fieldlens.runtime.bundle.open import open_bundle
+    from fieldlens.runtime.errors import KitError
+    from fieldlens.runtime.prediction import Prediction
 
 __version__ = "0.1.0"
 

@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("train", "convert", "runtime", "benchmarks", "tests")
+SOURCE_ROOMS = ("train", "convert", "runtime", "benchmarks")
+MAX_FILES_IN_A_ROOM = 12
 DEVICE_CODE = ("fieldlens/__init__.py", "fieldlens/__main__.py", "runtime", "convert")
 NOT_OURS = {
     ".git",
@@ -90,7 +91,7 @@ def imported_rooms(path: Path) -> set[str]:
             found.add((node.module or "").partition(".")[0])
         elif isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
-    return found & (set(ROOMS) - {"tests"})
+    return found & set(SOURCE_ROOMS)
 
 
 def test_rooms_are_imported_as_fieldlens() -> None:
@@ -98,14 +99,14 @@ def test_rooms_are_imported_as_fieldlens() -> None:
     assert not {str(path): rooms for path in python_files() if (rooms := imported_rooms(path))}
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tests"])
+@pytest.mark.parametrize("room", SOURCE_ROOMS)
 def test_a_room_that_is_run_is_there_once(room: str) -> None:
     """`python -m train` imports train/__init__.py, which holds a docstring, and everything else as fieldlens."""
     code = (
         f"import runpy, sys; sys.argv = [{room!r}, '--help']\n"
         f"try: runpy.run_module({room!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
-        f"print(*[m for m in sys.modules if m.partition('.')[0] in {ROOMS!r}], file=sys.stderr)"
+        f"print(*[m for m in sys.modules if m.partition('.')[0] in {SOURCE_ROOMS!r}], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.split() == [room]
@@ -154,6 +155,29 @@ def test_modules_are_named_for_what_they_hold() -> None:
 def test_files_stay_short() -> None:
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()}
     assert not {str(path): lines for path, lines in lengths.items() if lines > MAX_LINES}
+
+
+@pytest.mark.parametrize("room", SOURCE_ROOMS)
+def test_a_room_holds_few_files_and_the_rest_in_folders(room: str) -> None:
+    assert len(list((ROOT / room).glob("*.py"))) <= MAX_FILES_IN_A_ROOM
+
+
+@pytest.mark.parametrize("room", SOURCE_ROOMS)
+def test_every_folder_says_what_it_owns(room: str) -> None:
+    """Its __init__.py is a docstring and nothing else: what it owns, what it may import, what it hands on."""
+    for folder in {path.parent for path in python_files() if path.is_relative_to(ROOT / room)}:
+        (only,) = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+        assert isinstance(only, ast.Expr), folder
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+        assert re.search(r"\bimports?\b", text, flags=re.IGNORECASE), f"{folder}: say what it may import"
+
+
+@pytest.mark.parametrize("room", SOURCE_ROOMS)
+def test_tests_mirror_the_folders(room: str) -> None:
+    """Every folder of tests/<room> is a folder of the room; tests of a whole room lie in tests/<room> itself."""
+    tests = ROOT / "tests" / room
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    assert not [str(folder) for folder in folders if not (ROOT / room / folder).is_dir()]
 
 
 def test_tests_are_no_packages() -> None:

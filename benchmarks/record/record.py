@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldlens.benchmarks import commands
-from fieldlens.benchmarks.cli import PARTS
+from fieldlens.benchmarks.compare import session
 from fieldlens.benchmarks.compare.agreement import agreement, show
 from fieldlens.benchmarks.compare.comparison import Comparison
 from fieldlens.benchmarks.compare.stage import Stage, prepare
 from fieldlens.benchmarks.machine.quiet import Quiet, cores_for
 from fieldlens.benchmarks.machine.surroundings import require, surroundings
+from fieldlens.benchmarks.machine.validity import verdict
 from fieldlens.benchmarks.pipeline import conversion, training
+from fieldlens.benchmarks.record.parts import PARTS
 from fieldlens.benchmarks.roofline import roofline
 from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, KitError
 from fieldlens.runtime.files import atomic
@@ -51,11 +52,11 @@ def record(arguments: argparse.Namespace) -> int:
         raise KitError(f"{target} is there already", "give another --name, or remove the folder to measure anew")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with commands.scratch() as scratch, atomic.folder(target) as kept:
-            _measure(arguments, prepare(commands.subject_of(arguments), scratch), kept, around)
+        with session.scratch() as scratch, atomic.folder(target) as kept:
+            _measure(arguments, prepare(session.subject_of(arguments), scratch), kept, around)
     except NotQuiet as error:
         print(f"nothing recorded: {error.part} was measured on a machine that was not quiet")
-        print(commands.verdict(error.quiet))
+        print(verdict(error.quiet))
         return EXIT_INVALID_RUN
     print(f"recorded: {target}; now run python -m benchmarks docs")
     return EXIT_OK
@@ -67,10 +68,10 @@ def _measure(arguments: argparse.Namespace, stage: Stage, folder: Path, around: 
         adopt(arguments.comparison, folder, stage.bundle.hash, around)
         adopt_parts(arguments.comparison, folder, parts, around)
     else:
-        comparison: Comparison = commands.measure(arguments, stage)
-        print(commands.show(comparison, stage, around))
+        comparison: Comparison = session.measure(arguments, stage)
+        print(session.show(comparison, stage, around))
         keep_if_quiet("compare", comparison.quiet)
-        commands.write(folder, comparison, stage, around)
+        session.write(folder, comparison, stage, around)
     if arguments.earlier:
         _same_as(arguments.earlier, folder)
     for part in parts:
@@ -132,7 +133,7 @@ def _quiet_part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[
         try:
             return _part(part, arguments, stage)
         except NotQuiet as error:
-            print(f"{part}, attempt {attempt} of {ATTEMPTS}: {commands.verdict(error.quiet)}")
+            print(f"{part}, attempt {attempt} of {ATTEMPTS}: {verdict(error.quiet)}")
     print(f"recorded without {part}: the machine was not quiet")
     return None
 

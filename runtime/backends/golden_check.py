@@ -1,6 +1,6 @@
 """A few golden images before the first patient, and again while the run lasts: what answers is what was accepted.
 
-The whole self-test (``fieldlens.runtime.backends.selftest``) runs once for a library, a CPU and a bundle. It cannot see what breaks later:
+The whole self-test (``selftest``) runs once for a library, a CPU and a bundle. It cannot see what breaks later:
 memory, a driver, a library that was swapped, a GPU that overheats. This check can, at a cost of milliseconds.
 """
 

@@ -5,7 +5,7 @@ used from those same bytes. What is damaged, or was made from something else, is
 and says so.
 
 A file is one line of JSON (format, identity, SHA-256, size), then the payload. A hash finds damage. It does not stop a
-program of the same user, which can write a file and its hash: the folder's owner and mode do (``fieldlens.runtime.files.trusted``).
+program of the same user, which can write a file and its hash: the folder's owner and mode do (``trusted``).
 """
 
 from __future__ import annotations

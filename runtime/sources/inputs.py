@@ -13,7 +13,6 @@ from pathlib import Path
 from fieldlens.runtime.errors import KitError, SourceError
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Notice
-from fieldlens.runtime.running.ordered import TICK_S
 from fieldlens.runtime.sources.cameras.address import Address, parse_address, stable_name, without_password
 from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
@@ -22,6 +21,8 @@ from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, Watch, images_in, n
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
 
 _BLOCK = 65_536
+_TICK_S = 0.5
+"""How long a wait for a camera or a line lasts before the run may look whether it is to end."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Sources:
         with Camera(self._camera, self._opener) as camera:
             self.cameras.append(camera.log)
             while True:
-                got = camera.take(TICK_S)
+                got = camera.take(_TICK_S)
                 if isinstance(got, Notice):
                     yield Item(name, notice=got)
                 elif got is None:
@@ -128,7 +129,7 @@ class Sources:
         """Lines of standard input. Read with ``select``, so that a run can end while nobody writes."""
         pending = b""
         while True:
-            ready, _, _ = select.select([self._input_fd], [], [], TICK_S)
+            ready, _, _ = select.select([self._input_fd], [], [], _TICK_S)
             if not ready:
                 yield None
                 continue

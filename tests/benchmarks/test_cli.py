@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.benchmarks import commands
 from fieldlens.benchmarks.cli import main
+from fieldlens.benchmarks.compare import session
 from fieldlens.benchmarks.compare.comparison import Comparison
 from fieldlens.benchmarks.compare.lane import ROOT
 from fieldlens.benchmarks.machine import surroundings
@@ -36,7 +36,7 @@ def compare_like(bundle_folder: Path, labelled: Path, comparison: Comparison, mo
     """Run a command with measured figures put in its hands, under ``quiet``."""
 
     def run(quiet: Quiet, *arguments: str) -> int:
-        monkeypatch.setattr(commands, "measure", lambda *_: under(comparison, quiet))
+        monkeypatch.setattr(session, "measure", lambda *_: under(comparison, quiet))
         return main([*arguments, "--bundle", str(bundle_folder), "--images", str(labelled)])
 
     return run

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fieldlens.benchmarks.commands import verdict
 from fieldlens.benchmarks.compare.comparison import Comparison, Row, Settings, compare
 from fieldlens.benchmarks.compare.output import table
 from fieldlens.benchmarks.compare.stage import Subject, prepare
 from fieldlens.benchmarks.compare.statistics import Ratio
 from fieldlens.benchmarks.contenders.catalogue import REFERENCE, pick
+from fieldlens.benchmarks.machine.validity import verdict
 
 pytestmark = pytest.mark.full
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from fieldlens.benchmarks.commands import exit_code
 from fieldlens.benchmarks.compare import lane
 from fieldlens.benchmarks.compare.comparison import Comparison, compare
 from fieldlens.benchmarks.compare.stage import Stage
 from fieldlens.benchmarks.contenders.catalogue import ALL, OURS, REFERENCE, pick
+from fieldlens.benchmarks.machine.validity import exit_code
 from fieldlens.runtime.errors import KitError
 from tests.benchmarks.conftest import QUICK, Invent, burning
 

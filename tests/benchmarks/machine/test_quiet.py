@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fieldlens.benchmarks.commands import exit_code, verdict
 from fieldlens.benchmarks.machine import quiet
 from fieldlens.benchmarks.machine.quiet import Quiet, Ticks, Watch, cores_for, parse_stat
+from fieldlens.benchmarks.machine.validity import exit_code, verdict
 from tests.benchmarks.conftest import burning
 
 STAT = """cpu  30 0 30 200 20 5 5 10 0 0

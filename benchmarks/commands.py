@@ -47,7 +47,7 @@ def training(arguments: argparse.Namespace) -> int:
     """`train fit` against a plain loop and preloaded tensors."""
     from fieldlens.benchmarks.pipeline import training as room
 
-    settings = room.Settings(
+    settings = room.TrainingSettings(
         arguments.arch, arguments.size, arguments.pictures, arguments.epochs, arguments.rounds, arguments.threads
     )
     with session.scratch() as folder:
@@ -59,7 +59,9 @@ def conversion(arguments: argparse.Namespace) -> int:
     """Steps of making a bundle."""
     from fieldlens.benchmarks.pipeline import conversion as room
 
-    settings = room.Settings(arguments.arch, arguments.size, arguments.pictures, arguments.rounds, arguments.threads)
+    settings = room.ConversionSettings(
+        arguments.arch, arguments.size, arguments.pictures, arguments.rounds, arguments.threads
+    )
     with session.scratch() as folder:
         result = room.measure(settings, folder, arguments.settle)
     return _finish(room.show(result), result.to_json(), result.quiet, arguments.json)

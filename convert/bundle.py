@@ -13,7 +13,7 @@ from fieldlens.convert.graph.deployment import DeploymentGraph
 from fieldlens.convert.graph.export import OPSET, export_fp32, to_bytes
 from fieldlens.convert.measure.answer import REFERENCE, load_lane
 from fieldlens.convert.measure.verify import on_golden
-from fieldlens.convert.origin.origin import Options, Origin
+from fieldlens.convert.origin.origin import BundleOptions, Origin
 from fieldlens.convert.origin.training_run import from_run
 from fieldlens.convert.precisions import make_precisions, write_manifest
 from fieldlens.convert.table import step
@@ -26,12 +26,12 @@ from fieldlens.runtime.files import atomic
 from fieldlens.train.model import MEAN, STD
 
 
-def make(run: Path, out: Path, options: Options) -> Path:
+def make(run: Path, out: Path, options: BundleOptions) -> Path:
     """Make the bundle ``out`` from the training run ``run``; see :func:`make_from`."""
     return make_from(lambda: from_run(run, options), out, options)
 
 
-def make_from(read: Callable[[], Origin], out: Path, options: Options) -> Path:
+def make_from(read: Callable[[], Origin], out: Path, options: BundleOptions) -> Path:
     """Make the bundle ``out`` from what ``read`` gives; it appears whole or not at all.
 
     A precision that loses more than it may is left out, said so here and in the manifest. Raises KitError: an origin
@@ -47,7 +47,7 @@ def make_from(read: Callable[[], Origin], out: Path, options: Options) -> Path:
     return out
 
 
-def _make_in(folder: Path, origin: Origin, options: Options) -> None:
+def _make_in(folder: Path, origin: Origin, options: BundleOptions) -> None:
     """All steps, in order, inside the temporary folder."""
     size = origin.draft.size
     with step("export", f"{origin.draft.provenance['arch']} at {size} px to model.fp32.onnx"):
@@ -74,10 +74,10 @@ def _with_golden(folder: Path, manifest: Manifest, origin: Origin) -> Manifest:
     with step("golden", f"{golden.COUNT} images, {origin.golden_from}"), ExitStack() as stack:
         first = stack.enter_context(onnxruntime.load(bundle.model(REFERENCE), REFERENCE, LoadOptions()))
         lanes = [
-            golden.Lane(stack.enter_context(load_lane(bundle, name, "auto")), value.logit)
+            golden.GoldenLane(stack.enter_context(load_lane(bundle, name, "auto")), value.logit)
             for name, value in manifest.tolerances.items()
             if name != REFERENCE
         ]
-        count = golden.write(folder, origin.candidates, manifest, [golden.Lane(first, 0.0), *lanes])
+        count = golden.write(folder, origin.candidates, manifest, [golden.GoldenLane(first, 0.0), *lanes])
     facts = {"images": count, "from": origin.golden_from}
     return replace(manifest, provenance={**manifest.provenance, "golden": facts})

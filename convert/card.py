@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.convert.measure.answer import EMULATED
-from fieldlens.convert.measure.labelled import SourceError
+from fieldlens.convert.measure.labelled import OriginError
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.train.report.contents import FORMAT, public
 from fieldlens.train.report.page import page
@@ -116,9 +116,9 @@ def report_files(run: Path, with_pictures: bool) -> dict[str, bytes]:
             return {"report.html": (run / "report.html").read_bytes()}
         value = json.loads((run / "report.json").read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
-            raise SourceError(f"{run / 'report.json'} has format {value['format']}", "run `python -m train evaluate`")
+            raise OriginError(f"{run / 'report.json'} has format {value['format']}", "run `python -m train evaluate`")
         return {"report.html": page(public(value)).encode()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(
+        raise OriginError(
             f"{run / 'report.json'} cannot be read ({error!r})", "run `python -m train evaluate` again, or remove it"
         ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fieldlens.runtime.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
-    from fieldlens.convert.origin.origin import Options, Origin
+    from fieldlens.convert.origin.origin import BundleOptions, Origin
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
@@ -22,10 +22,10 @@ def run_bundle(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.version < 2**53:
         raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
     from fieldlens.convert.bundle import make_from
-    from fieldlens.convert.origin.origin import Options
+    from fieldlens.convert.origin.origin import BundleOptions
 
     read = _origin(arguments)
-    options = Options(
+    options = BundleOptions(
         data=arguments.data,
         name=arguments.name,
         version=arguments.version,
@@ -58,7 +58,7 @@ def _targets(text: str) -> tuple[str, ...]:
     return tuple(target for target in TARGETS if target in asked)
 
 
-def _origin(arguments: argparse.Namespace) -> Callable[[Options], Origin]:
+def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions], Origin]:
     """What to make the bundle from: exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
     given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
     if sum(given) != 1 or (arguments.weights and not any(given[1:])):

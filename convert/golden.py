@@ -41,7 +41,7 @@ _QUALITY = 92
 
 
 @dataclass(frozen=True)
-class Candidate:
+class GoldenCandidate:
     """A picture that may become golden. ``name`` is for error messages and does not travel; ``load`` gives a file's
     bytes or its pixels; ``stratum`` is class and site."""
 
@@ -51,7 +51,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Lane:
+class GoldenLane:
     """A loaded precision, and how far its logits may be from the reference's."""
 
     backend: Backend
@@ -71,15 +71,17 @@ class _Scored:
     margin: float
 
 
-def from_data(data: DataSet, samples: Sequence[Sample]) -> list[Candidate]:
+def from_data(data: DataSet, samples: Sequence[Sample]) -> list[GoldenCandidate]:
     """Candidates from labelled samples, classes and sites taking turns."""
     strata: dict[tuple[str, ...], list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: hashlib.sha256(sample.id.encode()).digest()):
         strata.setdefault((label_name(sample.label, data.classes), sample.site or ""), []).append(sample)
-    return [Candidate(sample.id, partial(data.read, sample), key) for key, sample in _in_turns(strata, CANDIDATES)]
+    return [
+        GoldenCandidate(sample.id, partial(data.read, sample), key) for key, sample in _in_turns(strata, CANDIDATES)
+    ]
 
 
-def from_folder(folder: Path) -> list[Candidate]:
+def from_folder(folder: Path) -> list[GoldenCandidate]:
     """Candidates from a folder of image files, sub-folders included. Raises KitError: too few of them."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if len(paths) < MIN_COUNT:
@@ -87,16 +89,16 @@ def from_folder(folder: Path) -> list[Candidate]:
             f"{folder} holds {len(paths)} image files; golden images need at least {MIN_COUNT}",
             f"put {COUNT} pictures into it, or leave --images out for synthetic ones",
         )
-    return [Candidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
+    return [GoldenCandidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
 
 
-def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]]) -> list[Candidate]:
+def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]]) -> list[GoldenCandidate]:
     """Synthetic candidates of nobody, from what 32 or more training images have in common."""
     with step("draw", f"{SYNTHETIC} pictures of nobody, to choose golden images from"):
-        return [Candidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
+        return [GoldenCandidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
 
 
-def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lanes: Sequence[Lane]) -> int:
+def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifest, lanes: Sequence[GoldenLane]) -> int:
     """Choose golden images and write ``golden/`` into ``folder``; returns how many.
 
     ``lanes``: the reference, then every other precision. Pictures on which a precision differs from the reference by
@@ -133,7 +135,7 @@ def write(folder: Path, candidates: Sequence[Candidate], manifest: Manifest, lan
     return len(chosen)
 
 
-def _score(candidate: Candidate, manifest: Manifest, preprocess: Preprocess, reference: Lane) -> _Scored:
+def _score(candidate: GoldenCandidate, manifest: Manifest, preprocess: Preprocess, reference: GoldenLane) -> _Scored:
     """Encode anew, preprocess what was encoded, and ask the reference."""
     content = candidate.load()
     pixels = preprocess.decode(content, candidate.name).pixels if isinstance(content, bytes) else content
@@ -149,7 +151,7 @@ def _score(candidate: Candidate, manifest: Manifest, preprocess: Preprocess, ref
     return _Scored(candidate.stratum, suffix, data, tensor[0], outputs, score, margin)
 
 
-def _faithful(scored: Sequence[_Scored], lanes: Sequence[Lane]) -> npt.NDArray[np.bool_]:
+def _faithful(scored: Sequence[_Scored], lanes: Sequence[GoldenLane]) -> npt.NDArray[np.bool_]:
     """Which of them every precision answers within half of its tolerance, ``[n]``."""
     images = np.stack([item.tensor for item in scored])
     reference = np.stack([item.outputs[0] for item in scored])

@@ -15,7 +15,7 @@ from fieldlens.convert.graph.contract import ConversionError, check_graph
 from fieldlens.convert.graph.export import OPSET, to_bytes
 from fieldlens.convert.graph.half import QDQ_OPSET, scaled_input, to_half
 from fieldlens.convert.measure import tolerance
-from fieldlens.convert.measure.answer import REFERENCE, Answers, Tensor, answer
+from fieldlens.convert.measure.answer import REFERENCE, PrecisionAnswers, Tensor, answer
 from fieldlens.convert.measure.evaluate import Figures, compare
 from fieldlens.convert.measure.verify import to_table
 from fieldlens.convert.origin.origin import Judging
@@ -46,7 +46,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptResult:
     """An attempt and what came of it. ``faults`` empty: it may stay. No figures: it could not be made at all."""
 
     attempt: Attempt
@@ -78,7 +78,7 @@ class Bench:
             self._answers = self._run(REFERENCE)
         self.reference = compare(draft, [self._answers], judging.labels)[0]
 
-    def judge(self, precision: str, attempt: Attempt) -> Outcome:
+    def judge(self, precision: str, attempt: Attempt) -> AttemptResult:
         """Make the file of one attempt, leave it in the folder, and measure it."""
         path = self._folder / f"model.{precision}.onnx"
         try:
@@ -88,13 +88,13 @@ class Bench:
             with step("evaluate", f"{precision} on {self._judging.what}"):
                 found = self._run(precision)
         except ConversionError as error:
-            return Outcome(attempt, (f"{precision}: {error.message}",))
+            return AttemptResult(attempt, (f"{precision}: {error.message}",))
         figures = compare(self._draft, [found], self._judging.labels, self._answers.logits)[0]
         allowed = tolerance.allowed(precision, self._answers.logits, figures.max_logit_difference)
         data = path.read_bytes() if attempt.build is not None else b""
-        return Outcome(attempt, tuple(tolerance.broken(figures, allowed)), figures, allowed, data)
+        return AttemptResult(attempt, tuple(tolerance.broken(figures, allowed)), figures, allowed, data)
 
-    def _run(self, precision: str) -> Answers:
+    def _run(self, precision: str) -> PrecisionAnswers:
         write_manifest(self._folder, self._draft)
         return answer(open_bundle(self._folder, check_files=False), (precision,), self._judging.tensors, "auto")[0]
 
@@ -171,9 +171,11 @@ def _half(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return made
 
 
-def _try(bench: Bench, precision: str, groups: Sequence[Sequence[Attempt]]) -> tuple[list[Outcome], Outcome]:
+def _try(
+    bench: Bench, precision: str, groups: Sequence[Sequence[Attempt]]
+) -> tuple[list[AttemptResult], AttemptResult]:
     """All outcomes, and the one to keep: without faults if there is such a one."""
-    outcomes: list[Outcome] = []
+    outcomes: list[AttemptResult] = []
     for group in groups:
         fresh = [bench.judge(precision, attempt) for attempt in group]
         for outcome in fresh:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from fieldlens.runtime.backends import golden_check
 from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
-from fieldlens.runtime.backends.select import Choice, choose_backend
+from fieldlens.runtime.backends.select import BackendChoice, choose_backend
 from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
 from fieldlens.runtime.bundle.describe import describe
 from fieldlens.runtime.bundle.open import Bundle, open_bundle, read_manifest_bytes, read_signature
@@ -28,7 +28,7 @@ from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import observed, write_report
 from fieldlens.runtime.running.latency import table
 from fieldlens.runtime.running.notify import Notifier
-from fieldlens.runtime.running.run import Run, RunLog
+from fieldlens.runtime.running.run import ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.view.live import LiveView
@@ -58,7 +58,7 @@ def classify(arguments: argparse.Namespace) -> int:
         overlays = OverlaySink(arguments.overlays, classifier) if arguments.overlays else None
         view = _view(arguments, classifier, stack, talk)
         notifier = stack.enter_context(contextlib.closing(Notifier()))
-        run = Run(
+        run = ClassificationRun(
             classifier, sinks, overlays, arguments.limit, arguments.duration,
             workers=arguments.workers, view=view, beat=notifier.beat, golden_every_s=arguments.golden_every,
         )  # fmt: skip
@@ -84,7 +84,7 @@ def classify(arguments: argparse.Namespace) -> int:
     return log.exit_code()
 
 
-def _classifier(bundle: Bundle, choice: Choice, arguments: argparse.Namespace) -> Classifier:
+def _classifier(bundle: Bundle, choice: BackendChoice, arguments: argparse.Namespace) -> Classifier:
     state = state_folder(arguments.state)
     classifier = Classifier(bundle, choice.backend, device_limits(state, bundle), choice.golden)
     if classifier.golden is not None and classifier.golden.last is not None:
@@ -92,7 +92,7 @@ def _classifier(bundle: Bundle, choice: Choice, arguments: argparse.Namespace) -
     return classifier
 
 
-def _choose(bundle: Bundle, arguments: argparse.Namespace, *, prove: bool = True) -> Choice:
+def _choose(bundle: Bundle, arguments: argparse.Namespace, *, prove: bool = True) -> BackendChoice:
     state = state_folder(arguments.state)
     options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
     return choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=prove)
@@ -120,7 +120,7 @@ def _view(
     return view
 
 
-def _single_stream(arguments: argparse.Namespace, bundle: Bundle, choice: Choice, around: dict[str, Any]) -> int:
+def _single_stream(arguments: argparse.Namespace, bundle: Bundle, choice: BackendChoice, around: dict[str, Any]) -> int:
     """The benchmark: pictures into memory, then one query after the other."""
     others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream")
     if given := [name for name in others if getattr(arguments, name)]:
@@ -141,7 +141,7 @@ def _single_stream(arguments: argparse.Namespace, bundle: Bundle, choice: Choice
     return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
 
 
-def _finish(log: RunLog, choice: Choice, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
+def _finish(log: RunLog, choice: BackendChoice, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
     """The latency table and what stands behind it."""
 
     def say(text: str) -> None:

@@ -152,6 +152,16 @@ def test_modules_are_named_for_what_they_hold() -> None:
     assert not vague
 
 
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files():
+        if path.relative_to(ROOT).parts[0] in SOURCE_ROOMS:
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
 def test_files_stay_short() -> None:
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()}
     assert not {str(path): lines for path, lines in lengths.items() if lines > MAX_LINES}

@@ -46,7 +46,7 @@ class DataInfo:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A finished run, its network loaded with the best weights, in evaluation mode, on the CPU."""
 
     path: Path
@@ -115,7 +115,7 @@ def read_split(run: Path) -> dict[str, str]:
         raise RunError(f"{run / 'split.csv'} is missing or unreadable ({error})", _FIT_AGAIN) from error
 
 
-def load_run(run: Path) -> Run:
+def load_run(run: Path) -> TrainingRun:
     """Read a finished run folder and its best weights.
 
     Raises RunError: no such folder, an unfinished run, a file that is missing or corrupt, a checkpoint whose
@@ -131,7 +131,7 @@ def load_run(run: Path) -> Run:
     ids = [info.id for info in classes]
     arch = fields.choice("arch", ARCHS)
     dropout = fields.number("dropout", 0.0, 0.9)
-    result = Run(
+    result = TrainingRun(
         path=run,
         config=config_from_json(_json(run / "config.json")),
         name=fields.take("name", str),

@@ -189,9 +189,9 @@ def _crossval(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from fieldlens.train.evaluation.evaluate import Options, evaluate
+    from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
 
-    options = Options(
+    options = EvaluationOptions(
         arguments.with_images, arguments.prevalence, arguments.out, arguments.backend, arguments.precision
     )
     print(evaluate(arguments.run, arguments.data, arguments.split, arguments.other_data, options))

@@ -14,7 +14,7 @@ from fieldlens.benchmarks.compare.lane import TURN_TIMEOUT_S, Lane, LaneError
 from fieldlens.benchmarks.compare.stage import Stage
 from fieldlens.benchmarks.compare.statistics import Ratio, agreement, percentiles, ratio
 from fieldlens.benchmarks.contenders.catalogue import FLOOR, OURS, REFERENCE, Contender, why_not
-from fieldlens.benchmarks.machine.quiet import Quiet, Watch, cores_for
+from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.runtime.errors import KitError
 from fieldlens.train.metrics import accuracy, auc
 
@@ -22,7 +22,7 @@ WARM_UP_PICTURES = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class ComparisonSettings:
     """``warmup``: pictures of every turn that are not counted, because the others left cold caches behind.
     ``starts``: further fresh processes per contender, for the start-up with warm caches."""
 
@@ -36,7 +36,7 @@ class Settings:
 
 
 @dataclass
-class Row:
+class ContenderRow:
     """One contender's figures; ``note`` says why there are none."""
 
     contender: Contender
@@ -68,23 +68,23 @@ class Row:
 class Comparison:
     """Rows in the catalogue's order; ``reference`` names what ratios are taken to."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ContenderRow, ...]
     reference: str
     quiet: Quiet
-    settings: Settings
+    settings: ComparisonSettings
     threads: int
 
 
-def compare(stage: Stage, contenders: Sequence[Contender], settings: Settings) -> Comparison:
+def compare(stage: Stage, contenders: Sequence[Contender], settings: ComparisonSettings) -> Comparison:
     """Run all rounds. A contender that fails becomes a row with its reason; the others go on.
 
     Raises KitError where none of ours runs, because there is then nothing to compare with.
     """
     cores = cores_for(settings.threads)
     lanes: dict[str, Lane] = {}
-    watch = Watch(cores, lambda: [lane.pid for lane in lanes.values()])
+    watch = QuietWatch(cores, lambda: [lane.pid for lane in lanes.values()])
     watch.before(settings.settle_s, say=_say)
-    rows = {contender.name: Row(contender) for contender in contenders}
+    rows = {contender.name: ContenderRow(contender) for contender in contenders}
     with contextlib.ExitStack() as stack:
         for name, row in rows.items():
             row.note = why_not(row.contender, list(stage.models))
@@ -102,7 +102,7 @@ def compare(stage: Stage, contenders: Sequence[Contender], settings: Settings) -
     return Comparison(tuple(rows.values()), reference, quiet, settings, len(cores))
 
 
-def _start(row: Row, stage: Stage, threads: int, starts: int) -> Lane | None:
+def _start(row: ContenderRow, stage: Stage, threads: int, starts: int) -> Lane | None:
     """The lane that will be timed, after ``starts`` more processes that only start, answer once and end."""
     contender = row.contender
     job = stage.job(contender, threads)
@@ -125,7 +125,7 @@ def _start(row: Row, stage: Stage, threads: int, starts: int) -> Lane | None:
     return lane
 
 
-def _warm_up(rows: dict[str, Row], lanes: dict[str, Lane], count: int) -> None:
+def _warm_up(rows: dict[str, ContenderRow], lanes: dict[str, Lane], count: int) -> None:
     """Pictures into memory, all answers (untimed), and enough turns to be warm where the pictures are few."""
     for name, lane in list(lanes.items()):
         try:
@@ -140,7 +140,9 @@ def _warm_up(rows: dict[str, Row], lanes: dict[str, Lane], count: int) -> None:
         lane.falls_asleep()
 
 
-def _rounds(rows: dict[str, Row], lanes: dict[str, Lane], watch: Watch, settings: Settings, count: int) -> None:
+def _rounds(
+    rows: dict[str, ContenderRow], lanes: dict[str, Lane], watch: QuietWatch, settings: ComparisonSettings, count: int
+) -> None:
     """Every round: the same pictures for all, in an order of contenders drawn anew."""
     random = np.random.default_rng(settings.seed)
     for number in range(settings.rounds):
@@ -159,7 +161,7 @@ def _rounds(rows: dict[str, Row], lanes: dict[str, Lane], watch: Watch, settings
                 watch.seen.kept_spinning.add(name)
 
 
-def _reference(rows: dict[str, Row]) -> str:
+def _reference(rows: dict[str, ContenderRow]) -> str:
     """The first of ours, in the catalogue's order, that ran."""
     for name, row in rows.items():
         if row.contender.group == OURS and row.times:
@@ -168,7 +170,7 @@ def _reference(rows: dict[str, Row]) -> str:
     raise KitError(f"none of our own contenders ran, so there is nothing to compare with ({reasons})", "mend it first")
 
 
-def _judge(rows: dict[str, Row], reference: str, stage: Stage) -> None:
+def _judge(rows: dict[str, ContenderRow], reference: str, stage: Stage) -> None:
     """Ratios to the reference, and how right the answers are."""
     truth = _most_exact(rows)
     for row in rows.values():
@@ -185,7 +187,7 @@ def _judge(rows: dict[str, Row], reference: str, stage: Stage) -> None:
             row.auc = None if np.isnan(area) else float(area)
 
 
-def _most_exact(rows: dict[str, Row]) -> list[list[float]] | None:
+def _most_exact(rows: dict[str, ContenderRow]) -> list[list[float]] | None:
     """The answers that others are compared with: FP32 through this runtime's preprocess, where it ran."""
     for name in ("fieldlens-openvino-fp32", "fieldlens-onnxruntime-fp32", "documents", REFERENCE):
         row = rows.get(name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from fieldlens.benchmarks.compare.comparison import Comparison, Row
+from fieldlens.benchmarks.compare.comparison import Comparison, ContenderRow
 from fieldlens.benchmarks.contenders.catalogue import FLOOR, OURS
 
 _COLOURS = {OURS: "#1f77b4", FLOOR: "#bbbbbb"}
@@ -20,7 +20,7 @@ _FEW = 500
 """Below this many samples the 99th percentile rests on fewer than five of them."""
 
 
-def by_speed(comparison: Comparison) -> list[Row]:
+def by_speed(comparison: Comparison) -> list[ContenderRow]:
     """Those with figures, fastest first; then those without, in the catalogue's order."""
     timed = sorted((row for row in comparison.rows if row.times), key=lambda row: row.times["p50_ms"])
     return timed + [row for row in comparison.rows if not row.times]
@@ -46,7 +46,7 @@ def _line(cells: list[str], widths: list[int]) -> str:
     return "  ".join([cells[0].ljust(widths[0]), *rest]).rstrip()
 
 
-def _cells(row: Row, reference: str) -> list[str]:
+def _cells(row: ContenderRow, reference: str) -> list[str]:
     times, ratio = row.times, row.ratio
     name = row.contender.name
     against = "1 (reference)" if name == reference else "–"
@@ -69,7 +69,7 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else form.format(value)
 
 
-def to_json(row: Row, comparison: Comparison) -> dict[str, Any]:
+def to_json(row: ContenderRow, comparison: Comparison) -> dict[str, Any]:
     """One contender's line; figures are null where it did not run."""
     times, ratio = row.times, row.ratio
     return {

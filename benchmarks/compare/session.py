@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fieldlens.benchmarks.compare.comparison import Comparison, Settings, compare, raw
+from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, compare, raw
 from fieldlens.benchmarks.compare.output import bars, json_lines, table
-from fieldlens.benchmarks.compare.stage import Stage, Subject
+from fieldlens.benchmarks.compare.stage import ComparisonSubject, Stage
 from fieldlens.benchmarks.contenders.catalogue import pick
 from fieldlens.benchmarks.machine.quiet import cores_for
 from fieldlens.benchmarks.machine.surroundings import clocks_mhz
@@ -26,11 +26,11 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def subject_of(arguments: argparse.Namespace) -> Subject:
+def subject_of(arguments: argparse.Namespace) -> ComparisonSubject:
     """Raises KitError for labels without pictures."""
     if arguments.labels and not arguments.images:
         raise KitError("--labels needs --images", "give the folder of the pictures that it names")
-    return Subject(
+    return ComparisonSubject(
         arguments.bundle,
         arguments.random or "resnet18",
         arguments.size,
@@ -42,7 +42,7 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
 
 def measure(arguments: argparse.Namespace, stage: Stage) -> Comparison:
     """The comparison that the options ask for."""
-    settings = Settings(
+    settings = ComparisonSettings(
         rounds=arguments.rounds, per_round=arguments.per_round, starts=arguments.starts, threads=arguments.threads,
         settle_s=arguments.settle, seed=arguments.seed,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from fieldlens.runtime.pixels.steps import steps_to_json
 
 
 @dataclass(frozen=True)
-class Subject:
+class ComparisonSubject:
     """What to compare on: a bundle, or where it is None a throwaway one of ``arch`` at ``size`` pixels. ``state`` is
     this device's state folder: TensorRT's engines lie there."""
 
@@ -60,7 +60,7 @@ class Stage:
         )
 
 
-def prepare(subject: Subject, scratch: Path) -> Stage:
+def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
     """Open or make the bundle, read or make the pictures, write the files that peers load. Raises KitError."""
     folder = subject.bundle
     if folder is None:

@@ -44,7 +44,7 @@ Answer = tuple[int, ...]
 
 
 @dataclass
-class Row:
+class DetectionRow:
     """What happened to one kind of picture at one strength. ``right`` and ``missed`` (wrong, and not taken again) are
     None where no answer would be right. ``features`` and ``appearance``: the scores of every picture."""
 
@@ -98,14 +98,14 @@ class Seen:
 class Detection:
     """All rows, and the conditions."""
 
-    rows: list[Row]
+    rows: list[DetectionRow]
     bundle: str
     backend: str
     what: str
     truth: str
     seed: int
 
-    def counted(self, kind: str) -> list[Row]:
+    def counted(self, kind: str) -> list[DetectionRow]:
         """The rows of a kind that cost the model too much to be let through."""
         good = self.rows[0].accuracy or 0.0
         own = [row for row in self.rows if row.kind == kind]
@@ -178,7 +178,9 @@ class Examiner:
         answer = tuple(v >= 0.5 for v in values) if self._multilabel else (int(np.argmax(values)),)
         return Seen(answer, tuple(f.check for f in prediction.findings), prediction.ood_score, appearance)
 
-    def fill(self, row: Row, make: Callable[[int, Random], Pixels], truths: Sequence[Answer | None]) -> Row:
+    def fill(
+        self, row: DetectionRow, make: Callable[[int, Random], Pixels], truths: Sequence[Answer | None]
+    ) -> DetectionRow:
         """Make picture 0, 1, … for every truth, and count them into ``row``."""
         self._count += 1
         keys = [(index, np.random.default_rng([self._seed, self._count, index])) for index in range(len(truths))]
@@ -193,7 +195,7 @@ def examine(classifier: Classifier, chosen: Pictures, near: Path | None, limit: 
     """All rows: every good picture as it is, ``limit`` of them spoilt. ``near``: a folder of pictures of the same
     subject from elsewhere. Raises KitError."""
     examiner, bundle = Examiner(classifier, seed), classifier.bundle
-    good, answers = Row(GOOD, "as they are", ""), []
+    good, answers = DetectionRow(GOOD, "as they are", ""), []
     for index, path in enumerate(chosen.paths):
         seen = examiner.see(path.read_bytes())
         answers.append(seen.answer if chosen.labels is None else (int(chosen.labels[index]),))
@@ -212,34 +214,38 @@ def examine(classifier: Classifier, chosen: Pictures, near: Path | None, limit: 
     return Detection(rows, bundle.title, f"{info.name} {info.precision}", what, right, seed)
 
 
-def _spoilt(examiner: Examiner, pictures: list[Pixels], truths: list[Answer], side: int, size: int) -> Iterator[Row]:
+def _spoilt(
+    examiner: Examiner, pictures: list[Pixels], truths: list[Answer], side: int, size: int
+) -> Iterator[DetectionRow]:
     for fault in catalogue():
-        row = Row(fault.kind, fault.name, fault.stated(side, size))
+        row = DetectionRow(fault.kind, fault.name, fault.stated(side, size))
         yield examiner.fill(row, lambda index, random, f=fault: f.spoil(pictures[index], random), truths)  # type: ignore[misc]
 
 
-def _strange(examiner: Examiner, pictures: list[Pixels]) -> Iterator[Row]:
+def _strange(examiner: Examiner, pictures: list[Pixels]) -> Iterator[DetectionRow]:
     """Pictures to which no answer would be right."""
     nothing: list[None] = [None] * len(pictures)
     for grain_px in (1, 8):
-        row = Row("noise", "no picture, only noise", f"{grain_px} px")
+        row = DetectionRow("noise", "no picture, only noise", f"{grain_px} px")
         yield examiner.fill(row, lambda _, random, px=grain_px: static(random, px), nothing)  # type: ignore[misc]
-    yield examiner.fill(Row(WRONG, "the good pictures' negative", ""), lambda i, _: inverted(pictures[i]), nothing)
+    yield examiner.fill(
+        DetectionRow(WRONG, "the good pictures' negative", ""), lambda i, _: inverted(pictures[i]), nothing
+    )
     for name in names():
-        row = Row(WRONG, name, "")
+        row = DetectionRow(WRONG, name, "")
         yield examiner.fill(row, lambda _, random, what=name: subject(what, random), nothing)  # type: ignore[misc]
 
 
-def _near(examiner: Examiner, pictures: list[Pixels], truths: list[Answer]) -> Iterator[Row]:
+def _near(examiner: Examiner, pictures: list[Pixels], truths: list[Answer]) -> Iterator[DetectionRow]:
     """The same subject, as another site might take it."""
-    row = Row("near", "near: a tungsten lamp, camera set to daylight", "")
+    row = DetectionRow("near", "near: a tungsten lamp, camera set to daylight", "")
     yield examiner.fill(row, lambda index, random: lit(pictures[index], _TUNGSTEN, random), truths)
-    row = Row("near", "near: from about half the distance", "")
+    row = DetectionRow("near", "near: from about half the distance", "")
     yield examiner.fill(row, lambda index, _: _middle(pictures[index]), truths)
 
 
-def _elsewhere(examiner: Examiner, folder: Path, bundle: Bundle) -> Row:
-    row = Row("near", f"near: {folder.name}", "")
+def _elsewhere(examiner: Examiner, folder: Path, bundle: Bundle) -> DetectionRow:
+    row = DetectionRow("near", f"near: {folder.name}", "")
     for path in read(folder, None, bundle.manifest).paths:
         row.add(examiner.see(path.read_bytes()), None)
     return row

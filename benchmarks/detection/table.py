@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fieldlens.benchmarks.detection.detection import COSTLY, GOOD, Detection, Row
+from fieldlens.benchmarks.detection.detection import COSTLY, GOOD, Detection, DetectionRow
 from fieldlens.train.metrics import wilson
 
 _MOST = 3
@@ -35,7 +35,7 @@ def _kind(item: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
     return (kind, f"{found['n']}", f"{found['retake']:.1%}", _interval(found["interval"]), least)
 
 
-def _row(row: Row, counts: bool) -> tuple[str, ...]:
+def _row(row: DetectionRow, counts: bool) -> tuple[str, ...]:
     shares = [f"{name} {count / row.n:.0%}" for name, count in row.findings.most_common(_MOST)]
     right = "" if row.accuracy is None else f"{row.accuracy:.1%}"
     missed = "" if row.missed is None else f"{row.missed / row.n:.1%}"

@@ -152,7 +152,7 @@ class Quiet:
         }
 
 
-class Watch:
+class QuietWatch:
     """Watches from :meth:`before` to :meth:`finish`. ``pids``: the workers that live now; their time is ours."""
 
     def __init__(self, cores: list[int], pids: Callable[[], list[int]] = list) -> None:

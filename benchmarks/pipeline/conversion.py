@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldlens.benchmarks.machine.quiet import Quiet, Watch, cores_for
+from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.benchmarks.machine.surroundings import surroundings
 from fieldlens.benchmarks.pipeline import training
 from fieldlens.benchmarks.pipeline.training import recipe_of, run_module
@@ -20,7 +20,7 @@ _STEP = re.compile(r"^(\w+) +(.+) … ([\d.]+) s$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConversionSettings:
     """``pictures`` are JPEG files of ``train demo-data``; the network trains on seven tenths for ``epochs``, because
     the figures of one that has learnt nothing break the tolerances, and other steps follow."""
 
@@ -36,7 +36,7 @@ class Settings:
 class Conversion:
     """``seconds`` of every step in each round, to a tenth; ``whole_s``: of the process, from start to end."""
 
-    settings: Settings
+    settings: ConversionSettings
     seconds: dict[str, list[float]]
     whole_s: list[float]
     quiet: Quiet
@@ -47,12 +47,12 @@ class Conversion:
         return {**asdict(self), "quiet": self.quiet.to_json()}
 
 
-def measure(settings: Settings, folder: Path, settle_s: float) -> Conversion:
+def measure(settings: ConversionSettings, folder: Path, settle_s: float) -> Conversion:
     """Train once, then make the same bundle ``rounds`` times. Raises KitError where a process fails."""
     cores = cores_for(settings.threads)
     data, run, out = folder / "data", folder / "run", folder / "made.bundle"
     _train(settings, data, run, len(cores))
-    watch = Watch(cores)
+    watch = QuietWatch(cores)
     watch.before(settle_s)
     watch.start()
     seconds: dict[str, list[float]] = {}
@@ -69,9 +69,9 @@ def measure(settings: Settings, folder: Path, settle_s: float) -> Conversion:
     return Conversion(settings, seconds, whole_s, watch.finish(), surroundings(cores=cores))
 
 
-def _train(settings: Settings, data: Path, run: Path, threads: int) -> None:
+def _train(settings: ConversionSettings, data: Path, run: Path, threads: int) -> None:
     recipe = run.parent / "recipe.toml"
-    asked = training.Settings(settings.arch, settings.size, settings.pictures, settings.epochs)
+    asked = training.TrainingSettings(settings.arch, settings.size, settings.pictures, settings.epochs)
     recipe.write_text(recipe_of(asked, threads), encoding="utf-8")
     run_module(["train", "demo-data", str(data), "--images", str(settings.pictures)], threads)
     run_module(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(run)], threads)

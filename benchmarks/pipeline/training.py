@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fieldlens.benchmarks.compare.lane import ROOT
-from fieldlens.benchmarks.machine.quiet import Quiet, Watch, cores_for
+from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.benchmarks.machine.surroundings import surroundings
 from fieldlens.benchmarks.pipeline import plain_training
 from fieldlens.runtime.errors import KitError
@@ -30,7 +30,7 @@ CONTENDERS = ("train fit", "plain torchvision loop", "preloaded tensors")
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """Shared by all. ``pictures`` are JPEG files of ``train demo-data``."""
 
     arch: str = "resnet18"
@@ -55,7 +55,7 @@ class Rates:
 class Training:
     """Rates by contender, and how many pictures an epoch trained on."""
 
-    settings: Settings
+    settings: TrainingSettings
     trained_on: int
     rates: dict[str, Rates]
     quiet: Quiet
@@ -79,14 +79,16 @@ class Training:
         return found
 
 
-def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple[str, ...] = CONTENDERS) -> Training:
+def measure(
+    settings: TrainingSettings, folder: Path, settle_s: float, contenders: tuple[str, ...] = CONTENDERS
+) -> Training:
     """A B C, C B A, A B C, … The first is always ``train fit``. Raises KitError where a process fails."""
     cores = cores_for(settings.threads)
     data = folder / "data"
     run_module(["train", "demo-data", str(data), "--images", str(settings.pictures)], len(cores))
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe_of(settings, len(cores)), encoding="utf-8")
-    watch = Watch(cores)
+    watch = QuietWatch(cores)
     watch.before(settle_s)
     watch.start()
     rates = {name: Rates() for name in contenders}
@@ -107,7 +109,7 @@ def measure(settings: Settings, folder: Path, settle_s: float, contenders: tuple
     return Training(settings, trained_on, rates, watch.finish(), surroundings(cores=cores))
 
 
-def recipe_of(settings: Settings, threads: int) -> str:
+def recipe_of(settings: TrainingSettings, threads: int) -> str:
     """What `train fit` is asked for, as TOML."""
     turns = plain_training
     return f"""
@@ -140,14 +142,14 @@ def _fit(recipe: Path, data: Path, out: Path, threads: int, rates: Rates) -> int
         return sum(row["split"] == "train" for row in csv.DictReader(file))
 
 
-def _preloaded(settings: Settings, trained_on: int, threads: int, rates: Rates) -> None:
+def _preloaded(settings: TrainingSettings, trained_on: int, threads: int, rates: Rates) -> None:
     """As many steps an epoch as the fit of the same turn, or of the turn before."""
     task = {**asdict(settings), "trained_on": trained_on, "classes": 3, "threads": threads}
     done = run_module(["fieldlens.benchmarks.pipeline.preloaded_training", json.dumps(task)], threads)
     rates.images_per_s += [float(value) for value in json.loads(done.splitlines()[-1])["images_per_s"]]
 
 
-def _plain(settings: Settings, data: Path, out: Path, run: Path, threads: int, rates: Rates) -> None:
+def _plain(settings: TrainingSettings, data: Path, out: Path, run: Path, threads: int, rates: Rates) -> None:
     """The plain loop, on the very pictures of the newest fit's split."""
     split = run / "split.csv" if run.exists() else max(out.parent.glob("train-*/split.csv"))
     task = {**asdict(settings), "data": str(data), "split": str(split), "threads": threads}

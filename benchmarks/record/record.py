@@ -148,12 +148,14 @@ def _part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, A
         return found.to_json()
     with tempfile.TemporaryDirectory(prefix="fieldlens-benchmarks-") as folder:
         if part == "training":
-            trained = training.measure(training.Settings(threads=threads), Path(folder), settle_s)
+            trained = training.measure(training.TrainingSettings(threads=threads), Path(folder), settle_s)
             print(training.show(trained))
             keep_if_quiet(part, trained.quiet)
             return trained.to_json()
         converted = conversion.measure(
-            conversion.Settings(stage.arch, stage.bundle.manifest.size, threads=threads), Path(folder), settle_s
+            conversion.ConversionSettings(stage.arch, stage.bundle.manifest.size, threads=threads),
+            Path(folder),
+            settle_s,
         )
         print(conversion.show(converted))
         keep_if_quiet(part, converted.quiet)

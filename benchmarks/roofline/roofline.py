@@ -15,7 +15,7 @@ import simplejpeg
 
 from fieldlens.benchmarks.compare.stage import Stage
 from fieldlens.benchmarks.contenders.catalogue import REFERENCE, pick, why_not
-from fieldlens.benchmarks.machine.quiet import Quiet, Watch, cores_for
+from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.benchmarks.machine.surroundings import surroundings
 from fieldlens.benchmarks.roofline import peaks
 from fieldlens.benchmarks.roofline.graph_cost import BYTES, Cost, count
@@ -65,7 +65,7 @@ def measure(stage: Stage, threads: int, repeats: int, settle_s: float) -> Roofli
         raise KitError(f"the roofline needs {REFERENCE}: {reason}", "it is measured with OpenVINO's own kernels")
     cores = cores_for(threads)
     cv2.setNumThreads(len(cores))
-    watch = Watch(cores)
+    watch = QuietWatch(cores)
     watch.before(settle_s)
     watch.start()
     stages, bare, precision = _stages(stage, len(cores), repeats)

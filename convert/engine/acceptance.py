@@ -25,7 +25,7 @@ _WARM_UPS = 10
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Acceptance:
     """One engine before the gate. ``refusals`` is empty if it passed."""
 
     precision: str
@@ -60,7 +60,7 @@ class Race:
         return 1.0 - self.fast_ms / self.slow_ms if times else 0.0
 
 
-def judge(bundle: Bundle, golden: Golden, backend: TensorRtBackend, typing: str) -> Verdict:
+def judge(bundle: Bundle, golden: Golden, backend: TensorRtBackend, typing: str) -> Acceptance:
     """Golden images within tolerance, no decision turned over, and the promised precision in the layers."""
     test = run_selftest(bundle, backend, golden)
     layers = read_layers(backend.layers_json, backend.info.precision)
@@ -73,7 +73,7 @@ def judge(bundle: Bundle, golden: Golden, backend: TensorRtBackend, typing: str)
         refusals.append(f"{test.flips} of {test.images} golden decisions turned over, none allowed")
     if layers.verdict == "contradicted":
         refusals.append(f"its layers do not run in {backend.info.precision}: {layers}")
-    return Verdict(
+    return Acceptance(
         backend.info.precision, backend.info.file, typing, test, layers, _median_ms(backend, golden), tuple(refusals)
     )
 
@@ -100,7 +100,7 @@ def too_slow(contest: Race, precision: str, other: str) -> str:
     )
 
 
-def table(verdicts: list[Verdict]) -> str:
+def table(verdicts: list[Acceptance]) -> str:
     """The gate's table."""
     rows = [("precision", "file", "built", "images", "logits (allowed)", "turned over", "GPU p50", "layers", "gate")]
     rows += [

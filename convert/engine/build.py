@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fieldlens.convert.engine.acceptance import Verdict, judge, race, table, too_slow
+from fieldlens.convert.engine.acceptance import Acceptance, judge, race, table, too_slow
 from fieldlens.convert.engine.progress import BuildProgress
 from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, BuildOptions, Built, Recipe, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend, this_device
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
-from fieldlens.runtime.backends.tensorrt.engine_record import Choice, Identity, PlanError, Record
+from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, EngineRecord, Identity, PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
 from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
@@ -106,12 +106,12 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EngineCandidate:
     """A loaded engine, and what will be stored of it if it is accepted."""
 
     backend: TensorRtBackend
     plan: bytes
-    record: Record
+    record: EngineRecord
 
 
 class Workshop:
@@ -121,9 +121,9 @@ class Workshop:
         self._bundle, self._library, self._gpu, self._store, self._options = bundle, library, gpu, store, options
         self._device = this_device(library, gpu)
         self._golden = load_golden(bundle)
-        self._candidates: dict[str, Candidate] = {}
+        self._candidates: dict[str, EngineCandidate] = {}
         self._refused: dict[str, str] = {}
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[Acceptance] = []
         self._reuse: dict[str, str] = {}
         self._may_build = True
         self._unreadable = ""
@@ -148,14 +148,14 @@ class Workshop:
         if not (before and driver_only and self._regate(before)):
             self._settle(asked, self._decide(asked, before))
 
-    def _previous(self) -> Choice | None:
+    def _previous(self) -> EngineChoice | None:
         try:
             return self._store.choice(self._device)
         except PlanError as error:
             self._unreadable = error.message
             return None
 
-    def _regate(self, before: Choice) -> bool:
+    def _regate(self, before: EngineChoice) -> bool:
         """Put the stored plans before the gate again, without building. False if the chosen one is no longer good."""
         self._may_build = False
         try:
@@ -172,7 +172,7 @@ class Workshop:
         self._settle(before.asked, chosen)
         return True
 
-    def _decide(self, asked: str, before: Choice | None) -> str:
+    def _decide(self, asked: str, before: EngineChoice | None) -> str:
         """The precision to run. Raises KitError where nothing that was asked for is accepted."""
         wanted = "int8" if asked == "auto" else asked
         chosen = wanted if self._try(wanted) else ""
@@ -202,7 +202,7 @@ class Workshop:
             self._refuse(precision, slow)
         return not slow
 
-    def _hint(self, asked: str, before: Choice | None) -> str:
+    def _hint(self, asked: str, before: EngineChoice | None) -> str:
         last = f"the engine accepted before ({before.chosen}) stays; " if before else ""
         return last + ("the CPU backends still run" if asked == "auto" else "--precision auto takes the next safer one")
 
@@ -226,7 +226,7 @@ class Workshop:
         self._refused[precision] = reason
         self._candidates.pop(precision).backend.close()
 
-    def _reused(self, precision: str) -> Candidate | None:
+    def _reused(self, precision: str) -> EngineCandidate | None:
         """The stored plan, if it is what would be built now."""
         if precision not in self._reuse:
             return None
@@ -239,7 +239,7 @@ class Workshop:
     def _recipes(self, precision: str) -> list[Recipe]:
         return [r for r in self._library.recipes(precision) if r.file in self._bundle.manifest.precisions]
 
-    def _built(self, precision: str) -> Candidate:
+    def _built(self, precision: str) -> EngineCandidate:
         """Build by the first recipe that works here. Raises KitError with the last one's reasons."""
         recipes = self._recipes(precision) if self._may_build else []
         if not recipes:
@@ -259,7 +259,7 @@ class Workshop:
                 )
         raise AssertionError("unreachable")
 
-    def _build(self, recipe: Recipe, notes: tuple[str, ...]) -> tuple[bytes, Record]:
+    def _build(self, recipe: Recipe, notes: tuple[str, ...]) -> tuple[bytes, EngineRecord]:
         mode = power_mode()
         workspace = self._options.workspace_mb * 2**20 or max(self._gpu.free_bytes() // 2, _LEAST_WORKSPACE)
         cache = self._store.timing_cache(self._device, mode)
@@ -271,7 +271,7 @@ class Workshop:
             seconds = progress.seconds
         self._store.save_timing_cache(self._device, mode, built.timing_cache)
         around = {**conditions(), "gpu": asdict(self._gpu.facts), "power_mode": mode, "workspace_bytes": workspace}
-        return built.plan, Record(
+        return built.plan, EngineRecord(
             self._identity(recipe),
             hashlib.sha256(built.plan).hexdigest(),
             len(built.plan),
@@ -289,14 +289,16 @@ class Workshop:
             self._options.text(), CODE_VERSION,
         )  # fmt: skip
 
-    def _loaded(self, plan: bytes, record: Record) -> Candidate:
+    def _loaded(self, plan: bytes, record: EngineRecord) -> EngineCandidate:
         engine = Engine(plan, record.identity.precision, record.identity.file, record.notes)
-        return Candidate(TensorRtBackend(self._library, self._gpu, engine, self._bundle.manifest, {}), plan, record)
+        return EngineCandidate(
+            TensorRtBackend(self._library, self._gpu, engine, self._bundle.manifest, {}), plan, record
+        )
 
-    def _goal(self, asked: str, chosen: str, plans: dict[str, str]) -> Choice:
+    def _goal(self, asked: str, chosen: str, plans: dict[str, str]) -> EngineChoice:
         """What is to hold here when this command has ended."""
         reason = "; ".join(f"{name} refused: {why}" for name, why in self._refused.items())
-        return Choice(
+        return EngineChoice(
             self._device, self._gpu.facts.driver, asked, self._options.text(), CODE_VERSION, chosen, plans,
             self._refused, reason or "the fastest, and it passes",
         )  # fmt: skip

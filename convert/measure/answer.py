@@ -29,7 +29,7 @@ _ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
 
 
 @dataclass(frozen=True)
-class Answers:
+class PrecisionAnswers:
     """Logits float32 ``[n,C]`` of one precision; ``runs`` is what the compiled model reports. ``peak``: the largest
     activation and where it was; it and the latency are None where they cannot be told."""
 
@@ -68,7 +68,9 @@ def load_lane(bundle: Bundle, precision: str, backend: str) -> Backend:
     return load_backend(bundle, name, RUNS_AS[precision], LoadOptions())
 
 
-def answer(bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str) -> list[Answers]:
+def answer(
+    bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str
+) -> list[PrecisionAnswers]:
     """Run every precision on every tensor uint8 ``[S,S,3]``. Raises BackendError.
 
     CPU files get one picture at a time, as on a device: batches would be faster and would sum in another order.
@@ -87,12 +89,12 @@ def answer(bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor],
         ]
 
 
-def _answers(bundle: Bundle, precision: str, lane: Backend, logits: Logits, latencies: list[float]) -> Answers:
+def _answers(bundle: Bundle, precision: str, lane: Backend, logits: Logits, latencies: list[float]) -> PrecisionAnswers:
     """``latencies`` are taken from the front, by the lanes that have one."""
     emulated = _emulated(lane)
     peak, where = getattr(lane, "peak", (None, ""))
     size = bundle.manifest.files[f"model.{file_of(bundle.manifest, precision)}.onnx"].size
-    return Answers(
+    return PrecisionAnswers(
         precision, lane.info.name, lane.info.version, lane.info.precision, size, logits,
         None if emulated else latencies.pop(0), peak, where,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fieldlens.convert.measure.answer import REFERENCE, Answers, Logits
+from fieldlens.convert.measure.answer import REFERENCE, Logits, PrecisionAnswers
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.train import metrics
@@ -72,7 +72,7 @@ class Figures:
 
 
 def compare(
-    manifest: Manifest, answers: Sequence[Answers], labels: Labels | None, reference: Logits | None = None
+    manifest: Manifest, answers: Sequence[PrecisionAnswers], labels: Labels | None, reference: Logits | None = None
 ) -> list[Figures]:
     """A row per precision, measured against ``reference`` (by default the FP32 row among ``answers``)."""
     if reference is None:
@@ -80,7 +80,7 @@ def compare(
     return [_figures(manifest, item, reference, labels) for item in answers]
 
 
-def _figures(manifest: Manifest, item: Answers, reference: Logits, labels: Labels | None) -> Figures:
+def _figures(manifest: Manifest, item: PrecisionAnswers, reference: Logits, labels: Labels | None) -> Figures:
     finite = np.isfinite(item.logits).all(axis=1, keepdims=True)
     ours = probabilities(manifest, np.where(finite, item.logits, np.float32(np.nan)))
     theirs = probabilities(manifest, reference)
@@ -119,7 +119,7 @@ def _same(manifest: Manifest, ours: metrics.Floats, theirs: metrics.Floats) -> n
 
 
 def _judged(
-    manifest: Manifest, item: Answers, ours: metrics.Floats, theirs: metrics.Floats, labels: Labels | None
+    manifest: Manifest, item: PrecisionAnswers, ours: metrics.Floats, theirs: metrics.Floats, labels: Labels | None
 ) -> dict[str, Any]:
     """The part of the row that needs the truth."""
     if labels is None or not np.isfinite(item.logits).all():

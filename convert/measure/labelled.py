@@ -20,7 +20,7 @@ from fieldlens.train.data.splits import split_hash
 from fieldlens.train.recipe import config_from_json
 
 
-class SourceError(KitError):
+class OriginError(KitError):
     """A run, or its data, that is not what the run says it is."""
 
 
@@ -48,7 +48,7 @@ def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
     if own:
         parts = split_of(data, config)
         if split_hash(parts) != known.get("split_hash"):
-            raise SourceError(
+            raise OriginError(
                 f"{path} is the bundle's data, but splits differently here: training images could be judged on",
                 "use the version of the kit that made the bundle, or make it anew",
             )
@@ -59,7 +59,7 @@ def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
         print(f"note: {data.name} is not the data set that the bundle was made from")
     samples = tuple(sample for sample in data.samples if part in ("all", parts.get(sample.id)))
     if not samples:
-        raise SourceError(
+        raise OriginError(
             f"{data.name} has no {part!r} part",
             "this data brings no split of its own: give --split all" if not parts else "choose another --split",
         )

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldlens.convert.measure.answer import Answers
+from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.labelled import Labelled
 from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.open import Bundle
-from fieldlens.train.evaluation.evaluate import Options, report_on
+from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
 from fieldlens.train.scoring import evaluated_model as subject
 from fieldlens.train.scoring.evaluation_set import Part
 
 
-def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[Answers, ...]) -> None:
+def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[PrecisionAnswers, ...]) -> None:
     """``report.html`` and ``report.json`` into ``folder``, by the code that judges a training run. Raises KitError."""
     who = subject.of_bundle(bundle)
     own = source.data.hash == who.data_hash
@@ -24,10 +24,10 @@ def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[
     with step("report", f"{len(answers)} precisions into {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         found = {item.precision: _as_trainers(item) for item in answers}
-        report_on(who, part, source.labels.truth, found, Options(out=folder, name="report"), folder)
+        report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder)
 
 
-def _as_trainers(item: Answers) -> trainers.Answers:
+def _as_trainers(item: PrecisionAnswers) -> trainers.Answers:
     """Without the gate's findings: precisions are run on tensors here, not on files."""
     time_ms = item.latency_p50_ms
     inference = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fieldlens.convert.measure import tolerance
-from fieldlens.convert.measure.answer import REFERENCE, Answers, answer, judged_precisions
+from fieldlens.convert.measure.answer import REFERENCE, PrecisionAnswers, answer, judged_precisions
 from fieldlens.convert.measure.evaluate import Figures, compare, probabilities
 from fieldlens.convert.measure.labelled import Labelled, labelled
 from fieldlens.convert.table import table
@@ -37,7 +37,7 @@ class Verified:
     what: str
     figures: tuple[Figures, ...]
     broken: tuple[str, ...]
-    answers: tuple[Answers, ...]
+    answers: tuple[PrecisionAnswers, ...]
     names: tuple[str, ...]
     source: Labelled | None = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from fieldlens.convert.golden import Candidate
+from fieldlens.convert.golden import GoldenCandidate
 from fieldlens.convert.measure.answer import Tensor
 from fieldlens.convert.measure.evaluate import Labels
 from fieldlens.runtime.bundle.manifest import Manifest
@@ -17,7 +17,7 @@ TARGETS = ("cpu", "tensorrt10", "tensorrt8")
 
 
 @dataclass(frozen=True)
-class Options:
+class BundleOptions:
     """What the command line asked for."""
 
     data: Path | None = None
@@ -52,7 +52,7 @@ class Origin:
     draft: Manifest
     calibration: Sequence[Tensor]
     judging: Judging
-    candidates: Sequence[Candidate]
+    candidates: Sequence[GoldenCandidate]
     golden_from: str
     run: Path | None = None
     files: dict[str, bytes] = field(default_factory=dict)

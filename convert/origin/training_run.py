@@ -14,14 +14,14 @@ from typing import Any
 from fieldlens.convert import golden
 from fieldlens.convert.card import report_files
 from fieldlens.convert.measure.answer import Tensor
-from fieldlens.convert.measure.labelled import SourceError, labels_of, pinned
-from fieldlens.convert.origin.origin import Judging, Options, Origin
+from fieldlens.convert.measure.labelled import OriginError, labels_of, pinned
+from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
 from fieldlens.convert.quantization import calibrate
 from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.manifest import Manifest, Version
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.quality import ood
-from fieldlens.train.checkpoint import Run, load_run, read_split
+from fieldlens.train.checkpoint import TrainingRun, load_run, read_split
 from fieldlens.train.data.folds import split_of
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import DataSet, Sample
@@ -36,7 +36,7 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "opencv-python
 class Source:
     """A run with the very data it was trained on, and that data's split."""
 
-    run: Run
+    run: TrainingRun
     data: DataSet
     parts: Split
 
@@ -45,7 +45,7 @@ class Source:
         return tuple(sample for sample in self.data.samples if self.parts[sample.id] == name)
 
 
-def from_run(run_folder: Path, options: Options) -> Origin:
+def from_run(run_folder: Path, options: BundleOptions) -> Origin:
     """A training run and its pictures, as the converter wants them. Raises KitError."""
     with step("read", f"{run_folder} and its data"):
         source = load_source(run_folder, options.data)
@@ -67,7 +67,7 @@ def from_run(run_folder: Path, options: Options) -> Origin:
     )
 
 
-def _draft(run: Run, gate: Gate | None, calibration: dict[str, Any], options: Options) -> Manifest:
+def _draft(run: TrainingRun, gate: Gate | None, calibration: dict[str, Any], options: BundleOptions) -> Manifest:
     """The manifest without shapes, evaluation, tolerances and files."""
     return Manifest(
         name=options.name or run.name,
@@ -104,7 +104,7 @@ def load_source(run_folder: Path, data_path: Path | None) -> Source:
     path = data_path or _where_it_was(run)
     data = load_data(path, pinned(run.config.data, run.class_ids))
     if data.hash != run.data.hash:
-        raise SourceError(
+        raise OriginError(
             f"{path} is not the data that {run_folder.name} was trained on: its hash is {data.hash[:12]}…, the run's "
             f"{run.data.hash[:12]}…",
             "give the unchanged data with --data, or train again on the new data",
@@ -112,29 +112,29 @@ def load_source(run_folder: Path, data_path: Path | None) -> Source:
     parts = split_of(data, run.config)
     for found, where in ((parts, "the data now"), (read_split(run_folder), f"{run_folder.name}/split.csv")):
         if split_hash(found) != run.data.split_hash:
-            raise SourceError(
+            raise OriginError(
                 f"the split of {where} is not the one of the training: test images could be calibrated or tuned on",
                 "restore the run's own split.csv and config.json, or train again",
             )
     return Source(run, data, parts)
 
 
-def _where_it_was(run: Run) -> Path:
+def _where_it_was(run: TrainingRun) -> Path:
     """The path that training left in ``local.json`` for this machine."""
     try:
         path = Path(json.loads((run.path / "local.json").read_text(encoding="utf-8"))["data"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise SourceError(
+        raise OriginError(
             f"{run.path.name} does not say where its data ({run.data.path}) lies", "give it with --data"
         ) from None
     if not path.exists():
-        raise SourceError(f"the run's data is no longer at {path}", "give its present place with --data")
+        raise OriginError(f"the run's data is no longer at {path}", "give its present place with --data")
     return path
 
 
 def golden_candidates(
-    source: Source, tensors: Sequence[Tensor], options: Options
-) -> tuple[list[golden.Candidate], str]:
+    source: Source, tensors: Sequence[Tensor], options: BundleOptions
+) -> tuple[list[golden.GoldenCandidate], str]:
     """Patients' pictures only where the data is public or synthetic, or somebody consented with a flag."""
     if options.images is not None:
         return golden.from_folder(options.images), "from a folder that was given"
@@ -144,7 +144,7 @@ def golden_candidates(
     return golden.from_statistics(tensors), "synthetic, because the data is not marked as shareable"
 
 
-def data_provenance(run: Run) -> dict[str, Any]:
+def data_provenance(run: TrainingRun) -> dict[str, Any]:
     """What a bundle keeps of the data: hashes, counts and how to read it, but no path and no picture's name."""
     info = asdict(run.data)
     return {"name": info.pop("path"), **info, "config": run.config.to_json()["data"]}

@@ -20,7 +20,7 @@ from torchvision import models
 
 from fieldlens.convert import golden, synthetic
 from fieldlens.convert.graph.contract import ConversionError
-from fieldlens.convert.origin.origin import Judging, Options, Origin
+from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
 from fieldlens.convert.origin.training_run import converted_with
 from fieldlens.convert.quantization.calibrate import MIN_IMAGES, shuffled
 from fieldlens.convert.table import step
@@ -53,7 +53,7 @@ class Weights:
     pretrained: bool = False
 
 
-def from_weights(weights: Weights, options: Options) -> Origin:
+def from_weights(weights: Weights, options: BundleOptions) -> Origin:
     """The network and the pictures to convert it with. Raises KitError for weights that do not fit."""
     config = load_recipe(weights.recipe)
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
@@ -179,7 +179,7 @@ def _adopt(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> nn
     return network.eval()
 
 
-def _pictures(preprocess: Preprocess, options: Options) -> tuple[list[Any], Judging, dict[str, Any] | None]:
+def _pictures(preprocess: Preprocess, options: BundleOptions) -> tuple[list[Any], Judging, dict[str, Any] | None]:
     """Tensors that calibrate, tensors that judge, and what to record of the first."""
     if options.calibration is None:
         print("note: no INT8, it needs pictures like the device's: --calibration DIR")
@@ -224,7 +224,9 @@ def _in_turns(paths: Sequence[Path], root: Path) -> list[Path]:
     return [strata[key][turn] for turn in range(longest) for key in sorted(strata) if turn < len(strata[key])]
 
 
-def _golden(calibration: Sequence[Any], judging: Judging, options: Options) -> tuple[list[golden.Candidate], str]:
+def _golden(
+    calibration: Sequence[Any], judging: Judging, options: BundleOptions
+) -> tuple[list[golden.GoldenCandidate], str]:
     """Given pictures, or pictures of nobody."""
     if options.images is not None:
         return golden.from_folder(options.images), "from a folder that was given"

@@ -31,7 +31,7 @@ Counts = npt.NDArray[np.float64]
 
 
 @dataclass
-class Histogram:
+class ActivationHistogram:
     """One activation: least and largest value, and counts of absolute values in equal bins from 0 to ``top``."""
 
     low: float
@@ -59,14 +59,14 @@ class Ranges:
     bounds: dict[str, tuple[float, float]]
 
 
-def observe(model: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]) -> dict[str, Histogram]:
+def observe(model: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]) -> dict[str, ActivationHistogram]:
     """Run the FP32 ``model`` on preprocessed images uint8 ``[S,S,3]`` and count every node's output."""
-    seen: dict[str, Histogram] = {}
+    seen: dict[str, ActivationHistogram] = {}
 
     def watch(name: str, values: Tensor) -> None:
         if name not in seen:
             top = max(float(values.abs().max()), 1e-12)
-            seen[name] = Histogram(np.inf, -np.inf, top, np.zeros(_BINS))
+            seen[name] = ActivationHistogram(np.inf, -np.inf, top, np.zeros(_BINS))
         seen[name].add(values)
 
     executor = Executor(model, half=False)
@@ -75,7 +75,7 @@ def observe(model: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]) ->
     return seen
 
 
-def ranges(seen: dict[str, Histogram], method: str) -> Ranges:
+def ranges(seen: dict[str, ActivationHistogram], method: str) -> Ranges:
     """MinMax: all that was seen. Entropy: cut where an 8-bit histogram tells least apart from the whole one."""
     if method not in METHODS:
         raise ValueError(f"unknown calibration method {method!r}")
@@ -86,7 +86,7 @@ def ranges(seen: dict[str, Histogram], method: str) -> Ranges:
     return Ranges(method, bounds)
 
 
-def entropy_threshold(histogram: Histogram) -> float:
+def entropy_threshold(histogram: ActivationHistogram) -> float:
     """The absolute value at which clipping loses least information by the Kullback–Leibler divergence.
 
     Migacz, 8-bit Inference with TensorRT (GTC 2017), as in NVIDIA's pytorch-quantization: the first bin, which holds

@@ -52,7 +52,7 @@ def cpu_backend() -> str:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BackendChoice:
     """A loaded backend, and in words why it and not a better one.
 
     ``golden``: the golden images that it has just answered; None for the fake backend, or where nobody asked.
@@ -65,7 +65,7 @@ class Choice:
 
 def choose_backend(
     bundle: Bundle, backend: str, precision: str, options: LoadOptions, state: Path, *, prove: bool = True
-) -> Choice:
+) -> BackendChoice:
     """Resolve ``auto`` for this machine: TensorRT with a valid engine, else a CPU backend, and why not the better one.
 
     What is chosen has passed its self-test (once for this library and CPU) and a golden check (now). ``auto`` passes
@@ -84,7 +84,7 @@ class _Chooser:
         self._reasons: list[str] = []
         self._golden: GoldenImages | None = None
 
-    def choose(self, backend: str) -> Choice:
+    def choose(self, backend: str) -> BackendChoice:
         if backend in ("auto", "tensorrt"):
             try:  # its engines were accepted on all golden images here: no further self-test
                 return self._proven(tensorrt.load(self._bundle, self._precision, self._options))
@@ -98,7 +98,7 @@ class _Chooser:
             return self._named(backend, "fp32" if self._precision == "auto" else self._precision)
         return self._fastest(backend)
 
-    def _named(self, backend: str, precision: str) -> Choice:
+    def _named(self, backend: str, precision: str) -> BackendChoice:
         loaded = self._load(backend, precision)
         if self._prove and backend != "fake" and precision != "fp32":
             result = cached_selftest(self._bundle, loaded, self._state, self._reasons)
@@ -107,7 +107,7 @@ class _Chooser:
                 raise BackendError(doubts, "choose --precision auto, which takes one that passes")
         return self._proven(loaded)
 
-    def _fastest(self, backend: str) -> Choice:
+    def _fastest(self, backend: str) -> BackendChoice:
         """INT8 where it passes its tests here and is faster than FP32; FP32 otherwise (design, decision 4)."""
         if _CPU_FILE["int8"] not in self._bundle.manifest.precisions:
             self._reasons.append("fp32: the bundle has no INT8 for CPUs")
@@ -136,7 +136,7 @@ class _Chooser:
     def _load(self, backend: str, precision: str) -> Backend:
         return load_backend(self._bundle, backend, precision, self._options)
 
-    def _proven(self, loaded: Backend, reason: str = "") -> Choice:
+    def _proven(self, loaded: Backend, reason: str = "") -> BackendChoice:
         """The choice, after a golden check. Raises GoldenCheckFailed, with the backend closed."""
         if self._prove and loaded.info.name != "fake":
             try:
@@ -145,7 +145,7 @@ class _Chooser:
             except KitError:
                 loaded.close()
                 raise
-        return Choice(loaded, (*self._reasons, *filter(None, [reason])), self._golden)
+        return BackendChoice(loaded, (*self._reasons, *filter(None, [reason])), self._golden)
 
 
 def _doubts(result: SelfTest) -> str:

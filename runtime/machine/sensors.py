@@ -27,7 +27,7 @@ _SLOWING = re.compile(r"cpufreq|devfreq|throttle|powerclamp|processor", flags=re
 
 
 @dataclass(frozen=True)
-class Sample:
+class SensorReading:
     """All readings of one moment. ``throttles`` and ``energy_j`` only grow: what counts is the difference.
     ``cooling`` are states: above 0 the kernel holds the clocks down because of heat. Shares and loads are 0…1."""
 
@@ -62,10 +62,10 @@ class Sensors:
         self._throttles = list(_throttle_counters(root, hwmon, self._cores))
         self._cooling = list(_cooling_devices(root))
 
-    def read(self) -> Sample:
+    def read(self) -> SensorReading:
         """One reading of everything. A sensor that fails now is left out of this sample."""
         loads = _values(self._gpu_loads)
-        return Sample(
+        return SensorReading(
             second=time.monotonic() - self._began,
             temperature_c=self._read_temperatures(),
             power_w=self._read_power(),

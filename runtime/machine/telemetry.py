@@ -7,17 +7,17 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from fieldlens.runtime.machine.sensors import TOTAL_RAILS, Sample, Sensors
+from fieldlens.runtime.machine.sensors import TOTAL_RAILS, SensorReading, Sensors
 
 INTERVAL_S = 1.0
 CAPACITY = 600
 """When full, every second sample goes and the interval doubles: 10 minutes at one a second, a week at one in 17 min."""
 
 
-class Record:
+class TelemetryRecord:
     """The samples of a run, oldest first, and figures over them. A figure is None where no sensor gives it."""
 
-    def __init__(self, samples: list[Sample]) -> None:
+    def __init__(self, samples: list[SensorReading]) -> None:
         self.samples = samples
 
     def series(self, kind: str) -> dict[str, list[tuple[float, float]]]:
@@ -102,14 +102,14 @@ class Recorder:
         self._sensors = sensors or Sensors()
         self._interval_s = interval_s
         self._capacity = capacity
-        self._samples: list[Sample] = []
+        self._samples: list[SensorReading] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_reading, name="telemetry", daemon=True)
 
     @property
-    def record(self) -> Record:
+    def record(self) -> TelemetryRecord:
         """What was seen so far."""
-        return Record(list(self._samples))
+        return TelemetryRecord(list(self._samples))
 
     def _keep_reading(self) -> None:
         while not self._stop.wait(self._interval_s):

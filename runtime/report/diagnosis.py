@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fieldlens.runtime.machine.telemetry import Record
+from fieldlens.runtime.machine.telemetry import TelemetryRecord
 from fieldlens.runtime.running.latency import LatencyLog, TimeLine, milliseconds, needed
 
 FEWEST = 30
@@ -46,7 +46,7 @@ class Evidence:
     the reader asked for; ``dropped`` counts frames of cameras; ``workers`` prepare pictures ahead (0: none)."""
 
     latency: LatencyLog
-    record: Record | None = None
+    record: TelemetryRecord | None = None
     percentile: float = 99.0
     dropped: int = 0
     workers: int = 0
@@ -153,7 +153,7 @@ def clocks_wandering(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis("clocks-wandering", words, lock)
 
 
-def _clocks_seen(record: Record) -> str:
+def _clocks_seen(record: TelemetryRecord) -> str:
     """Between the slowest and the fastest twentieth of the readings; the first one is from before the work."""
     parts = []
     for kind, points in record.series("clock_mhz").items():

@@ -10,11 +10,11 @@ from fieldlens.runtime.backends.base import BackendInfo
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import conditions
-from fieldlens.runtime.machine.telemetry import Record
+from fieldlens.runtime.machine.telemetry import TelemetryRecord
 from fieldlens.runtime.report.diagnosis import Diagnosis
 from fieldlens.runtime.report.page import page
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.running.single_stream import Verdict
+from fieldlens.runtime.running.single_stream import SingleStreamResult
 
 FORMAT = 1
 
@@ -25,18 +25,18 @@ class Observed:
 
     start: dict[str, Any]
     end: dict[str, Any]
-    record: Record
+    record: TelemetryRecord
     diagnosis: tuple[Diagnosis, ...]
     percentile: float
-    verdict: Verdict | None = None
+    verdict: SingleStreamResult | None = None
 
 
 def observed(
     start: dict[str, Any],
-    record: Record,
+    record: TelemetryRecord,
     diagnosis: tuple[Diagnosis, ...],
     percentile: float = 99.0,
-    verdict: Verdict | None = None,
+    verdict: SingleStreamResult | None = None,
 ) -> Observed:
     """With the conditions of this moment as those of the end; ``percentile`` is the one that was asked for."""
     return Observed(start, conditions(), record, diagnosis, percentile, verdict)

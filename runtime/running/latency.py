@@ -123,7 +123,7 @@ class Histogram:
 
 
 @dataclass
-class Window:
+class TimeWindow:
     """All answers given within one stretch of a run; ``inference_ms`` is the fastest, which no other program slows."""
 
     count: int = 0
@@ -134,9 +134,9 @@ class Window:
 
     def add(self, total_ms: float, inference_ms: float) -> None:
         """Add one answer."""
-        self.merge(Window(1, total_ms, total_ms, total_ms, inference_ms))
+        self.merge(TimeWindow(1, total_ms, total_ms, total_ms, inference_ms))
 
-    def merge(self, other: Window) -> None:
+    def merge(self, other: TimeWindow) -> None:
         """Take in a neighbour."""
         self.count += other.count
         self.min_ms = min(self.min_ms, other.min_ms)
@@ -154,18 +154,18 @@ class TimeLine:
 
     capacity: int = 480
     width_s: float = 0.05
-    windows: dict[int, Window] = field(default_factory=dict)
+    windows: dict[int, TimeWindow] = field(default_factory=dict)
 
     def add(self, second: float, total_ms: float, inference_ms: float) -> None:
         """Add one answer, given ``second`` after the run's beginning."""
         while second >= self.capacity * self.width_s:
             self._halve()
-        self.windows.setdefault(int(second / self.width_s), Window()).add(total_ms, inference_ms)
+        self.windows.setdefault(int(second / self.width_s), TimeWindow()).add(total_ms, inference_ms)
 
     def _halve(self) -> None:
-        merged: dict[int, Window] = {}
+        merged: dict[int, TimeWindow] = {}
         for index, window in self.windows.items():
-            merged.setdefault(index // 2, Window()).merge(window)
+            merged.setdefault(index // 2, TimeWindow()).merge(window)
         self.windows = merged
         self.width_s *= 2
 

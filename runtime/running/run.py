@@ -117,7 +117,7 @@ class View(Protocol):
         """Nothing came for a while."""
 
 
-class Run:
+class ClassificationRun:
     """One run. ``limit`` pictures at most, ``duration_s`` seconds at most; None: no bound.
 
     ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's

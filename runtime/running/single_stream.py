@@ -37,7 +37,7 @@ _SAME = 1e-3
 
 
 @dataclass(frozen=True)
-class Check:
+class Rule:
     """One rule: what it asks, what was found, and whether it held."""
 
     rule: str
@@ -47,10 +47,10 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SingleStreamResult:
     """All rules of a run, its result (p90 in ms), and a bound that the true p90 exceeds in 1% of runs at most."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[Rule, ...]
     p90_ms: float
     p90_bound_ms: float | None
     comparable: bool
@@ -112,7 +112,7 @@ def run_single_stream(
     seed: int = SEED,
     clock: Callable[[], float] = time.perf_counter,
     fewest: int = FEWEST_QUERIES,
-) -> tuple[RunLog, Verdict]:
+) -> tuple[RunLog, SingleStreamResult]:
     """Ask for ``seconds`` and ``fewest`` queries at least, whichever is longer; a signal ends it, INVALID."""
     log, answers = RunLog(), _Answers(len(pictures))
     draw = random.Random(seed)
@@ -142,20 +142,20 @@ def run_single_stream(
     return log, judge(log, answers.changed, len(pictures), seed, seconds)
 
 
-def judge(log: RunLog, changed: int, pictures: int, seed: int = SEED, seconds: float = SHORT_S) -> Verdict:
+def judge(log: RunLog, changed: int, pictures: int, seed: int = SEED, seconds: float = SHORT_S) -> SingleStreamResult:
     """The rules, applied. ``changed``: pictures whose answer was not the same every time."""
     total = log.latency.stages["total"]
     wanted_s = max(seconds, SHORT_S)
     checks = (
-        Check("queries", f">= {FEWEST_QUERIES}", str(log.answered), log.answered >= FEWEST_QUERIES),
-        Check("duration", f">= {wanted_s:.0f} s", f"{log.seconds:.1f} s", log.seconds >= wanted_s),
-        Check("queries without an answer", "0", str(log.failed), log.failed == 0),
-        Check("pictures with a changed answer", "0", str(changed), changed == 0),
-        Check("ended by itself", "yes", log.ended_by, log.ended_by.startswith("the rules")),
+        Rule("queries", f">= {FEWEST_QUERIES}", str(log.answered), log.answered >= FEWEST_QUERIES),
+        Rule("duration", f">= {wanted_s:.0f} s", f"{log.seconds:.1f} s", log.seconds >= wanted_s),
+        Rule("queries without an answer", "0", str(log.failed), log.failed == 0),
+        Rule("pictures with a changed answer", "0", str(changed), changed == 0),
+        Rule("ended by itself", "yes", log.ended_by, log.ended_by.startswith("the rules")),
     )
     comparable = wanted_s >= COMPARABLE_S and log.seconds >= COMPARABLE_S
     bound = upper_bound(total, PERCENTILE)
-    return Verdict(checks, total.percentile(PERCENTILE), bound, comparable, seed, pictures)
+    return SingleStreamResult(checks, total.percentile(PERCENTILE), bound, comparable, seed, pictures)
 
 
 def upper_bound(total: Histogram, percent: float, confidence: float = 0.99) -> float | None:

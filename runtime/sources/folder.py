@@ -29,7 +29,7 @@ def images_in(folder: Path) -> tuple[list[Path], int]:
     return images, len(files) - len(images)
 
 
-class Watch:
+class FolderWatch:
     """Images below folders, each once when it is complete, and again when it was written anew.
 
     Complete means that size and time stayed as they were from one look to the next. What is remembered shrinks with

@@ -17,7 +17,7 @@ from fieldlens.runtime.sources.cameras.address import Address, parse_address, st
 from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
-from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, Watch, images_in, natural
+from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, FolderWatch, images_in, natural
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
 
 _BLOCK = 65_536
@@ -97,7 +97,7 @@ class Sources:
             elif Path(name) not in self._watched:
                 yield from self._open(name, ring)
         if self._watched:
-            yield from (path if path is None else Item(str(path), path=path) for path in Watch(self._watched))
+            yield from (path if path is None else Item(str(path), path=path) for path in FolderWatch(self._watched))
 
     def live(self) -> Iterator[Item | None]:
         """The camera's newest frames and its news, for ever; nothing where no camera was named."""

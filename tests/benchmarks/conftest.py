@@ -13,12 +13,12 @@ import pytest
 
 from fieldlens.benchmarks import pictures
 from fieldlens.benchmarks.compare import throwaway
-from fieldlens.benchmarks.compare.comparison import Comparison, Settings, compare
-from fieldlens.benchmarks.compare.stage import Stage, Subject, prepare
+from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, compare
+from fieldlens.benchmarks.compare.stage import ComparisonSubject, Stage, prepare
 from fieldlens.benchmarks.contenders.catalogue import PEER, Contender, pick
 
 PEERS = ["opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32"]
-QUICK = Settings(rounds=3, per_round=3, starts=0, settle_s=0.0)
+QUICK = ComparisonSettings(rounds=3, per_round=3, starts=0, settle_s=0.0)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stage(bundle_folder: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    subject = Subject(bundle_folder, images=labelled, labels=labelled / "labels.csv")
+    subject = ComparisonSubject(bundle_folder, images=labelled, labels=labelled / "labels.csv")
     return prepare(subject, tmp_path_factory.mktemp("scratch"))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fieldlens.benchmarks.compare.comparison import Comparison, Row, Settings, compare
+from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, ContenderRow, compare
 from fieldlens.benchmarks.compare.output import table
-from fieldlens.benchmarks.compare.stage import Subject, prepare
+from fieldlens.benchmarks.compare.stage import ComparisonSubject, prepare
 from fieldlens.benchmarks.compare.statistics import Ratio
 from fieldlens.benchmarks.contenders.catalogue import REFERENCE, pick
 from fieldlens.benchmarks.machine.validity import verdict
@@ -23,9 +23,9 @@ START_MS = 1000.0
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Comparison:
     """A quiet machine is needed: load slows torch's threads more than ours, so either way it would be no evidence."""
-    stage = prepare(Subject(None, "resnet18", 224), tmp_path_factory.mktemp("speed"))
+    stage = prepare(ComparisonSubject(None, "resnet18", 224), tmp_path_factory.mktemp("speed"))
     peers = pick(["opencv-openvino-int8", "opencv-onnxruntime-int8", *AT_LEAST, FLOOR])
-    found = compare(stage, peers, Settings(rounds=20, per_round=15, starts=3, settle_s=120.0))
+    found = compare(stage, peers, ComparisonSettings(rounds=20, per_round=15, starts=3, settle_s=120.0))
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         print("\n" + table(found) + "\n" + verdict(found.quiet))
@@ -34,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
     return found
 
 
-def row(found: Comparison, name: str) -> Row:
+def row(found: Comparison, name: str) -> ContenderRow:
     row = next(row for row in found.rows if row.contender.name == name)
     assert row.note is None, f"{name}: {row.note}"
     return row

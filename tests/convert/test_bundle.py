@@ -17,7 +17,7 @@ import torch
 from fieldlens.convert.bundle import make
 from fieldlens.convert.graph.contract import check_graph
 from fieldlens.convert.measure.answer import load_lane
-from fieldlens.convert.origin.origin import Options, Origin
+from fieldlens.convert.origin.origin import BundleOptions, Origin
 from fieldlens.convert.origin.training_run import from_run, golden_candidates, load_source
 from fieldlens.convert.precisions import make_precisions, write_manifest
 from fieldlens.runtime.backends import onnxruntime, openvino
@@ -120,7 +120,7 @@ def test_tensorrts_parsers_take_every_file(bundle_folder: Path, precision: str) 
 @pytest.fixture(scope="module")
 def origin(run: Path) -> Origin:
     """Few pictures: what is made is looked at, not how good it is."""
-    found = from_run(run, Options(calibration_images=32))
+    found = from_run(run, BundleOptions(calibration_images=32))
     return replace(found, judging=replace(found.judging, tensors=found.judging.tensors[:16], labels=None))
 
 
@@ -147,7 +147,7 @@ def test_targets_limit_what_is_made(
 
 
 def test_same_run_same_model_files(bundle_folder: Path, run: Path, tmp_path: Path) -> None:
-    again = open_bundle(make(run, tmp_path / "again.bundle", Options(version=7, label="spring"))).manifest
+    again = open_bundle(make(run, tmp_path / "again.bundle", BundleOptions(version=7, label="spring"))).manifest
     first = open_bundle(bundle_folder).manifest
     for name in first.files:
         assert again.files[name] == first.files[name] or name == "card.md", name
@@ -157,17 +157,17 @@ def test_private_data_gives_synthetic_golden_images(broken_run: Path, data: Path
     facts = json.loads((broken_run / "run.json").read_text())
     facts["data"]["shareable"] = False
     (broken_run / "run.json").write_text(json.dumps(facts))
-    private = open_bundle(make(broken_run, tmp_path / "private.bundle", Options(targets=("cpu",)))).manifest
+    private = open_bundle(make(broken_run, tmp_path / "private.bundle", BundleOptions(targets=("cpu",)))).manifest
     assert private.provenance["golden"]["from"].startswith("synthetic")
     (tmp_path / "public").mkdir()
     with np.load(data) as content:
         for index, image in enumerate(content["test_images"][:20]):
             cv2.imwrite(str(tmp_path / "public" / f"{index}.png"), image[..., ::-1])
     source = load_source(broken_run, None)
-    candidates, origin = golden_candidates(source, [], Options(images=tmp_path / "public"))
+    candidates, origin = golden_candidates(source, [], BundleOptions(images=tmp_path / "public"))
     assert origin == "from a folder that was given"
     assert len(candidates) == 20
-    candidates, origin = golden_candidates(source, [], Options(golden_from_data=True))
+    candidates, origin = golden_candidates(source, [], BundleOptions(golden_from_data=True))
     assert origin == "from the validation data, by explicit consent"
     assert len(candidates) == PARTS["val"]
 
@@ -176,7 +176,7 @@ def test_an_int8_that_loses_too_much_is_left_out(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("fieldlens.convert.measure.tolerance.LOGIT_SHARE", dict.fromkeys(("fp16", "int8"), (0.0, 1e-6)))
-    manifest = open_bundle(make(run, tmp_path / "fp32-only.bundle", Options(targets=("cpu",)))).manifest
+    manifest = open_bundle(make(run, tmp_path / "fp32-only.bundle", BundleOptions(targets=("cpu",)))).manifest
     assert manifest.precisions == ("fp32",)
     assert set(manifest.tolerances) == {"fp32"}
     said = manifest.evaluation["int8-cpu"]
@@ -196,7 +196,7 @@ def test_activations_beyond_fp16_are_refused(
         checkpoint["model"][f"layer1.0.bn1.{name}"] *= 3e4
     checkpoint["model"]["layer1.0.conv2.weight"] *= 1 / 3e4
     torch.save(checkpoint, broken_run / "best.pt")
-    manifest = open_bundle(make(broken_run, tmp_path / "loud.bundle", Options(calibration_images=40))).manifest
+    manifest = open_bundle(make(broken_run, tmp_path / "loud.bundle", BundleOptions(calibration_images=40))).manifest
     assert manifest.precisions == ("fp32", "int8-cpu")
     printed = capsys.readouterr().out
     for name in ("fp16", "int8", "int8-trt8"):

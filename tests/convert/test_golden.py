@@ -15,7 +15,7 @@ import pytest
 import simplejpeg
 
 from fieldlens.convert import golden
-from fieldlens.convert.golden import Candidate, Lane
+from fieldlens.convert.golden import GoldenCandidate, GoldenLane
 from fieldlens.runtime.backends.base import Backend, Image, LoadOptions, Outputs
 from fieldlens.runtime.backends.fake import FakeBackend, load
 from fieldlens.runtime.backends.selftest import load_golden
@@ -65,8 +65,8 @@ def manifest(bundle_folder: Path) -> Manifest:
     return open_bundle(bundle_folder).manifest
 
 
-def candidate(content: bytes | npt.NDArray[Any], *stratum: str) -> Candidate:
-    return Candidate("one", lambda: content, stratum)
+def candidate(content: bytes | npt.NDArray[Any], *stratum: str) -> GoldenCandidate:
+    return GoldenCandidate("one", lambda: content, stratum)
 
 
 def enlarged(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -101,7 +101,7 @@ def test_no_metadata_travels(manifest: Manifest, tmp_path: Path) -> None:
     upright = replace(manifest, preprocess=(Orient(), Resize(64)))
     files = [with_metadata(enlarged(picture(index % 2, index))) for index in range(12)]
     candidates = [candidate(data) for data in files]
-    assert golden.write(tmp_path, candidates, upright, [Lane(fake(upright), 0.0)]) == 12
+    assert golden.write(tmp_path, candidates, upright, [GoldenLane(fake(upright), 0.0)]) == 12
     for path in (tmp_path / "golden").glob("*.jpg"):
         data = path.read_bytes()
         assert SECRET not in data
@@ -137,7 +137,7 @@ def test_very_large_pictures_are_reduced() -> None:
 def test_sixteen_bits_stay_sixteen(manifest: Manifest, tmp_path: Path) -> None:
     ct = replace(manifest, preprocess=(Window(1000.0, 2000.0), Resize(64)))
     pixels = [np.arange(90_000, dtype=np.uint16).reshape(300, 300) % (900 + 50 * index) for index in range(8)]
-    golden.write(tmp_path, [candidate(p) for p in pixels], ct, [Lane(fake(ct), 0.0)])
+    golden.write(tmp_path, [candidate(p) for p in pixels], ct, [GoldenLane(fake(ct), 0.0)])
     assert {(image.dtype.name, image.shape) for image in written(tmp_path)} == {("uint16", (300, 300))}
 
 
@@ -145,7 +145,7 @@ def test_classes_take_turns_and_scores_are_spread(manifest: Manifest, tmp_path: 
     reds = np.linspace(0, 255, 200).astype(int).tolist()
     candidates = [candidate(flat(red, 128, 0), "many" if index % 10 else "few") for index, red in enumerate(reds)]
     general = replace(manifest, decision=None)
-    assert golden.write(tmp_path, candidates, general, [Lane(fake(general), 0.0)]) == golden.COUNT
+    assert golden.write(tmp_path, candidates, general, [GoldenLane(fake(general), 0.0)]) == golden.COUNT
     values = sorted(int(image[0, 0, 2]) for image in written(tmp_path))
     assert values[0] < 10
     assert values[-1] > 245
@@ -158,7 +158,7 @@ def test_pictures_near_the_border_come_last(manifest: Manifest, tmp_path: Path) 
     candidates = [candidate(flat(128, int(green), 0)) for green in np.linspace(0, 255, 200)]
     decision = replace(manifest.decision, band=(0.5, 0.5), thresholds={"spot": 0.5})
     sharp = replace(manifest, temperature=1.0, decision=decision)
-    golden.write(tmp_path, candidates, sharp, [Lane(fake(sharp), 0.0), Lane(fake(sharp), 0.3)])
+    golden.write(tmp_path, candidates, sharp, [GoldenLane(fake(sharp), 0.0), GoldenLane(fake(sharp), 0.3)])
     with np.load(tmp_path / "golden/golden.npz") as arrays:
         differences = arrays["logits"][:, 1] - arrays["logits"][:, 0]
     assert np.abs(differences).min() > 0.6
@@ -166,14 +166,14 @@ def test_pictures_near_the_border_come_last(manifest: Manifest, tmp_path: Path) 
 
 def test_pictures_that_a_precision_cannot_do_here_are_left_out(manifest: Manifest, tmp_path: Path) -> None:
     candidates = [candidate(flat(*[int(value)] * 3)) for value in np.linspace(0, 255, 100)]
-    lanes = [Lane(fake(manifest), 0.0), Lane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
+    lanes = [GoldenLane(fake(manifest), 0.0), GoldenLane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
     golden.write(tmp_path, candidates, manifest, lanes)
     assert max(image.mean() for image in written(tmp_path)) <= 150
 
 
 def test_pictures_unlike_the_training_are_refused(manifest: Manifest, tmp_path: Path) -> None:
     candidates = [candidate(flat(250, 250, 250))] * 20
-    lanes = [Lane(fake(manifest), 0.0), Lane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
+    lanes = [GoldenLane(fake(manifest), 0.0), GoldenLane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
     with pytest.raises(KitError, match="0 of 20 pictures are enough like the training's"):
         golden.write(tmp_path, candidates, manifest, lanes)
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_picture_is_named(manifest: Manifest, tmp_path: Path) 
     for index in range(8):
         (tmp_path / f"{index}.jpg").write_bytes(b"no picture")
     with pytest.raises(KitError, match=r"0\.jpg"):
-        golden.write(tmp_path, golden.from_folder(tmp_path), manifest, [Lane(fake(manifest), 0.0)])
+        golden.write(tmp_path, golden.from_folder(tmp_path), manifest, [GoldenLane(fake(manifest), 0.0)])
 
 
 def test_a_folder_with_few_pictures_is_refused(tmp_path: Path) -> None:

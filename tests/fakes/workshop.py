@@ -8,7 +8,7 @@ from fieldlens.convert.cli import main
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden, run_selftest
-from fieldlens.runtime.backends.tensorrt.engine_record import Choice, parse_choice
+from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, parse_choice
 from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.files import kept
@@ -20,7 +20,7 @@ def build_engine(bundle: Bundle, state: Path, *options: str) -> PlanStore:
     return PlanStore(state, bundle.hash)
 
 
-def chosen(store: PlanStore) -> Choice:
+def chosen(store: PlanStore) -> EngineChoice:
     """The one choice in the store."""
     (path,) = store.folder.glob("choice-*.json")
     whole = kept.load_any(path)

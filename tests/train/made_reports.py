@@ -15,7 +15,7 @@ from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.decide.operating_point import fit_operating_point
 from fieldlens.train.report.contents import Setting, build
 from fieldlens.train.scoring.answers import Answers
-from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.figures import evaluation
 from fieldlens.train.scoring.scored_predictions import Judged, judged, labels_of
 
@@ -62,7 +62,7 @@ def several(n: int = 240, labels: int = 5) -> dict[str, Any]:
 def answers_of(
     labels: list[Any], logits: np.ndarray, names: tuple[str, ...], positive: tuple[str, ...] = (),
     ordinal: bool = False, task: str = "multiclass", groups: int = 2,
-) -> tuple[Subject, Judged, DataSet]:  # fmt: skip
+) -> tuple[EvaluatedModel, Judged, DataSet]:  # fmt: skip
     """The first half is validation and gives the operating point; the second half is judged."""
     n = len(labels)
     samples = tuple(
@@ -83,7 +83,7 @@ def answers_of(
     )  # fmt: skip
     facts = {"arch": "resnet18", "weights": "none", "data": {"n": {"train": 0, "val": len(val), "test": len(test)}}}
     infos = tuple(ClassInfo(name, name) for name in names)
-    subject = Subject("run", Path("run"), "made", infos, config, point, Nothing.hash, "cd" * 32, facts)
+    subject = EvaluatedModel("run", Path("run"), "made", infos, config, point, Nothing.hash, "cd" * 32, facts)
     readable = np.arange(len(test)) % 20 != 7
     result = judged(
         test, names, labels_of(test), logits[n // 2 :], point.temperature, point.decision, readable, ordinal

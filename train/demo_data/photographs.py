@@ -21,7 +21,7 @@ from tqdm import tqdm
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files.atomic import write_bytes, write_json, write_text
 from fieldlens.runtime.pixels.preprocess import upright
-from fieldlens.train.demo_data.scene import SITES, Random, Scene, Site, Subject, draw_scene, draw_subject
+from fieldlens.train.demo_data.scene import SITES, Person, Random, Scene, Site, draw_scene, draw_subject
 from fieldlens.train.errors import DataError
 
 CLASSES = ("clear", "even-mark", "ragged-mark")
@@ -46,7 +46,7 @@ class Picture:
     kind: str
     group: str
     site: Site
-    subject: Subject
+    subject: Person
 
     @property
     def path(self) -> str:

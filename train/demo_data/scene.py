@@ -39,7 +39,7 @@ SITES = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class Person:
     """What the pictures of one person share. ``tone``: colour of the skin; ``hairs``: how many cross the picture."""
 
     tone: tuple[float, float, float]
@@ -47,17 +47,17 @@ class Subject:
     pores: float
 
 
-def draw_subject(random: Random) -> Subject:
+def draw_subject(random: Random) -> Person:
     """Skin from pale to dark along one line in colour space, more or less hairy."""
     depth = random.uniform(0.0, 1.0)
     pale, dark = np.array([0.86, 0.68, 0.58]), np.array([0.42, 0.29, 0.22])
     tone = (pale * (1 - depth) + dark * depth) * random.normal(1, 0.02, 3)
-    return Subject(
+    return Person(
         (float(tone[0]), float(tone[1]), float(tone[2])), int(random.integers(0, 9)), random.uniform(0.4, 1.0)
     )
 
 
-def draw_scene(kind: str, subject: Subject, site: Site, size: tuple[int, int], random: Random) -> Scene:
+def draw_scene(kind: str, subject: Person, site: Site, size: tuple[int, int], random: Random) -> Scene:
     """One picture of ``kind`` (``clear``, ``even-mark``, ``ragged-mark``), before the camera; ``size``: (w, h)."""
     width, height = size
     scale = SCENE_SIDE / min(width, height)
@@ -83,7 +83,7 @@ def _clouds(shape: tuple[int, int], cells: int, random: Random) -> Scene:
     return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _skin(subject: Subject, shape: tuple[int, int], random: Random) -> Scene:
+def _skin(subject: Person, shape: tuple[int, int], random: Random) -> Scene:
     """The tone, uneven at three scales; redness varies apart from lightness."""
     light = 0.035 * _clouds(shape, 3, random) + 0.02 * _clouds(shape, 12, random)
     light += 0.02 * subject.pores * _clouds(shape, 70, random)
@@ -94,7 +94,7 @@ def _skin(subject: Subject, shape: tuple[int, int], random: Random) -> Scene:
     return scene
 
 
-def _mark_colour(subject: Subject, random: Random) -> npt.NDArray[np.float64]:
+def _mark_colour(subject: Person, random: Random) -> npt.NDArray[np.float64]:
     """Darker, redder or paler than the skin around it, whatever the kind."""
     tone = np.array(subject.tone)
     factors = ((0.50, 0.42, 0.42), (0.95, 0.55, 0.52), (1.30, 1.28, 1.25))
@@ -158,7 +158,7 @@ def _paint(scene: Scene, opacity: Scene, colour: npt.NDArray[np.float64], streng
     scene += amount * (colour.astype(np.float32) - scene)
 
 
-def _hairs(scene: Scene, subject: Subject, random: Random) -> None:
+def _hairs(scene: Scene, subject: Person, random: Random) -> None:
     """Thin dark arcs, in place."""
     height, width = scene.shape[:2]
     for _ in range(subject.hairs):

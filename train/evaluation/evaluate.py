@@ -17,7 +17,7 @@ from fieldlens.runtime.bundle.open import MANIFEST, Bundle, open_bundle
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import state_folder
-from fieldlens.train.checkpoint import LOCAL, Run, load_run, read_split
+from fieldlens.train.checkpoint import LOCAL, TrainingRun, load_run, read_split
 from fieldlens.train.data.cache import load_tensors
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.epoch.loop import pick_device
@@ -31,14 +31,14 @@ from fieldlens.train.report.sections import MOST_CELLS
 from fieldlens.train.scoring import answers as asked
 from fieldlens.train.scoring import evaluated_model as subject
 from fieldlens.train.scoring.answers import Answers
-from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.evaluation_set import Part, choose_part, derived_split
 from fieldlens.train.scoring.figures import Evaluation, evaluation, table
 from fieldlens.train.scoring.scored_predictions import judged, labels_of
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """``with_images``: pictures of the worst mistakes in the report; ``prevalence``: of the threshold table, None: the
     set's own; ``out``: where the report goes, None: into the run; ``precision``: the runtime's word, or ``all``;
     ``name`` of the report's files, empty: by the part."""
@@ -52,14 +52,18 @@ class Options:
 
 
 def evaluate(
-    path: Path, data: Path | None = None, part: str = "test", other_data: bool = False, options: Options | None = None
+    path: Path,
+    data: Path | None = None,
+    part: str = "test",
+    other_data: bool = False,
+    options: EvaluationOptions | None = None,
 ) -> str:
     """Judge a run folder or a bundle and return the table for people.
 
     Into a run go ``evaluation.json``, ``report.html``, ``report.json`` and a confusion matrix; a bundle is never
     edited, its report goes to ``--out``. Raises KitError: what is broken, missing, or not the same as in training.
     """
-    wanted = options or Options()
+    wanted = options or EvaluationOptions()
     if wanted.prevalence is not None and not 0 < wanted.prevalence < 1:
         raise ConfigError(f"--prevalence {wanted.prevalence:g} is no share", "for example 0.05: one in twenty has it")
     choose = partial(choose_part, part=part, other_data=other_data)
@@ -68,7 +72,7 @@ def evaluate(
     return _run(load_run(path), data, choose, wanted)
 
 
-def _run(run: Run, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+def _run(run: TrainingRun, data: Path | None, choose: Callable[..., Part], wanted: EvaluationOptions) -> str:
     if wanted.precision not in ("all", "fp32"):
         raise RunError(f"{run.path} has no {wanted.precision}: it is a run, not a bundle", "leave --precision out")
     who = subject.of_run(run)
@@ -79,7 +83,7 @@ def _run(run: Run, data: Path | None, choose: Callable[..., Part], wanted: Optio
     return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
 
 
-def _bundle(path: Path, data: Path | None, choose: Callable[..., Part], wanted: Options) -> str:
+def _bundle(path: Path, data: Path | None, choose: Callable[..., Part], wanted: EvaluationOptions) -> str:
     if wanted.out is None or data is None:
         lacking = "--out DIR" if wanted.out is None else "--data DATA"
         raise RunError(
@@ -105,7 +109,7 @@ def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
     return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
 
 
-def _on_device(bundle: Bundle, part: Part, precision: str, wanted: Options) -> Answers:
+def _on_device(bundle: Bundle, part: Part, precision: str, wanted: EvaluationOptions) -> Answers:
     """The runtime's own classifier on one precision."""
     name = cpu_backend() if wanted.backend == "auto" else wanted.backend
     loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
@@ -113,7 +117,12 @@ def _on_device(bundle: Bundle, part: Part, precision: str, wanted: Options) -> A
 
 
 def report_on(
-    who: Subject, part: Part, labels: Ints, answers: Mapping[str, Answers], wanted: Options, stored_in: Path
+    who: EvaluatedModel,
+    part: Part,
+    labels: Ints,
+    answers: Mapping[str, Answers],
+    wanted: EvaluationOptions,
+    stored_in: Path,
 ) -> str:
     """Judge every precision; store figures, report and confusion matrix; return the table for people."""
     ordinal, point = who.config.data.ordinal, who.operating_point
@@ -153,7 +162,7 @@ def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes]
     atomic.write_text(out / f"{name}.html", page(value, pictures))
 
 
-def _curves(who: Subject) -> list[tuple[str, list[dict[str, float]]]]:
+def _curves(who: EvaluatedModel) -> list[tuple[str, list[dict[str, float]]]]:
     return [(who.name, read_curves(who.path / "metrics.csv"))] if who.kind == "run" else []
 
 

@@ -21,7 +21,7 @@ from fieldlens.train.decide.operating_point import Bools
 from fieldlens.train.metrics import Floats
 from fieldlens.train.report.text import OUT_OF_FOLD, card, limits
 from fieldlens.train.scoring.answers import Answers
-from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.figures import Evaluation, finite, subset_row
 from fieldlens.train.scoring.predictive import PREVALENCES, at_prevalence, pr_points, roc_points, threshold_table
 from fieldlens.train.scoring.scored_predictions import Judged
@@ -47,7 +47,7 @@ class Setting:
 
 
 def build(
-    subject: Subject, judged: Judged, figures: Evaluation, answers: Answers | None, setting: Setting,
+    subject: EvaluatedModel, judged: Judged, figures: Evaluation, answers: Answers | None, setting: Setting,
     precisions: Mapping[str, Evaluation] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole report as plain JSON values."""
@@ -108,7 +108,7 @@ def read_crossval(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _data(subject: Subject, setting: Setting) -> dict[str, Any]:
+def _data(subject: EvaluatedModel, setting: Setting) -> dict[str, Any]:
     """What was trained on and judged: hashes, counts, groups, sites, what was left out, what looks alike."""
     facts, data = subject.facts, setting.data
     known = facts.get("data", {})
@@ -155,7 +155,7 @@ def _names(label: Label, classes: Sequence[str]) -> list[str]:
     )
 
 
-def _model(subject: Subject) -> dict[str, Any]:
+def _model(subject: EvaluatedModel) -> dict[str, Any]:
     config, facts = subject.config, subject.facts
     steps = config.preprocess.steps
     train = config.train

@@ -20,7 +20,7 @@ from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.quality.measures import Limits, judge, measure
 from fieldlens.runtime.view.overlay import explained_class
-from fieldlens.train.checkpoint import Run
+from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.decide.quality_gate import Gate, distances, limits_of, shorter_sides
@@ -56,7 +56,7 @@ class Answers:
         return dict(Counter(check for each in self.findings or () for check in each).most_common())
 
 
-def of_run(run: Run, data: DataSet, tensors: Tensors, gate: Gate | None, with_maps: bool = False) -> Answers:
+def of_run(run: TrainingRun, data: DataSet, tensors: Tensors, gate: Gate | None, with_maps: bool = False) -> Answers:
     """The trainer's network on decoded pictures."""
     positive = run.operating_point.decision.positive if run.operating_point.decision else run.class_ids
     candidates = [run.class_ids.index(name) for name in positive]
@@ -105,7 +105,7 @@ def _likeliest(logits: npt.NDArray[np.float32], candidates: Sequence[int]) -> np
     return np.asarray(np.asarray(candidates)[logits[:, candidates].argmax(axis=1)], np.int64)
 
 
-def _run_times(run: Run, tensors: Tensors, seconds: float) -> dict[str, Any]:
+def _run_times(run: TrainingRun, tensors: Tensors, seconds: float) -> dict[str, Any]:
     """Network alone: per picture in batches, and one by one (median of a few, the first ones left out)."""
     alone = []
     for index in range(min(_ALONE, len(tensors)) + 3):

@@ -10,14 +10,14 @@ from typing import Any
 from fieldlens.runtime.bundle.manifest import ClassInfo
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import BundleError, ConfigError
-from fieldlens.train.checkpoint import Run
+from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.config import Config
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.recipe import config_from_json
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """``facts``: what the model's maker wrote down (network, seed, versions, commit, data), for the report.
 
     ``kind``: run, bundle or cross-validation. ``data_hash`` and ``split_hash`` (SHA-256) are those of the training.
@@ -39,9 +39,9 @@ class Subject:
         return tuple(info.id for info in self.classes)
 
 
-def of_run(run: Run) -> Subject:
+def of_run(run: TrainingRun) -> EvaluatedModel:
     """A finished run."""
-    return Subject(
+    return EvaluatedModel(
         "run", run.path, run.name, run.classes, run.config, run.operating_point, run.data.hash, run.data.split_hash,
         load_facts(run.path),
     )  # fmt: skip
@@ -53,7 +53,7 @@ def load_facts(run: Path) -> dict[str, Any]:
     return facts
 
 
-def of_bundle(bundle: Bundle) -> Subject:
+def of_bundle(bundle: Bundle) -> EvaluatedModel:
     """A bundle made from a run. Raises BundleError for one that does not say how its data is read."""
     manifest = bundle.manifest
     made_of = manifest.provenance
@@ -76,7 +76,7 @@ def of_bundle(bundle: Bundle) -> Subject:
         "data": {key: value for key, value in data.items() if key != "config"},
         "bundle": {"title": bundle.title, "sha256": bundle.hash},
     }
-    return Subject(
+    return EvaluatedModel(
         "bundle", bundle.path, manifest.name, manifest.classes, config,
         OperatingPoint(manifest.temperature, manifest.decision), str(data.get("hash")), str(data.get("split_hash")),
         facts,

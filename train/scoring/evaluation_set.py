@@ -11,7 +11,7 @@ from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.data.splits import split_hash
 from fieldlens.train.errors import DataError
-from fieldlens.train.scoring.evaluated_model import Subject
+from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Part:
 
 
 def choose_part(
-    who: Subject, path: Path, part: str, other_data: bool, split: Callable[[DataSet], Mapping[str, str]]
+    who: EvaluatedModel, path: Path, part: str, other_data: bool, split: Callable[[DataSet], Mapping[str, str]]
 ) -> Part:
     """``part`` of the data at ``path``; ``split`` gives the training's own split. Another data set is judged whole.
 
@@ -52,7 +52,7 @@ def choose_part(
     )
 
 
-def derived_split(who: Subject, data: DataSet) -> Mapping[str, str]:
+def derived_split(who: EvaluatedModel, data: DataSet) -> Mapping[str, str]:
     """The split of a bundle's own data, made again. Raises DataError where it comes out differently."""
     parts = split_of(data, who.config)
     if split_hash(parts) != who.split_hash:

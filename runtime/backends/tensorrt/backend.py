@@ -12,7 +12,7 @@ import numpy as np
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.backends.tensorrt.api import PRECISIONS, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
-from fieldlens.runtime.backends.tensorrt.engine_record import Choice, Device, PlanError
+from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineChoice, PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
 from fieldlens.runtime.backends.tensorrt.slot import Slot
 from fieldlens.runtime.bundle.manifest import Manifest
@@ -203,7 +203,13 @@ def load(bundle: Bundle, precision: str, options: LoadOptions) -> Backend:
 
 
 def _first_that_loads(
-    bundle: Bundle, library: TensorRt, gpu: Gpu, store: PlanStore, choice: Choice, precision: str, options: LoadOptions
+    bundle: Bundle,
+    library: TensorRt,
+    gpu: Gpu,
+    store: PlanStore,
+    choice: EngineChoice,
+    precision: str,
+    options: LoadOptions,
 ) -> Backend:
     """The chosen plan; for ``auto``, where it is damaged, the other accepted ones."""
     wanted = [choice.chosen, *choice.plans] if precision == "auto" else [precision]
@@ -222,7 +228,7 @@ def _first_that_loads(
     raise PlanError("; ".join(failures), _command(bundle))
 
 
-def _checked(store: PlanStore, choice: Choice, precision: str) -> Engine:
+def _checked(store: PlanStore, choice: EngineChoice, precision: str) -> Engine:
     if precision not in choice.plans:
         why = choice.refused.get(precision, "it was not built")
         raise PlanError(f"no {precision} plan was accepted here ({why})", "build it, or use --precision auto")

@@ -58,7 +58,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Record:
+class EngineRecord:
     """What is written beside a plan. ``gate`` and ``conditions`` are for people and reports."""
 
     identity: Identity
@@ -78,7 +78,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """What this device runs. ``plans``: accepted precision → key; ``refused``: precision → why."""
 
     device: Device
@@ -129,10 +129,10 @@ def _identity(fields: Fields) -> Identity:
     return identity
 
 
-def parse_record(data: bytes) -> Record:
+def parse_record(data: bytes) -> EngineRecord:
     """``<key>.json``. Raises PlanError."""
     fields = _fields(data, "the plan's record")
-    record = Record(
+    record = EngineRecord(
         identity=_identity(fields.child("identity")),
         plan_sha256=fields.take("plan_sha256", str),
         plan_size=fields.take("plan_size", int),
@@ -147,10 +147,10 @@ def parse_record(data: bytes) -> Record:
     return record
 
 
-def parse_choice(data: bytes) -> Choice:
+def parse_choice(data: bytes) -> EngineChoice:
     """``choice-<device>.json``. Raises PlanError."""
     fields = _fields(data, "the choice of an engine")
-    choice = Choice(
+    choice = EngineChoice(
         device=_device(fields.child("device")),
         driver=fields.take("driver", str),
         asked=fields.take("asked", str),

@@ -28,10 +28,10 @@ from pathlib import Path
 from fieldlens.runtime.backends.tensorrt.engine_record import (
     FORMAT,
     REBUILD,
-    Choice,
     Device,
+    EngineChoice,
+    EngineRecord,
     PlanError,
-    Record,
     parse_choice,
     parse_record,
     short_hash,
@@ -76,12 +76,12 @@ class PlanStore:
         finally:
             os.close(handle)
 
-    def choice(self, device: Device) -> Choice | None:
+    def choice(self, device: Device) -> EngineChoice | None:
         """What was chosen for ``device``, or None."""
         payload = self._load_kept(self._choice_path(device), self._choice_identity(device))
         return None if payload is None else parse_choice(payload)
 
-    def other_choices(self, device: Device) -> list[Choice]:
+    def other_choices(self, device: Device) -> list[EngineChoice]:
         """What other devices or versions chose in this folder, newest first: why a rebuild is needed."""
         paths = [path for path in self.folder.glob("choice-*.json") if path != self._choice_path(device)]
         found = []
@@ -91,7 +91,7 @@ class PlanStore:
                     found.append(parse_choice(whole[1]))
         return found
 
-    def needed(self, wanted: Choice) -> str:
+    def needed(self, wanted: EngineChoice) -> str:
         """Why there is something to do until ``wanted`` (whose plans do not matter) holds here; empty if it does.
 
         Raises PlanError where what was chosen before cannot be read.
@@ -113,7 +113,7 @@ class PlanStore:
                 reasons.append(error.message)
         return "; ".join(reasons)
 
-    def load(self, key: str) -> tuple[bytes, Record]:
+    def load(self, key: str) -> tuple[bytes, EngineRecord]:
         """A plan's bytes, read once and compared with its record. Raises PlanError: missing, truncated, altered."""
         payload = self._load_kept(self.folder / f"{key}.json", _record_identity(key))
         if payload is None:
@@ -128,7 +128,7 @@ class PlanStore:
             raise PlanError(f"{key}.plan does not match its hash: it was altered or damaged", REBUILD)
         return plan, record
 
-    def save(self, plan: bytes, record: Record) -> str:
+    def save(self, plan: bytes, record: EngineRecord) -> str:
         """Store an accepted plan; its key. Raises PlanError where the disk is full."""
         path = self.folder / f"{record.key}.plan"
         with _disk_errors(f"the plan ({len(plan) / 2**20:.0f} MiB)"):
@@ -137,7 +137,7 @@ class PlanStore:
             kept.save(self.folder / f"{record.key}.json", _record_identity(record.key), _json(record))
         return record.key
 
-    def choose(self, choice: Choice) -> None:
+    def choose(self, choice: EngineChoice) -> None:
         """From now on this device runs ``choice``. The last step of a build; then drop what no choice names."""
         with _disk_errors("the choice of an engine"):
             kept.save(self._choice_path(choice.device), self._choice_identity(choice.device), _json(choice))
@@ -188,7 +188,7 @@ def _timing_identity(device: Device, power_mode: str) -> kept.Identity:
     return {"kind": "TensorRT's timings", "device": asdict(device), "power_mode": power_mode}
 
 
-def _json(value: Record | Choice) -> bytes:
+def _json(value: EngineRecord | EngineChoice) -> bytes:
     return json.dumps({"format": FORMAT, **asdict(value)}, ensure_ascii=False, allow_nan=False).encode()
 
 

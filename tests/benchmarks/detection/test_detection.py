@@ -13,10 +13,10 @@ import torch
 
 from fieldlens.benchmarks.cli import main
 from fieldlens.benchmarks.detection import subjects
-from fieldlens.benchmarks.detection.detection import GOOD, WRONG, Detection, Row, Seen, separation
+from fieldlens.benchmarks.detection.detection import GOOD, WRONG, Detection, DetectionRow, Seen, separation
 from fieldlens.benchmarks.detection.faults import catalogue
 from fieldlens.convert.bundle import make
-from fieldlens.convert.origin.origin import Options
+from fieldlens.convert.origin.origin import BundleOptions
 from fieldlens.train.demo_data.photographs import make_demo_data
 from fieldlens.train.fit.fit import fit
 from fieldlens.train.recipe import load_recipe
@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[3]
 Capture = pytest.CaptureFixture[str]
 
 
-def row(kind: str, fault: str, retakes: int, right: int | None) -> Row:
+def row(kind: str, fault: str, retakes: int, right: int | None) -> DetectionRow:
     missed = None if right is None else max(0, 10 - right - retakes)
-    return Row(kind, fault, "", 10, retakes, right, missed, Counter({"noise": retakes}), [1.0], [2.0])
+    return DetectionRow(kind, fault, "", 10, retakes, right, missed, Counter({"noise": retakes}), [1.0], [2.0])
 
 
 RESULT = Detection(
@@ -47,7 +47,7 @@ def test_a_fault_that_costs_nothing_does_not_count() -> None:
 
 
 def test_a_picture_is_counted_once_in_every_column() -> None:
-    counted = Row("dark", "x", "")
+    counted = DetectionRow("dark", "x", "")
     for answer, findings in (((0,), ()), ((1,), ()), ((1,), ("noise", "ood"))):
         counted.add(Seen(answer, findings, 1.0, None), (0,))
     assert (counted.n, counted.retakes, counted.right, counted.missed) == (3, 1, 1, 1)
@@ -98,7 +98,7 @@ def test_the_demos_gate_detects_what_costs_answers(tmp_path: Path) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     make_demo_data(tmp_path / "data")
     fit(load_recipe(ROOT / "recipes/demo.toml"), tmp_path / "data", tmp_path / "run")
-    make(tmp_path / "run", tmp_path / "demo.bundle", Options(targets=("cpu",)))
+    make(tmp_path / "run", tmp_path / "demo.bundle", BundleOptions(targets=("cpu",)))
     make_demo_data(tmp_path / "other", seed=23)
     out = tmp_path / "gate.json"
     arguments = ["--bundle", tmp_path / "demo.bundle", "--images", tmp_path / "other", "--state", tmp_path / "state"]

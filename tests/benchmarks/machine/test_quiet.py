@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fieldlens.benchmarks.machine import quiet
-from fieldlens.benchmarks.machine.quiet import Quiet, Ticks, Watch, cores_for, parse_stat
+from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, Ticks, cores_for, parse_stat
 from fieldlens.benchmarks.machine.validity import exit_code, verdict
 from tests.benchmarks.conftest import burning
 
@@ -56,9 +56,9 @@ def test_our_own_work_is_not_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> 
     """The cores worked two seconds, and our own clock says that 1.9 of them were ours."""
     ticks = iter([Ticks(0, 0, 0), Ticks(2, 0.1, 10)])
     own = iter([5.0, 6.9])
-    monkeypatch.setattr(Watch, "_read", lambda self: next(ticks))
+    monkeypatch.setattr(QuietWatch, "_read", lambda self: next(ticks))
     monkeypatch.setattr(quiet, "own_cpu_seconds", lambda pids: next(own))
-    watch = Watch([0, 1])
+    watch = QuietWatch([0, 1])
     watch.start()
     seen = watch.finish()
     assert seen.others == pytest.approx(0.01)
@@ -73,7 +73,7 @@ def test_our_cpu_time_is_measured() -> None:
 
 
 def test_loading_the_machine_makes_the_run_invalid() -> None:
-    watch = Watch(cores_for(0))
+    watch = QuietWatch(cores_for(0))
     with burning():
         watch.before(0.0, sample_s=0.3)
         watch.start()
@@ -90,7 +90,7 @@ def test_loading_the_machine_makes_the_run_invalid() -> None:
 def test_waiting_for_the_load_to_fall_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (9.0, 9.0, 9.0))
     said: list[str] = []
-    watch = Watch([0])
+    watch = QuietWatch([0])
     began = time.monotonic()
     watch.before(1.0, sample_s=0.0, say=said.append)
     assert time.monotonic() - began < 4
@@ -117,7 +117,7 @@ def test_the_rounds_begin_when_the_clocks_are_calm(monkeypatch: pytest.MonkeyPat
 
     invent_a_clock(monkeypatch, now, loop)
     said: list[str] = []
-    watch = Watch([0])
+    watch = QuietWatch([0])
     watch.before(120.0, say=said.append)
     watch.start()
     assert 24 <= now[0] - quiet.CALM_S < 28
@@ -134,7 +134,7 @@ def test_waiting_for_calm_has_an_end_and_the_run_is_judged_all_the_same(monkeypa
         return 4.5 if now[0] % 4 == 0 else 3.0
 
     invent_a_clock(monkeypatch, now, loop)
-    watch = Watch([0])
+    watch = QuietWatch([0])
     watch.before(60.0, say=lambda _: None)
     watch.start()
     assert now[0] == 60

@@ -17,13 +17,13 @@ from fieldlens.train.recipe import load_recipe
 
 def test_the_recipe_is_one_that_fit_takes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(training.recipe_of(training.Settings(epochs=2), 2))
+    path.write_text(training.recipe_of(training.TrainingSettings(epochs=2), 2))
     config = load_recipe(path, [])
     assert (config.train.epochs, config.train.batch_size, config.model.arch) == (2, 32, "resnet18")
 
 
 def test_every_step_of_a_conversion_is_timed(tmp_path: Path) -> None:
-    settings = conversion.Settings("resnet18", 32, 90, rounds=1, epochs=1)
+    settings = conversion.ConversionSettings("resnet18", 32, 90, rounds=1, epochs=1)
     timed = conversion.measure(settings, tmp_path, 0.0)
     names = " ".join(timed.seconds)
     for step in ("export", "fp16", "calibrate", "int8.onnx", "int8-trt8.onnx", "int8-cpu.onnx", "evaluate", "golden"):
@@ -44,7 +44,7 @@ def test_the_share_of_what_is_possible_counts_decoding() -> None:
     }
     for name, seconds in (("train fit", 8.0), ("plain torchvision loop", 10.0), ("preloaded tensors", 4.0)):
         rates[name].whole_s += [seconds, seconds]
-    found = training.Training(training.Settings(epochs=2, rounds=2), 100, rates, Quiet(2), conditions={})
+    found = training.Training(training.TrainingSettings(epochs=2, rounds=2), 100, rates, Quiet(2), conditions={})
     assert found.shares == pytest.approx([2 / (1 + 2 + 1), 1 / 2])
     page = PARTS["training"](json.loads(json.dumps(found.to_json())))
     assert "| train fit | 100 | 25 |" in page
@@ -54,7 +54,7 @@ def test_the_share_of_what_is_possible_counts_decoding() -> None:
 
 @pytest.mark.full
 def test_training_at_224_reaches_nine_tenths_of_forward_and_backward(tmp_path: Path) -> None:
-    settings = training.Settings(size=224, pictures=120, epochs=2, rounds=3)
+    settings = training.TrainingSettings(size=224, pictures=120, epochs=2, rounds=3)
     found = training.measure(settings, tmp_path, 2.0, training.CONTENDERS[::2])
     print(found.shares)
     assert float(np.median(found.shares)) >= 0.9
@@ -62,7 +62,7 @@ def test_training_at_224_reaches_nine_tenths_of_forward_and_backward(tmp_path: P
 
 @pytest.mark.full
 def test_fit_and_a_plain_loop_take_turns(tmp_path: Path) -> None:
-    found = training.measure(training.Settings(pictures=90, epochs=2, rounds=2), tmp_path, 0.0)
+    found = training.measure(training.TrainingSettings(pictures=90, epochs=2, rounds=2), tmp_path, 0.0)
     assert found.trained_on > 40
     assert len(found.rates["train fit"].decode_s) == len(found.shares) == 2
     for rates in found.rates.values():

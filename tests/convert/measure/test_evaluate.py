@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fieldlens.convert.measure.answer import Answers
+from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.evaluate import Figures, Labels, compare
 from fieldlens.convert.measure.tolerance import allowed, broken
 from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
@@ -27,10 +27,10 @@ def manifest(bundle_folder: Path) -> Manifest:
     return replace(found, temperature=1.0, decision=replace(found.decision, thresholds={"spot": 0.5}, band=(0.4, 0.5)))
 
 
-def answers(precision: str, margins: npt.NDArray[np.floating]) -> Answers:
+def answers(precision: str, margins: npt.NDArray[np.floating]) -> PrecisionAnswers:
     """Logits ``[0, margin]``."""
     logits = np.stack([np.zeros_like(margins), margins], axis=1).astype(np.float32)
-    return Answers(precision, "fake", "1", precision, 1000, logits, 1.0)
+    return PrecisionAnswers(precision, "fake", "1", precision, 1000, logits, 1.0)
 
 
 def labels(truth: npt.NDArray[np.integer]) -> Labels:

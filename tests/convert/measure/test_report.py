@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from fieldlens.convert.card import report_files, text
-from fieldlens.convert.measure.labelled import SourceError
+from fieldlens.convert.measure.labelled import OriginError
 from fieldlens.convert.measure.report import write_report
 from fieldlens.convert.measure.verify import verify
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.errors import KitError
 from fieldlens.train.errors import RunError
-from fieldlens.train.evaluation.evaluate import Options, evaluate
+from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
 from tests.convert.conftest import ALL, PARTS
 
 
@@ -23,7 +23,7 @@ from tests.convert.conftest import ALL, PARTS
 def evaluated(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the run with its report on the test part."""
     folder = Path(shutil.copytree(run, tmp_path_factory.mktemp("evaluated") / "spots"))
-    evaluate(folder, options=Options(with_images=True))
+    evaluate(folder, options=EvaluationOptions(with_images=True))
     return folder
 
 
@@ -31,7 +31,7 @@ def test_a_bundle_is_judged_in_every_precision_that_runs_here(
     bundle_folder: Path, data: Path, evaluated: Path, tmp_path: Path
 ) -> None:
     before = open_bundle(bundle_folder).hash
-    printed = evaluate(bundle_folder, data, options=Options(out=tmp_path / "out", prevalence=0.05))
+    printed = evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", prevalence=0.05))
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert list(report["precisions"]) == ["fp32", "int8"]
     trained = json.loads((evaluated / "report.json").read_text())
@@ -59,12 +59,15 @@ def test_what_only_tensorrt_runs_is_judged_by_emulation(bundle_folder: Path, dat
 
 
 def test_a_bundle_needs_its_data_and_a_place_for_the_report(bundle_folder: Path, data: Path, tmp_path: Path) -> None:
-    for given, options, hint in ((data, Options(), "--out"), (None, Options(out=tmp_path / "out"), "--data")):
+    for given, options, hint in (
+        (data, EvaluationOptions(), "--out"),
+        (None, EvaluationOptions(out=tmp_path / "out"), "--data"),
+    ):
         with pytest.raises(RunError) as caught:
             evaluate(bundle_folder, given, options=options)
         assert hint in caught.value.hint
     with pytest.raises(KitError):
-        evaluate(bundle_folder, data, options=Options(out=tmp_path / "out", precision="fp16"))
+        evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", precision="fp16"))
 
 
 def test_the_report_that_travels_shows_and_names_no_picture(evaluated: Path) -> None:
@@ -81,7 +84,7 @@ def test_without_a_report_none_travels_and_a_broken_one_is_told(evaluated: Path,
     assert report_files(run, with_pictures=False) == {}
     broken = Path(shutil.copytree(evaluated, tmp_path / "broken"))
     (broken / "report.json").write_text("{")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(OriginError) as caught:
         report_files(broken, with_pictures=False)
     assert "evaluate" in caught.value.hint
 

@@ -14,7 +14,7 @@ import torch
 from fieldlens.convert.bundle import make_from
 from fieldlens.convert.cli import main
 from fieldlens.convert.measure.verify import verify
-from fieldlens.convert.origin.origin import Options
+from fieldlens.convert.origin.origin import BundleOptions
 from fieldlens.convert.origin.weights import Weights, from_weights
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
@@ -95,7 +95,7 @@ def test_it_can_be_verified_on_labelled_data(bundle: Path, tmp_path: Path) -> No
 
 
 def test_without_pictures_there_is_no_int8(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = Options(targets=("cpu", "tensorrt10"))
+    options = BundleOptions(targets=("cpu", "tensorrt10"))
     out = make_from(
         lambda: from_weights(Weights("resnet18", weights, "a,b,c", size=64), options), tmp_path / "o", options
     )
@@ -111,7 +111,7 @@ def test_a_recipe_gives_names_and_preprocess(weights: Path, tmp_path: Path) -> N
         '[recipe]\nname = "eyes"\n[data]\nclasses = ["a", "b", "c"]\ndisplay = {b = "Bee"}\n'
         '[[preprocess.steps]]\nstep = "resize"\nsize = 64\nmode = "pad"\n'
     )
-    origin = from_weights(Weights("resnet18", weights, recipe=recipe), Options())
+    origin = from_weights(Weights("resnet18", weights, recipe=recipe), BundleOptions())
     assert origin.draft.name == "eyes"
     assert [info.display for info in origin.draft.classes] == ["a", "Bee", "c"]
     assert origin.draft.preprocess == (Resize(64, "pad"),)
@@ -128,7 +128,7 @@ def dropout(state: State) -> State:
 @pytest.mark.parametrize("form", [wrapped, dropout])
 def test_common_forms_are_understood(form: Callable[[State], State], state: State, tmp_path: Path) -> None:
     torch.save(form(state), tmp_path / "theirs.pth")
-    origin = from_weights(Weights("resnet18", tmp_path / "theirs.pth", "a,b,c", size=64), Options())
+    origin = from_weights(Weights("resnet18", tmp_path / "theirs.pth", "a,b,c", size=64), BundleOptions())
     assert torch.equal(origin.network.get_parameter("fc.weight"), state["fc.weight"])
 
 
@@ -179,17 +179,17 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     torch.save(spoil(state), tmp_path / "theirs.pth")
     with pytest.raises(KitError, match=message):
-        from_weights(Weights("resnet18", tmp_path / "theirs.pth", "a,b,c"), Options())
+        from_weights(Weights("resnet18", tmp_path / "theirs.pth", "a,b,c"), BundleOptions())
 
 
 def test_too_few_pictures_are_refused(weights: Path, pictures: Path) -> None:
     with pytest.raises(KitError, match="leaves 19 pictures to calibrate with"):
-        from_weights(Weights("resnet18", weights, "a,b,c", size=64), Options(calibration=pictures / "site0"))
+        from_weights(Weights("resnet18", weights, "a,b,c", size=64), BundleOptions(calibration=pictures / "site0"))
 
 
 def test_imagenet_weights_from_a_file(tmp_path: Path) -> None:
     torch.save(trained_looking("resnet18", classes=1000).state_dict(), tmp_path / "resnet18.pth")
-    origin = from_weights(Weights("resnet18", tmp_path / "resnet18.pth", size=64, pretrained=True), Options())
+    origin = from_weights(Weights("resnet18", tmp_path / "resnet18.pth", size=64, pretrained=True), BundleOptions())
     ids = origin.draft.class_ids
     assert len(set(ids)) == 1000
     assert ids[:2] == ("tench", "goldfish")

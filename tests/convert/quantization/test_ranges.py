@@ -7,13 +7,13 @@ import onnx
 import pytest
 import torch
 
-from fieldlens.convert.quantization.ranges import Histogram, entropy_threshold, observe, ranges
+from fieldlens.convert.quantization.ranges import ActivationHistogram, entropy_threshold, observe, ranges
 from tests.convert.graph.test_contract import small
 
 
-def histogram(values: torch.Tensor) -> Histogram:
+def histogram(values: torch.Tensor) -> ActivationHistogram:
     """In four batches, the largest values last."""
-    found = Histogram(np.inf, -np.inf, float(values[: len(values) // 4].abs().max()), np.zeros(2048))
+    found = ActivationHistogram(np.inf, -np.inf, float(values[: len(values) // 4].abs().max()), np.zeros(2048))
     for part in values.chunk(4):
         found.add(part)
     return found
@@ -45,7 +45,7 @@ def test_entropy_keeps_what_is_common() -> None:
 
 
 def test_a_dead_activation_has_a_range() -> None:
-    assert entropy_threshold(Histogram(0.0, 0.0, 1e-12, np.zeros(2048))) == 1e-12
+    assert entropy_threshold(ActivationHistogram(0.0, 0.0, 1e-12, np.zeros(2048))) == 1e-12
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import AnswerError, BackendError, BundleError
 from fieldlens.runtime.output.sinks import JsonSink, Sink
 from fieldlens.runtime.prediction import Failure, Prediction, Result
-from fieldlens.runtime.running.run import Run
+from fieldlens.runtime.running.run import ClassificationRun
 from fieldlens.runtime.sources.inputs import Item
 from tests.runtime.conftest import jpeg, scene, seal, tiny_manifest, tiny_onnx
 
@@ -146,7 +146,7 @@ def test_a_backend_that_begins_to_lie_is_stopped_within_an_interval(
     backend = Liar(truth, 10**9, (0.5, -0.5))
     results, images = Results(), Endless(monkeypatch, 200)
     with Classifier(bundle, backend) as classifier:
-        run = Run(classifier, [results], golden_every_s=600.0)
+        run = ClassificationRun(classifier, [results], golden_every_s=600.0)
         backend._after = backend.answered + 25 + 2 * 4  # honest for 25 images and the two checks between them
         log = run(images)  # type: ignore[arg-type]
     assert isinstance(log.broken, GoldenCheckFailed)
@@ -163,7 +163,7 @@ def test_a_network_that_gives_no_more_numbers_is_stopped_at_once(
     results = Results()
     with Classifier(bundle, backend) as classifier:
         backend._after = backend.answered + 3
-        log = Run(classifier, [results])(Endless(monkeypatch, 50))  # type: ignore[arg-type]
+        log = ClassificationRun(classifier, [results])(Endless(monkeypatch, 50))  # type: ignore[arg-type]
     assert isinstance(log.broken, GoldenCheckFailed)
     assert len(results.all) == 3
 
@@ -176,7 +176,7 @@ def test_an_image_without_a_number_is_a_failed_line(
     with Classifier(bundle, truth) as classifier:
         classifier._ood = select  # type: ignore[assignment]
         monkeypatch.setattr(select, "score", lambda *_: float("nan"), raising=False)
-        log = Run(classifier, [results])(Endless(monkeypatch, 3))  # type: ignore[arg-type]
+        log = ClassificationRun(classifier, [results])(Endless(monkeypatch, 3))  # type: ignore[arg-type]
     assert [type(result) for result in results.all] == [Failure] * 3
     assert log.exit_code() == 2
     assert "out-of-distribution score" in log.failures[0].error

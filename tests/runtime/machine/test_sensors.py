@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldlens.runtime.machine import host
-from fieldlens.runtime.machine.sensors import Sample, Sensors, own_cpu_seconds
+from fieldlens.runtime.machine.sensors import SensorReading, Sensors, own_cpu_seconds
 from tests.runtime.layouts import cpu_clock, gpu_clock, orin_nano, proc_stat, rail, workstation, write
 
 
@@ -74,7 +74,7 @@ def test_a_pc_without_boards_rails(tmp_path: Path) -> None:
 
 def test_a_machine_without_sensors_gives_an_empty_sample(tmp_path: Path) -> None:
     sample = Sensors(tmp_path).read()
-    assert sample == Sample(second=sample.second)
+    assert sample == SensorReading(second=sample.second)
     assert host.clocks(tmp_path) == host.jetpack(tmp_path) == host.power_mode(tmp_path) == ""
 
 

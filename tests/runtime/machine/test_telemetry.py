@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.runtime.machine.sensors import Sample, Sensors
-from fieldlens.runtime.machine.telemetry import Record, Recorder
+from fieldlens.runtime.machine.sensors import SensorReading, Sensors
+from fieldlens.runtime.machine.telemetry import Recorder, TelemetryRecord
 from tests.runtime.layouts import orin_nano, write
 
 
-def watts(*values: float) -> list[Sample]:
-    return [Sample(float(i), power_w={"VDD_IN": value, "VDD_SOC": 1.0}) for i, value in enumerate(values)]
+def watts(*values: float) -> list[SensorReading]:
+    return [SensorReading(float(i), power_w={"VDD_IN": value, "VDD_SOC": 1.0}) for i, value in enumerate(values)]
 
 
 def test_a_recorder_samples_at_both_ends_and_in_between(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_stopped_recorder_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_energy_is_that_of_the_whole_board(tmp_path: Path) -> None:
-    record = Record(watts(8.0, 10.0, 12.0))
+    record = TelemetryRecord(watts(8.0, 10.0, 12.0))
     assert record.power_w() == 10.0
     assert record.power_source() == "whole board (VDD_IN)"
     facts = record.to_json(seconds=20.0, answered=1000)
@@ -56,19 +56,21 @@ def test_energy_is_that_of_the_whole_board(tmp_path: Path) -> None:
 
 
 def test_rails_are_never_summed() -> None:
-    record = Record([Sample(0.0, power_w={"VDD_GPU_SOC": 5.0}), Sample(1.0, power_w={"VDD_GPU_SOC": 6.0})])
+    record = TelemetryRecord(
+        [SensorReading(0.0, power_w={"VDD_GPU_SOC": 5.0}), SensorReading(1.0, power_w={"VDD_GPU_SOC": 6.0})]
+    )
     assert record.power_w() is None
     assert record.power_source() == ""
 
 
 def test_a_pcs_energy_counter_and_one_that_wrapped() -> None:
-    record = Record([Sample(0.0, energy_j=100.0), Sample(4.0, energy_j=180.0)])
+    record = TelemetryRecord([SensorReading(0.0, energy_j=100.0), SensorReading(4.0, energy_j=180.0)])
     assert record.power_w() == 20.0
     assert record.power_source() == "processor package only (RAPL)"
-    assert Record([Sample(0.0, energy_j=180.0), Sample(4.0, energy_j=3.0)]).power_w() is None
+    assert TelemetryRecord([SensorReading(0.0, energy_j=180.0), SensorReading(4.0, energy_j=3.0)]).power_w() is None
 
 
 def test_an_empty_record_has_no_figures() -> None:
-    facts = Record([]).to_json(seconds=1.0, answered=10)
+    facts = TelemetryRecord([]).to_json(seconds=1.0, answered=10)
     assert facts["power_w"] is facts["hottest"] is facts["energy_per_picture_j"] is facts["others_share"] is None
     assert facts["throttle_events"] == facts["cooling_share"] == {}

@@ -14,11 +14,11 @@ import pytest
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, Outputs
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.classifier import Classifier
-from fieldlens.runtime.machine.sensors import Sample
-from fieldlens.runtime.machine.telemetry import Record
+from fieldlens.runtime.machine.sensors import SensorReading
+from fieldlens.runtime.machine.telemetry import TelemetryRecord
 from fieldlens.runtime.report.diagnosis import RULES, Evidence, diagnose
 from fieldlens.runtime.running.latency import LatencyLog
-from fieldlens.runtime.running.run import Run
+from fieldlens.runtime.running.run import ClassificationRun
 from fieldlens.runtime.sources.inputs import Sources
 from tests.runtime.conftest import jpeg, png, scene
 
@@ -40,10 +40,10 @@ def simulated(inference: Callable[[float], float] | None = None, count: int = 30
     return log
 
 
-def quiet(count: int = 20) -> list[Sample]:
+def quiet(count: int = 20) -> list[SensorReading]:
     """A machine at rest but for us: steady clocks, warm, nothing throttled."""
     return [
-        Sample(
+        SensorReading(
             float(second), temperature_c={"cpu": 50.0 + second / 10}, power_w={"VDD_IN": 8.0},
             clock_mhz={"cpu": 1510.0, "gpu": 624.0}, others_share=0.02, throttles={"over-current": 7},
             cooling={"cpufreq-cpu0": 0},
@@ -52,22 +52,26 @@ def quiet(count: int = 20) -> list[Sample]:
     ]  # fmt: skip
 
 
-def changed(**fields: Callable[[Sample], Any]) -> Record:
-    return Record([dataclasses.replace(s, **{name: make(s) for name, make in fields.items()}) for s in quiet()])
+def changed(**fields: Callable[[SensorReading], Any]) -> TelemetryRecord:
+    return TelemetryRecord(
+        [dataclasses.replace(s, **{name: make(s) for name, make in fields.items()}) for s in quiet()]
+    )
 
 
 def rules_of(evidence: Evidence) -> list[str]:
     return [finding.rule for finding in diagnose(evidence)]
 
 
-@pytest.mark.parametrize("record", [None, Record([]), Record(quiet())], ids=["unwatched", "no sensors", "watched"])
-def test_a_clean_run_says_nothing(record: Record | None) -> None:
+@pytest.mark.parametrize(
+    "record", [None, TelemetryRecord([]), TelemetryRecord(quiet())], ids=["unwatched", "no sensors", "watched"]
+)
+def test_a_clean_run_says_nothing(record: TelemetryRecord | None) -> None:
     assert diagnose(Evidence(simulated(), record, percentile=99.9)) == ()
 
 
 def test_a_clean_run_on_a_gpu_says_nothing() -> None:
     log = simulated(host_to_device=0.06, device_to_host=0.03, enqueue=0.3)
-    assert diagnose(Evidence(log, Record(quiet()))) == ()
+    assert diagnose(Evidence(log, TelemetryRecord(quiet()))) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_a_clean_run_on_a_gpu_says_nothing() -> None:
     ],
 )
 def test_a_stage_that_bounds_the_run(stages: dict[str, float], rule: str, figure: str) -> None:
-    (finding,) = diagnose(Evidence(simulated(None, 3000, **stages), Record(quiet())))
+    (finding,) = diagnose(Evidence(simulated(None, 3000, **stages), TelemetryRecord(quiet())))
     assert finding.rule == rule
     assert figure[:2] in finding.words
     assert finding.advice
@@ -111,15 +115,15 @@ def test_the_clock_before_the_work_does_not_count() -> None:
 
 def test_clocks_that_only_the_timing_shows() -> None:
     log = simulated(inference=lambda second: 4.6 if second % 8 < 4 else 5.6)
-    (finding,) = diagnose(Evidence(log, Record([])))
+    (finding,) = diagnose(Evidence(log, TelemetryRecord([])))
     assert finding.rule == "clocks-wandering"
     assert "as if the clocks did" in finding.words
 
 
 def test_timing_accuses_no_clock_where_the_sensors_clear_it_or_others_were_at_work() -> None:
     log = simulated(inference=lambda second: 4.6 if second % 8 < 4 else 5.6)
-    assert rules_of(Evidence(log, Record(quiet()))) == []
-    busy = Record([Sample(float(second), others_share=0.4) for second in range(9)])
+    assert rules_of(Evidence(log, TelemetryRecord(quiet()))) == []
+    busy = TelemetryRecord([SensorReading(float(second), others_share=0.4) for second in range(9)])
     assert rules_of(Evidence(log, busy)) == ["busy-machine"]
 
 
@@ -209,7 +213,7 @@ def real_run(bundle: Bundle, folder: Path, picture: bytes, backend: Backend, cou
     """Classify ``picture`` ``count`` times for real; the rules that spoke."""
     (folder / "picture").write_bytes(picture)
     with Classifier(bundle, backend) as classifier:
-        log = Run(classifier, [])(Sources([str(folder / "picture")] * count))
+        log = ClassificationRun(classifier, [])(Sources([str(folder / "picture")] * count))
     assert log.answered == count
     return rules_of(Evidence(log.latency, percentile=90.0))
 

@@ -14,7 +14,7 @@ from fieldlens.runtime.backends.base import BackendInfo
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.machine.host import conditions
 from fieldlens.runtime.machine.sensors import Sensors
-from fieldlens.runtime.machine.telemetry import Record
+from fieldlens.runtime.machine.telemetry import TelemetryRecord
 from fieldlens.runtime.prediction import ALWAYS, STAGES, Failure
 from fieldlens.runtime.report.charts import Band, Gap, histogram, shares, time_panel
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
@@ -62,7 +62,7 @@ def run_log(latency: LatencyLog, **fields: Any) -> RunLog:
 
 def facts_of(bundle: Bundle, tmp_path: Path, log: RunLog, percentile: float = 99.0) -> dict[str, Any]:
     start = conditions(orin_nano(tmp_path / "orin"))
-    record = Record(quiet())
+    record = TelemetryRecord(quiet())
     diagnosis = diagnose(Evidence(log.latency, record, percentile))
     around = Observed(start, {**start, "load_1min": 9.87}, record, diagnosis, percentile)
     return json.loads(json.dumps(report_facts(log, bundle, INFO, ("it was asked for",), around)))
@@ -137,7 +137,7 @@ def test_a_camera_shows_its_own_latency(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_a_machine_without_sensors_says_so(bundle: Bundle, tmp_path: Path) -> None:
     log = run_log(simulated())
-    bare = Record([Sensors(tmp_path).read(), Sensors(tmp_path).read()])
+    bare = TelemetryRecord([Sensors(tmp_path).read(), Sensors(tmp_path).read()])
     around = Observed(conditions(tmp_path), conditions(tmp_path), bare, (), 99.0)
     words = words_of(page(report_facts(log, bundle, INFO, (), around)))
     assert "shows no temperature, power or clock" in words
@@ -157,7 +157,7 @@ def test_a_valid_benchmark_says_what_it_is_not(bundle: Bundle, tmp_path: Path) -
 
 
 def test_json_and_page_are_written_together(bundle: Bundle, tmp_path: Path) -> None:
-    around = Observed(conditions(), conditions(), Record([]), (Diagnosis("busy-machine", "a", "b"),), 99.0)
+    around = Observed(conditions(), conditions(), TelemetryRecord([]), (Diagnosis("busy-machine", "a", "b"),), 99.0)
     write_report(tmp_path / "r.html", run_log(simulated()), bundle, INFO, (), around)
     facts = json.loads((tmp_path / "r.json").read_text())
     assert facts["format"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fieldlens.runtime.sources.folder import Watch, images_in, natural
+from fieldlens.runtime.sources.folder import FolderWatch, images_in, natural
 
 
 def stamp(path: Path, second: float) -> None:
@@ -26,7 +26,7 @@ def test_images_and_others(tmp_path: Path) -> None:
 
 
 def test_a_file_is_taken_once_it_no_longer_changes(tmp_path: Path) -> None:
-    watch, path = Watch([tmp_path]), tmp_path / "1.jpg"
+    watch, path = FolderWatch([tmp_path]), tmp_path / "1.jpg"
     path.write_bytes(b"part")
     stamp(path, 100)
     assert watch.look(0) == []
@@ -38,7 +38,7 @@ def test_a_file_is_taken_once_it_no_longer_changes(tmp_path: Path) -> None:
 
 
 def test_a_file_written_anew_is_a_new_picture_and_a_gone_one_is_forgotten(tmp_path: Path) -> None:
-    watch, path = Watch([tmp_path]), tmp_path / "deep" / "capture.jpg"
+    watch, path = FolderWatch([tmp_path]), tmp_path / "deep" / "capture.jpg"
     path.parent.mkdir()
     path.write_bytes(b"one")
     stamp(path, 100)
@@ -55,7 +55,7 @@ def test_a_file_written_anew_is_a_new_picture_and_a_gone_one_is_forgotten(tmp_pa
 
 
 def test_an_empty_file_waits_for_its_content_but_not_for_ever(tmp_path: Path) -> None:
-    watch, path = Watch([tmp_path]), tmp_path / "1.jpg"
+    watch, path = FolderWatch([tmp_path]), tmp_path / "1.jpg"
     path.touch()
     stamp(path, 100)
     now = 101 * 10**9
@@ -64,7 +64,7 @@ def test_an_empty_file_waits_for_its_content_but_not_for_ever(tmp_path: Path) ->
 
 
 def test_hidden_files_other_files_and_missing_folders_are_passed_over(tmp_path: Path) -> None:
-    watch = Watch([tmp_path, tmp_path / "gone"])
+    watch = FolderWatch([tmp_path, tmp_path / "gone"])
     for name in (".tmp.jpg", "notes.txt", "1.jpg.part"):
         (tmp_path / name).write_bytes(b"x")
     watch.look(0)

@@ -12,7 +12,7 @@ from fieldlens.runtime.errors import ConfigError
 from fieldlens.train.checkpoint import read_split
 from fieldlens.train.config import Config
 from fieldlens.train.errors import DataError, RunError
-from fieldlens.train.evaluation.evaluate import Options, evaluate
+from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
 from fieldlens.train.fit.fit import fit
 
 
@@ -92,7 +92,7 @@ def test_the_report_shows_pictures_only_when_asked(finished_run: Path) -> None:
     assert report["imageability"]["n"] == report["evaluation"]["n"]
     assert report["inference"]["mean_ms"] > 0
     assert len(report["curves"][0]["epochs"]) == 2
-    evaluate(finished_run, options=Options(with_images=True))
+    evaluate(finished_run, options=EvaluationOptions(with_images=True))
     page = (finished_run / "report.html").read_text()
     assert page.count("data:image/jpeg") == len(report["mistakes"])
     again = json.loads((finished_run / "report.json").read_text())
@@ -110,12 +110,12 @@ def test_another_part_does_not_take_the_tests_place(finished_run: Path) -> None:
 
 
 def test_the_report_may_go_elsewhere(finished_run: Path, tmp_path: Path) -> None:
-    evaluate(finished_run, options=Options(out=tmp_path / "out", prevalence=0.02))
+    evaluate(finished_run, options=EvaluationOptions(out=tmp_path / "out", prevalence=0.02))
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["thresholds"]["prevalence"] == 0.02
     assert not (finished_run / "report.html").exists()
     with pytest.raises(ConfigError, match="--prevalence"):
-        evaluate(finished_run, options=Options(prevalence=1.5))
+        evaluate(finished_run, options=EvaluationOptions(prevalence=1.5))
 
 
 def test_maps_are_those_of_the_network(finished_run: Path) -> None:

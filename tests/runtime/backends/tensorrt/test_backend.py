@@ -216,7 +216,7 @@ def test_a_full_gpu_gives_everything_back(world: World) -> None:
 # -------------------------------------------------------------- which one runs
 
 
-def choose(bundle: Bundle, state: Path, backend: str = "auto", precision: str = "auto") -> select.Choice:
+def choose(bundle: Bundle, state: Path, backend: str = "auto", precision: str = "auto") -> select.BackendChoice:
     return choose_backend(bundle, backend, precision, LoadOptions(threads=1), state)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.runtime.backends.tensorrt.engine_record import Choice, Device, Identity, PlanError, Record
+from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineChoice, EngineRecord, Identity, PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
 from fieldlens.runtime.files import atomic
 
@@ -19,13 +19,13 @@ DEVICE = Device("10.3.0", "Orin", "8.7")
 BUNDLE = "ab" * 32
 
 
-def record(plan: bytes, precision: str = "fp16", device: Device = DEVICE) -> Record:
+def record(plan: bytes, precision: str = "fp16", device: Device = DEVICE) -> EngineRecord:
     identity = Identity(BUNDLE, precision, "cd" * 32, precision, "strongly typed", device, "{}", 1)
-    return Record(identity, hashlib.sha256(plan).hexdigest(), len(plan), "CUDA 12.6", "2026-01-01T00:00:00Z", 1.5)
+    return EngineRecord(identity, hashlib.sha256(plan).hexdigest(), len(plan), "CUDA 12.6", "2026-01-01T00:00:00Z", 1.5)
 
 
-def choice(plans: dict[str, str], device: Device = DEVICE, **changes: object) -> Choice:
-    made = Choice(device, "CUDA 12.6", "auto", "{}", 1, next(iter(plans), ""), plans, {}, "because")
+def choice(plans: dict[str, str], device: Device = DEVICE, **changes: object) -> EngineChoice:
+    made = EngineChoice(device, "CUDA 12.6", "auto", "{}", 1, next(iter(plans), ""), plans, {}, "because")
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 

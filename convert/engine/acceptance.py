@@ -1,4 +1,4 @@
-"""A freshly built engine has to earn its place: golden images, what its layers run in, and for INT8 a gain in speed.
+"""Acceptance of a new engine: golden images, the precision of its layers, and for INT8 a gain in speed.
 
 Design, decision 2. A peer prints a green tick beside a halved accuracy, and INT8 nodes in the wrong places are slower
 than FP16 (TensorRT 8.6, RTX 3060: 0.566 ms against 0.527; yester31/quantization_ex).
@@ -26,7 +26,7 @@ _WARM_UPS = 10
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One engine before the gate. ``refusals`` is empty if it passed."""
+    """What was found of one engine. ``refusals`` is empty if it was accepted."""
 
     precision: str
     file: str

@@ -1,6 +1,6 @@
 """``python -m convert engine``: build a TensorRT engine on the device that runs it, and let it prove itself.
 
-Torch-free: a device has this file. What building and running share is in ``runtime``.
+Torch-free: a device has this folder. What building and running share is in ``runtime/backends/tensorrt``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, BuildOptions, 
 from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend, this_device
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, EngineRecord, Identity, PlanError
-from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
 from fieldlens.runtime.machine.host import conditions, power_mode, state_folder
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     library = tensorrt()
     gpu = open_gpu()
     try:
-        store = PlanStore(state_folder(arguments.state), bundle.hash)
+        store = EngineStore(state_folder(arguments.state), bundle.hash)
         with store.lock():
             store.prepare()
             with Workshop(bundle, library, gpu, store, options) as workshop:
@@ -117,7 +117,7 @@ class EngineCandidate:
 class Workshop:
     """One bundle's engines in the making. Keeps the candidates loaded until the ``with`` ends: they race each other."""
 
-    def __init__(self, bundle: Bundle, library: TensorRt, gpu: Gpu, store: PlanStore, options: BuildOptions) -> None:
+    def __init__(self, bundle: Bundle, library: TensorRt, gpu: Gpu, store: EngineStore, options: BuildOptions) -> None:
         self._bundle, self._library, self._gpu, self._store, self._options = bundle, library, gpu, store, options
         self._device = this_device(library, gpu)
         self._golden = load_golden(bundle)

@@ -12,15 +12,15 @@ from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
-from fieldlens.train.scoring import evaluated_model as subject
-from fieldlens.train.scoring.evaluation_set import Part
+from fieldlens.train.scoring import evaluated_model
+from fieldlens.train.scoring.evaluation_set import EvaluationSet
 
 
 def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[PrecisionAnswers, ...]) -> None:
     """``report.html`` and ``report.json`` into ``folder``, by the code that judges a training run. Raises KitError."""
-    who = subject.of_bundle(bundle)
+    who = evaluated_model.of_bundle(bundle)
     own = source.data.hash == who.data_hash
-    part = Part(source.part if own else f"other:{source.data.name}", source.data, source.samples, None)
+    part = EvaluationSet(source.part if own else f"other:{source.data.name}", source.data, source.samples, None)
     with step("report", f"{len(answers)} precisions into {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         found = {item.precision: _as_trainers(item) for item in answers}

@@ -1,4 +1,4 @@
-"""``python -m runtime doctor``: one line per thing that a station needs, and the command that mends what is wrong.
+"""``python -m runtime doctor``: one line per thing that a station needs, and the command that fixes what is wrong.
 
 Nothing is changed, and nothing is started but ``ssh-keygen`` where a policy asks for signatures.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.signature import device_policy
-from fieldlens.runtime.doctor import machine_checks as checkup
+from fieldlens.runtime.doctor import machine_checks
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.machine import host
@@ -73,13 +73,13 @@ def examine(root: Path, state: Path, bundle: Path | None, probe: Probe = importl
         gpu_module("TensorRT", "tensorrt", probe, root, gpu),
         gpu_module("pycuda", "pycuda.driver", probe, root, gpu),
         cpu_backends(probe, gpu),
-        checkup.power_mode(root),
-        checkup.clocks(root),
-        checkup.heat(root),
-        checkup.memory(root),
-        checkup.swap(root),
-        checkup.disk(state),
-        checkup.wall_clock(root),
+        machine_checks.power_mode(root),
+        machine_checks.clocks(root),
+        machine_checks.heat(root),
+        machine_checks.memory(root),
+        machine_checks.swap(root),
+        machine_checks.disk(state),
+        machine_checks.wall_clock(root),
         signature_policy(),
     ]
     if bundle is not None:

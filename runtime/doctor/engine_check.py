@@ -8,7 +8,7 @@ from fieldlens.runtime.backends.tensorrt.api import tensorrt
 from fieldlens.runtime.backends.tensorrt.backend import this_device
 from fieldlens.runtime.backends.tensorrt.cuda import open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import Device, PlanError
-from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
 from fieldlens.runtime.errors import KitError
@@ -29,14 +29,14 @@ def plan(path: Path, state: Path) -> Check:
             gpu.close()
     except KitError as error:
         return Check(_NAME, WARN, f"not looked at: {error.message}", error.hint)
-    store = PlanStore(state, bundle.hash)
+    store = EngineStore(state, bundle.hash)
     try:
         return _judge(store, device, driver, build)
     except PlanError as error:
         return Check(_NAME, FAIL, error.message, build)
 
 
-def _judge(store: PlanStore, device: Device, driver: str, build: str) -> Check:
+def _judge(store: EngineStore, device: Device, driver: str, build: str) -> Check:
     choice = store.choice(device)
     if choice is None:
         others = store.other_choices(device)

@@ -1,4 +1,4 @@
-"""The gate's limits for one device: moved after twenty good pictures of its own camera, within the signed bounds.
+"""The quality gate's limits for one device: moved after twenty good images of its camera, within the signed bounds.
 
 A quality model of one camera fails on another (design: limits are per device). The manifest says how far a device may
 go; what it measured is kept in the state folder for this bundle only.

@@ -1,4 +1,4 @@
-"""The gate before an answer: is this a picture that the model can answer?
+"""The quality gate, before an answer: is this an image that the model can answer?
 
 Measured on the network-sized picture, so that the limits mean the same for every camera resolution, and a blur or a
 grain that is gone at the network's size, and so costs nothing, needs no retake.

@@ -1,4 +1,4 @@
-"""Where pictures come from: files, folders, globs, lists on standard input, videos, cameras."""
+"""All inputs of a run, one after the other: files, folders, globs, lists on standard input, videos, cameras."""
 
 from __future__ import annotations
 

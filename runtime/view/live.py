@@ -22,7 +22,7 @@ from fieldlens.runtime.machine.opencv_build import WINDOW_HINT, has_window
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Notice, Prediction
 from fieldlens.runtime.view.overlay import SIDE, card, draw, explained_class
-from fieldlens.runtime.view.server import StreamServer
+from fieldlens.runtime.view.server import LiveServer
 
 _INTERVAL_S = 1 / 15
 _TITLE = "Fieldlens"
@@ -39,7 +39,7 @@ class LiveView:
         self.closed = False
         self._classifier = classifier
         self._window = window
-        self._server = None if port is None else StreamServer(port)
+        self._server = None if port is None else LiveServer(port)
         self._next_at = 0.0
         self._wake = threading.Condition()
         self._drawing: _Drawing | None = None

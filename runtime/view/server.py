@@ -29,7 +29,7 @@ img { max-width: 100%; max-height: 92vh }
 _POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
 
-class StreamServer:
+class LiveServer:
     """Serves what is published to up to four watchers. Port 0 takes any free one. Raises KitError if it is taken."""
 
     def __init__(self, port: int) -> None:

@@ -9,18 +9,18 @@ from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden, run_selftest
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, parse_choice
-from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.files import kept
 
 
-def build_engine(bundle: Bundle, state: Path, *options: str) -> PlanStore:
+def build_engine(bundle: Bundle, state: Path, *options: str) -> EngineStore:
     """Run the command; the store it wrote into."""
     assert main(["engine", str(bundle.path), "--state", str(state), *options]) == 0
-    return PlanStore(state, bundle.hash)
+    return EngineStore(state, bundle.hash)
 
 
-def chosen(store: PlanStore) -> EngineChoice:
+def chosen(store: EngineStore) -> EngineChoice:
     """The one choice in the store."""
     (path,) = store.folder.glob("choice-*.json")
     whole = kept.load_any(path)

@@ -17,7 +17,7 @@ from fieldlens.train.report.contents import Setting, build
 from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.figures import evaluation
-from fieldlens.train.scoring.scored_predictions import Judged, judged, labels_of
+from fieldlens.train.scoring.scored_predictions import ScoredPredictions, labels_of, scored
 
 NASTY = '<script>alert("$x_1$")</script>'
 """A class name that is HTML, and a formula."""
@@ -62,7 +62,7 @@ def several(n: int = 240, labels: int = 5) -> dict[str, Any]:
 def answers_of(
     labels: list[Any], logits: np.ndarray, names: tuple[str, ...], positive: tuple[str, ...] = (),
     ordinal: bool = False, task: str = "multiclass", groups: int = 2,
-) -> tuple[EvaluatedModel, Judged, DataSet]:  # fmt: skip
+) -> tuple[EvaluatedModel, ScoredPredictions, DataSet]:  # fmt: skip
     """The first half is validation and gives the operating point; the second half is judged."""
     n = len(labels)
     samples = tuple(
@@ -85,7 +85,7 @@ def answers_of(
     infos = tuple(ClassInfo(name, name) for name in names)
     subject = EvaluatedModel("run", Path("run"), "made", infos, config, point, Nothing.hash, "cd" * 32, facts)
     readable = np.arange(len(test)) % 20 != 7
-    result = judged(
+    result = scored(
         test, names, labels_of(test), logits[n // 2 :], point.temperature, point.decision, readable, ordinal
     )  # fmt: skip
     return subject, result, Nothing("made data", names, samples)

@@ -1,4 +1,4 @@
-"""Every picture decoded and preprocessed once, through the device's own preprocess, into one array of uint8.
+"""Every image decoded and preprocessed once, through the device's own preprocess, into one array of uint8.
 
 Training then never waits for a decoder, and the trainer's evaluation transform *is* the device's.
 """

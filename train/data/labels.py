@@ -1,4 +1,4 @@
-"""From what a data set says of its pictures, in its own words, to samples, and to all that is wrong with it."""
+"""Labels in a data set's own words become samples, and everything that is wrong with them is listed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found:
 
 
 @dataclass
-class Reading:
+class LabelReader:
     """A data set being read. ``notes`` are odd, ``problems`` are refused."""
 
     found: dict[str, Found] = field(default_factory=dict)

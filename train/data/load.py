@@ -15,7 +15,7 @@ from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.arrays import read_npz
 from fieldlens.train.data.forms.folders import read_folders
 from fieldlens.train.data.forms.tables import read_table
-from fieldlens.train.data.labels import Reading
+from fieldlens.train.data.labels import LabelReader
 from fieldlens.train.data.samples import ArrayDataSet, DataSet, FileDataSet, Sample
 from fieldlens.train.data.splits import Split, split, split_problems
 from fieldlens.train.errors import DataError, Problem, all_at_once
@@ -63,7 +63,7 @@ def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
     return data, reading.problems
 
 
-def _files(path: Path, config: DataConfig) -> tuple[Path, Reading]:
+def _files(path: Path, config: DataConfig) -> tuple[Path, LabelReader]:
     """The root of the pictures' paths, and what is said of them."""
     if path.is_file():
         if path.suffix.lower() not in (".csv", ".tsv"):

@@ -1,4 +1,4 @@
-"""The statistics behind the device's gate: quality limits and the out-of-distribution model, fitted with the run.
+"""The statistics behind the quality gate: quality limits and the out-of-distribution model, fitted with the run.
 
 Quality: `quality_limits`. Out of distribution: Mahalanobis distance of the
 features to the class means (Lee et al., NeurIPS 2018) with Ledoit–Wolf shrinkage (J. Multivariate Analysis 2004), since

@@ -1,4 +1,4 @@
-"""The quality half of the gate, fitted on the training pictures: what sharpness and appearance are, and all limits.
+"""The limits of the quality gate, fitted on the training images: what sharpness and appearance are, and all limits.
 
 Sharpness is learnt from the pictures themselves and blurred copies of them (linear discriminant on the logarithms of
 the texture's energies, Ledoit–Wolf shrinkage): a fixed measure of focus takes grain for detail, and misses shake, which

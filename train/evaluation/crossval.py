@@ -28,10 +28,10 @@ from fieldlens.train.fit import plots
 from fieldlens.train.fit.fit import fit_parts
 from fieldlens.train.report.contents import Setting, build, read_curves
 from fieldlens.train.report.text import OUT_OF_FOLD
-from fieldlens.train.scoring import evaluated_model as subject
+from fieldlens.train.scoring import evaluated_model
 from fieldlens.train.scoring.answers import Answers, of_run
 from fieldlens.train.scoring.evaluated_model import load_facts
-from fieldlens.train.scoring.evaluation_set import Part
+from fieldlens.train.scoring.evaluation_set import EvaluationSet
 from fieldlens.train.scoring.figures import evaluation, table
 from fieldlens.train.scoring.out_of_fold import (
     Fold,
@@ -182,8 +182,8 @@ def _judge(
     figures = evaluation(whole, thresholds_mean(folds))
     result = summary(folds, whole, figures)
     parts = {sample.id: HELD_OUT if splits[0][sample.id] == HELD_OUT else OUT_OF_FOLD for sample in data.samples}
-    part = Part(OUT_OF_FOLD, data, whole.samples, parts)
-    trained = subject.of_run(load_run(final))
+    part = EvaluationSet(OUT_OF_FOLD, data, whole.samples, parts)
+    trained = evaluated_model.of_run(load_run(final))
     facts = {**trained.facts, "near_duplicates": _alike(out, len(folds))}
     who = replace(trained, kind="cross-validation", path=out, facts=facts)
     curves = [(f"fold {fold.number}", fold.epochs) for fold in folds]

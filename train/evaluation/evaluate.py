@@ -29,12 +29,12 @@ from fieldlens.train.report.mistakes import beside_maps
 from fieldlens.train.report.page import page
 from fieldlens.train.report.sections import MOST_CELLS
 from fieldlens.train.scoring import answers as asked
-from fieldlens.train.scoring import evaluated_model as subject
+from fieldlens.train.scoring import evaluated_model
 from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.evaluated_model import EvaluatedModel
-from fieldlens.train.scoring.evaluation_set import Part, choose_part, derived_split
+from fieldlens.train.scoring.evaluation_set import EvaluationSet, choose_evaluation_set, derived_split
 from fieldlens.train.scoring.figures import Evaluation, evaluation, table
-from fieldlens.train.scoring.scored_predictions import judged, labels_of
+from fieldlens.train.scoring.scored_predictions import labels_of, scored
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ def evaluate(
     wanted = options or EvaluationOptions()
     if wanted.prevalence is not None and not 0 < wanted.prevalence < 1:
         raise ConfigError(f"--prevalence {wanted.prevalence:g} is no share", "for example 0.05: one in twenty has it")
-    choose = partial(choose_part, part=part, other_data=other_data)
+    choose = partial(choose_evaluation_set, part=part, other_data=other_data)
     if (path / MANIFEST).is_file():
         return _bundle(path, data, choose, wanted)
     return _run(load_run(path), data, choose, wanted)
 
 
-def _run(run: TrainingRun, data: Path | None, choose: Callable[..., Part], wanted: EvaluationOptions) -> str:
+def _run(run: TrainingRun, data: Path | None, choose: Callable[..., EvaluationSet], wanted: EvaluationOptions) -> str:
     if wanted.precision not in ("all", "fp32"):
         raise RunError(f"{run.path} has no {wanted.precision}: it is a run, not a bundle", "leave --precision out")
-    who = subject.of_run(run)
+    who = evaluated_model.of_run(run)
     run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
     part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
     tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}")
@@ -83,14 +83,14 @@ def _run(run: TrainingRun, data: Path | None, choose: Callable[..., Part], wante
     return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
 
 
-def _bundle(path: Path, data: Path | None, choose: Callable[..., Part], wanted: EvaluationOptions) -> str:
+def _bundle(path: Path, data: Path | None, choose: Callable[..., EvaluationSet], wanted: EvaluationOptions) -> str:
     if wanted.out is None or data is None:
         lacking = "--out DIR" if wanted.out is None else "--data DATA"
         raise RunError(
             f"{path.name} is a bundle: it is never edited, and does not say where its data is", f"give {lacking}, too"
         )
     bundle = open_bundle(path)
-    who = subject.of_bundle(bundle)
+    who = evaluated_model.of_bundle(bundle)
     part = choose(who, data, split=partial(derived_split, who))
     labels = labels_of(part.samples)
     answers = {
@@ -109,7 +109,7 @@ def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
     return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
 
 
-def _on_device(bundle: Bundle, part: Part, precision: str, wanted: EvaluationOptions) -> Answers:
+def _on_device(bundle: Bundle, part: EvaluationSet, precision: str, wanted: EvaluationOptions) -> Answers:
     """The runtime's own classifier on one precision."""
     name = cpu_backend() if wanted.backend == "auto" else wanted.backend
     loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
@@ -118,7 +118,7 @@ def _on_device(bundle: Bundle, part: Part, precision: str, wanted: EvaluationOpt
 
 def report_on(
     who: EvaluatedModel,
-    part: Part,
+    part: EvaluationSet,
     labels: Ints,
     answers: Mapping[str, Answers],
     wanted: EvaluationOptions,
@@ -127,7 +127,7 @@ def report_on(
     """Judge every precision; store figures, report and confusion matrix; return the table for people."""
     ordinal, point = who.config.data.ordinal, who.operating_point
     results = {
-        name: judged(
+        name: scored(
             part.samples, who.class_ids, labels, one.logits, point.temperature, point.decision, one.readable, ordinal
         )
         for name, one in answers.items()
@@ -173,7 +173,7 @@ def _where_fit_found_it(run_path: Path) -> Path:
         raise RunError(f"{run_path} does not say where its data is", "give --data DATA") from error
 
 
-def store(folder: Path, part: Part, result: Evaluation) -> int:
+def store(folder: Path, part: EvaluationSet, result: Evaluation) -> int:
     """Merge into ``evaluation.json``; returns how often this part has been looked at, this time included."""
     path = folder / "evaluation.json"
     stored: dict[str, Any] = {}

@@ -26,7 +26,7 @@ from fieldlens.train.epoch.loss import make_loss
 from fieldlens.train.epoch.sampling import epoch_size, steps_in
 from fieldlens.train.epoch.schedule import first_whole_stage, plateau_drops, stages_of
 from fieldlens.train.fit import plots
-from fieldlens.train.fit.run_data import Material
+from fieldlens.train.fit.run_data import RunData
 from fieldlens.train.metrics import accuracy, auc, balanced_accuracy, log_loss, quadratic_kappa
 
 SPARING = 20
@@ -38,7 +38,7 @@ class Fitting:
     """A network, its averaged weights and its history, from the first epoch or from a stored state."""
 
     def __init__(
-        self, config: Config, model: nn.Module, material: Material, run: Path, ranks: Ranks,
+        self, config: Config, model: nn.Module, material: RunData, run: Path, ranks: Ranks,
         state: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
         self._config, self._material, self._run, self._ranks = config, material, run, ranks

@@ -24,7 +24,7 @@ from fieldlens.train.epoch.loop import pick_device, predict
 from fieldlens.train.epoch.schedule import first_whole_stage
 from fieldlens.train.fit.epochs import Fitting
 from fieldlens.train.fit.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
-from fieldlens.train.fit.run_data import CACHE, Material, decode, describe_split, write_facts
+from fieldlens.train.fit.run_data import CACHE, RunData, decode, describe_split, write_facts
 from fieldlens.train.model import build_model, load_weights
 
 
@@ -82,7 +82,7 @@ def _fit(
             return _train(config, model.to(device), material, run, ranks, state)
 
 
-def _train(config: Config, model: nn.Module, material: Material, run: Path, ranks: Ranks, state: str) -> History:
+def _train(config: Config, model: nn.Module, material: RunData, run: Path, ranks: Ranks, state: str) -> History:
     """What is left of the epochs; then rank 0 fits the operating point and the gate to the best weights."""
     model = ranks.synchronised(model.to(memory_format=torch.channels_last))
     stored = last_state(run) if state == UNFINISHED else None
@@ -97,7 +97,7 @@ def _train(config: Config, model: nn.Module, material: Material, run: Path, rank
     return history
 
 
-def _finish(config: Config, model: nn.Module, material: Material, run: Path) -> None:
+def _finish(config: Config, model: nn.Module, material: RunData, run: Path) -> None:
     """Temperature and decision on validation, written last: their file says that the run is whole."""
     logits = predict(model, material.val.images)
     point, value = fit_operating_point(

@@ -28,7 +28,7 @@ CACHE = ".cache-train.npy"
 
 
 @dataclass(frozen=True)
-class Material:
+class RunData:
     """The data of a run, decoded: what is trained on and what chooses."""
 
     data: DataSet
@@ -56,7 +56,7 @@ def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def decode(config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks = ALONE) -> Material:
+def decode(config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks = ALONE) -> RunData:
     """Decode everything once: training and validation are kept, the test set is only found to be readable.
 
     Of several processes the first decodes into a file that all map; the others get no validation pictures.
@@ -67,11 +67,11 @@ def decode(config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks 
     if material is None:
         train = [sample for sample in data.samples if parts[sample.id] == "train"]
         images = np.load(run / CACHE, mmap_mode="r+")
-        material = Material(data, parts, tensors_of(train, images), tensors_of([], images[:0]))
+        material = RunData(data, parts, tensors_of(train, images), tensors_of([], images[:0]))
     return material
 
 
-def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path | None) -> Material:
+def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path | None) -> RunData:
     steps = config.preprocess.steps
     chosen = {part: [sample for sample in data.samples if parts[sample.id] == part] for part in PARTS}
     size = Preprocess(steps).size
@@ -81,10 +81,10 @@ def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path 
     where = "memory" if file is None else f"{file}, mapped"
     megabytes = sum(map(len, kept.values())) * size * size * 3 / 1e6
     print(f"decoded once to {size}×{size} in {time.perf_counter() - began:.1f} s; {megabytes:.0f} MB in {where}")
-    return Material(data, parts, kept["train"], kept["val"])
+    return RunData(data, parts, kept["train"], kept["val"])
 
 
-def write_facts(run: Path, config: Config, material: Material, weights: str) -> None:
+def write_facts(run: Path, config: Config, material: RunData, weights: str) -> None:
     """Everything that is known before the first epoch: config.json, split.csv, run.json."""
     data, parts = material.data, material.parts
     counts = {part: sum(1 for value in parts.values() if value == part) for part in PARTS}

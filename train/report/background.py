@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fieldlens.train.report import svg as plots
+from fieldlens.train.report import svg
 from fieldlens.train.report.sections import MOST_CELLS, Report, names_of
 from fieldlens.train.report.tables import (
     SENSITIVITY,
@@ -56,7 +56,7 @@ def training(report: Report) -> Html:
     caption = (
         "Loss on augmented training pictures and on validation" if len(fits) == 1 else "Validation, a line per fold"
     )
-    return section("Training", figure(plots.epochs(fits, metric), alt, caption), _folds(report))
+    return section("Training", figure(svg.epochs(fits, metric), alt, caption), _folds(report))
 
 
 def _folds(report: Report) -> Html:

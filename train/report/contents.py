@@ -24,7 +24,7 @@ from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.figures import Evaluation, finite, subset_row
 from fieldlens.train.scoring.predictive import PREVALENCES, at_prevalence, pr_points, roc_points, threshold_table
-from fieldlens.train.scoring.scored_predictions import Judged
+from fieldlens.train.scoring.scored_predictions import ScoredPredictions
 
 FORMAT = 1
 MOST_CURVES = 20
@@ -47,7 +47,7 @@ class Setting:
 
 
 def build(
-    subject: EvaluatedModel, judged: Judged, figures: Evaluation, answers: Answers | None, setting: Setting,
+    subject: EvaluatedModel, judged: ScoredPredictions, figures: Evaluation, answers: Answers | None, setting: Setting,
     precisions: Mapping[str, Evaluation] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole report as plain JSON values."""
@@ -173,14 +173,14 @@ def _model(subject: EvaluatedModel) -> dict[str, Any]:
     }
 
 
-def _curves(judged: Judged, points: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _curves(judged: ScoredPredictions, points: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """One curve for the decision, or (two classes) for the second; else one for each class or label."""
     for name, scores, positive in curve_scores(judged):
         if positive.any() and not positive.all():
             yield name, points(scores, positive)
 
 
-def curve_scores(judged: Judged) -> Iterator[tuple[str, Floats, Bools]]:
+def curve_scores(judged: ScoredPredictions) -> Iterator[tuple[str, Floats, Bools]]:
     """Name, scores ``[n]`` and truth ``[n]`` of everything that has a curve."""
     if judged.decided:
         yield "refer", judged.decided.scores, judged.decided.positive
@@ -194,7 +194,7 @@ def curve_scores(judged: Judged) -> Iterator[tuple[str, Floats, Bools]]:
             yield name, probabilities[:, column], labels == column if labels.ndim == 1 else labels[:, column] == 1
 
 
-def _calibration(judged: Judged) -> dict[str, Any]:
+def _calibration(judged: ScoredPredictions) -> dict[str, Any]:
     return {
         name: {
             "ece": metrics.ece(values, judged.labels),
@@ -204,7 +204,7 @@ def _calibration(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _decision_tables(judged: Judged, prevalence: float | None) -> dict[str, Any]:
+def _decision_tables(judged: ScoredPredictions, prevalence: float | None) -> dict[str, Any]:
     """Predictive values elsewhere, and what other thresholds would do, for all and for each site."""
     decided = judged.decided
     if decided is None or not decided.positive.any() or decided.positive.all():
@@ -223,12 +223,12 @@ def _decision_tables(judged: Judged, prevalence: float | None) -> dict[str, Any]
     }
 
 
-def _subgroup_columns(judged: Judged) -> dict[str, list[str | None]]:
+def _subgroup_columns(judged: ScoredPredictions) -> dict[str, list[str | None]]:
     columns = list(dict.fromkeys(column for sample in judged.samples for column, _ in sample.subgroups))
     return {column: [dict(sample.subgroups).get(column) for sample in judged.samples] for column in columns}
 
 
-def _subsets(judged: Judged, columns: Mapping[str, Sequence[str | None]]) -> Iterator[dict[str, Any]]:
+def _subsets(judged: ScoredPredictions, columns: Mapping[str, Sequence[str | None]]) -> Iterator[dict[str, Any]]:
     """A row per value of each column, the largest first."""
     for column, values in columns.items():
         for value, _ in Counter(v for v in values if v).most_common(MOST_CURVES):
@@ -236,7 +236,7 @@ def _subsets(judged: Judged, columns: Mapping[str, Sequence[str | None]]) -> Ite
             yield {"column": column, "name": value, **subset_row(part)}
 
 
-def mistakes(judged: Judged, most: int = _WORST) -> list[dict[str, Any]]:
+def mistakes(judged: ScoredPredictions, most: int = _WORST) -> list[dict[str, Any]]:
     """The worst ones: positives with the lowest scores, negatives with the highest; without a decision the pictures
     whose true class was given least."""
     decided, found = judged.decided, []
@@ -251,7 +251,7 @@ def mistakes(judged: Judged, most: int = _WORST) -> list[dict[str, Any]]:
     return [_mistake(judged, kind, int(index)) for kind, index in found]
 
 
-def _given(judged: Judged) -> Floats:
+def _given(judged: ScoredPredictions) -> Floats:
     """How much probability the truth got, ``[n]``: of the true class, or of the label it got least for."""
     probabilities, labels = judged.probabilities, judged.labels
     if judged.task == "multilabel":
@@ -259,7 +259,7 @@ def _given(judged: Judged) -> Floats:
     return np.asarray(probabilities[np.arange(len(labels)), labels])
 
 
-def _mistake(judged: Judged, kind: str, index: int) -> dict[str, Any]:
+def _mistake(judged: ScoredPredictions, kind: str, index: int) -> dict[str, Any]:
     sample, row = judged.samples[index], judged.probabilities[index]
     best = int(row.argmax())
     return {
@@ -274,7 +274,7 @@ def _mistake(judged: Judged, kind: str, index: int) -> dict[str, Any]:
     }
 
 
-def _imageability(judged: Judged, figures: Evaluation, answers: Answers | None) -> dict[str, Any] | None:
+def _imageability(judged: ScoredPredictions, figures: Evaluation, answers: Answers | None) -> dict[str, Any] | None:
     """How many pictures passed the gate, and the figures over those alone."""
     if judged.readable is None:
         return None

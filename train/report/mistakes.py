@@ -1,4 +1,4 @@
-"""The worst mistakes as pictures: what the network saw, and beside it where it looked."""
+"""The worst mistakes as images: what the network saw, and beside it where it looked."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fieldlens.train.report import background as facts
-from fieldlens.train.report import sections
+from fieldlens.train.report import background, sections
 from fieldlens.train.report.style import CSS
 from fieldlens.train.report.tables import Html, number, share, text
 
@@ -29,11 +28,11 @@ def page(report: Mapping[str, Any], pictures: Pictures | None = None) -> str:
             sections.thresholds(report),
             sections.sites(report),
             sections.imageability(report),
-            facts.mistakes(report, pictures or {}),
-            facts.training(report),
-            facts.data(report),
-            facts.inference(report),
-            facts.card(report),
+            background.mistakes(report, pictures or {}),
+            background.training(report),
+            background.data(report),
+            background.inference(report),
+            background.card(report),
         )
     )
     name = text(f"{report['name']}: evaluation on {report['part']['name']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fieldlens.train.report import svg as plots
+from fieldlens.train.report import svg
 from fieldlens.train.report.tables import (
     SENSITIVITY,
     SPECIFICITY,
@@ -149,11 +149,11 @@ def curves(report: Report) -> Html:
     if at and at["sensitivity"] is not None and at["specificity"] is not None:
         where = f" Operating point: sensitivity {percent(at['sensitivity'])}, specificity {percent(at['specificity'])}."
     roc = figure(
-        plots.roc(report["roc"], at, names), f"ROC curve. AUC {area if area is None else round(area, 3)}.{where}",
+        svg.roc(report["roc"], at, names), f"ROC curve. AUC {area if area is None else round(area, 3)}.{where}",
         "ROC. The cross is the operating point with its 95% intervals, the dotted line chance.",
     )  # fmt: skip
     pr = figure(
-        plots.precision_recall(report["pr"], at, names), f"Precision-recall curve.{where}",
+        svg.precision_recall(report["pr"], at, names), f"Precision-recall curve.{where}",
         "Precision and recall; AP is the average precision.",
     )  # fmt: skip
     return section("ROC and precision-recall", Html(f'<div class="pair">{roc}{pr}</div>'))
@@ -163,7 +163,7 @@ def calibration(report: Report) -> Html:
     """Does 80% mean 80%?"""
     found = report["calibration"]
     drawing = figure(
-        plots.reliability(found),
+        svg.reliability(found),
         f"Reliability diagram. ECE {found['before']['ece']:.3f} before, {found['after']['ece']:.3f} after temperature.",
         "On the dotted line, what is said is what is true. The larger a mark, the more answers are behind it.",
     )

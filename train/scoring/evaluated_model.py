@@ -1,4 +1,4 @@
-"""Who is judged: a run or a bundle, by what both say of themselves."""
+"""The model that is evaluated: a run or a bundle, by what both say of themselves."""
 
 from __future__ import annotations
 

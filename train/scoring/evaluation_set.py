@@ -1,4 +1,4 @@
-"""Which pictures are judged, and whether that is honest: the run's own data with its split, or another set."""
+"""Which images a model is evaluated on, and whether that is honest: the run's data with its split, or another set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 
 
 @dataclass(frozen=True)
-class Part:
+class EvaluationSet:
     """The pictures to judge. ``key``: ``test`` or ``other:NAME``; ``parts`` None for another data set."""
 
     key: str
@@ -29,9 +29,9 @@ class Part:
         return self.key.replace(":", "-").replace("/", "-")
 
 
-def choose_part(
+def choose_evaluation_set(
     who: EvaluatedModel, path: Path, part: str, other_data: bool, split: Callable[[DataSet], Mapping[str, str]]
-) -> Part:
+) -> EvaluationSet:
     """``part`` of the data at ``path``; ``split`` gives the training's own split. Another data set is judged whole.
 
     Raises DataError: data that is not the training's (without ``other_data``), a part without pictures.
@@ -43,9 +43,9 @@ def choose_part(
         chosen = tuple(sample for sample in data.samples if parts.get(sample.id) == part)
         if not chosen:
             raise DataError(f"{data.name}: the run kept no {part} images", "choose another --split")
-        return Part(part, data, chosen, parts)
+        return EvaluationSet(part, data, chosen, parts)
     if other_data:
-        return Part(f"other:{data.name}", data, data.samples, None)
+        return EvaluationSet(f"other:{data.name}", data, data.samples, None)
     raise DataError(
         f"{data.name} is not the data that {who.path} was trained on (its hash differs)",
         "its split would not be honest; give the same data, or --other-data to judge all of it as a new set",

@@ -12,7 +12,7 @@ import numpy as np
 from fieldlens.train import metrics
 from fieldlens.train.decide.operating_point import counted
 from fieldlens.train.metrics import Interval
-from fieldlens.train.scoring.scored_predictions import Decided, Judged
+from fieldlens.train.scoring.scored_predictions import Decided, ScoredPredictions
 
 OUTCOMES = ("refer", "uncertain", "no-sign-found")
 
@@ -44,7 +44,7 @@ class Evaluation:
         return plain
 
 
-def evaluation(judged: Judged, thresholds: dict[str, float] | None = None) -> Evaluation:
+def evaluation(judged: ScoredPredictions, thresholds: dict[str, float] | None = None) -> Evaluation:
     """All figures. ``thresholds`` per label (multi-label); a label without one is told at 0.5."""
     labels, probabilities = judged.labels, judged.probabilities
     one_class = judged.task == "multiclass"
@@ -70,7 +70,7 @@ def evaluation(judged: Judged, thresholds: dict[str, float] | None = None) -> Ev
     )
 
 
-def accuracy_interval(judged: Judged) -> Interval:
+def accuracy_interval(judged: ScoredPredictions) -> Interval:
     """Wilson for pictures that are right or wrong; multi-label shares are bootstrapped by group."""
     right = metrics.correct(judged.probabilities, judged.labels)
     if judged.task == "multilabel":
@@ -78,14 +78,14 @@ def accuracy_interval(judged: Judged) -> Interval:
     return Interval(float(right.mean()), *metrics.wilson(int(right.sum()), len(right)))
 
 
-def auc_interval(judged: Judged) -> Interval:
+def auc_interval(judged: ScoredPredictions) -> Interval:
     """Bootstrapped by group. With very many classes the value alone."""
     if len(judged.classes) > metrics.MOST_CLASSES:
         return Interval(metrics.auc(judged.probabilities, judged.labels), math.nan, math.nan)
     return metrics.auc_interval(judged.probabilities, judged.labels, judged.groups)
 
 
-def _classes(judged: Judged) -> dict[str, dict[str, Any]]:
+def _classes(judged: ScoredPredictions) -> dict[str, dict[str, Any]]:
     """Each class against the rest, by argmax."""
     scores = metrics.per_class(metrics.confusion(judged.probabilities, judged.labels))
     areas = metrics.class_aucs(judged.probabilities, judged.labels)
@@ -94,7 +94,7 @@ def _classes(judged: Judged) -> dict[str, dict[str, Any]]:
     }
 
 
-def _labels(judged: Judged, thresholds: dict[str, float]) -> dict[str, dict[str, Any]]:
+def _labels(judged: ScoredPredictions, thresholds: dict[str, float]) -> dict[str, dict[str, Any]]:
     """Each label at its threshold, with its own AUC and interval."""
     rows: dict[str, dict[str, Any]] = {}
     for column, name in enumerate(judged.classes):
@@ -131,7 +131,7 @@ def decided_figures(decided: Decided, groups: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def ordinal_figures(judged: Judged) -> dict[str, Any]:
+def ordinal_figures(judged: ScoredPredictions) -> dict[str, Any]:
     """Grades in order: quadratic kappa, and how far off the most probable grade is."""
     said, labels, classes = judged.probabilities.argmax(axis=1), judged.labels, len(judged.classes)
     kappa = metrics.bootstrap(
@@ -150,7 +150,7 @@ def ordinal_figures(judged: Judged) -> dict[str, Any]:
     }
 
 
-def subset_row(judged: Judged) -> dict[str, Any]:
+def subset_row(judged: ScoredPredictions) -> dict[str, Any]:
     """A line of a per-site or per-subgroup table."""
     accuracy, area = accuracy_interval(judged), auc_interval(judged)
     row = {

@@ -1,4 +1,4 @@
-"""Out-of-fold answers of all folds, put together: every image judged once, by a network that had not seen its group."""
+"""Out-of-fold answers of all folds, put together: every image scored once, by a network that had not seen its group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.metrics import Floats
 from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.figures import Evaluation, evaluation, finite
-from fieldlens.train.scoring.scored_predictions import Decided, Judged, decide, judged, labels_of
+from fieldlens.train.scoring.scored_predictions import Decided, ScoredPredictions, decide, labels_of, scored
 
 HOW = (
     "Each fold's logits are divided by the temperature of its own validation part and compared with its own threshold "
@@ -36,7 +36,7 @@ class Fold:
     kept: dict[str, Any]
 
 
-def pool(folds: Sequence[Fold], classes: Sequence[str], ordinal: bool) -> Judged:
+def pool(folds: Sequence[Fold], classes: Sequence[str], ordinal: bool) -> ScoredPredictions:
     """All folds as one set of answers, in the order of the folds."""
     parts = [one_fold(fold, classes, ordinal) for fold in folds]
     decided = None
@@ -45,7 +45,7 @@ def pool(folds: Sequence[Fold], classes: Sequence[str], ordinal: bool) -> Judged
             [_relative(part, fold.point.decision, classes) for part, fold in zip(parts, folds, strict=True)]
         )
     readable = [part.readable for part in parts if part.readable is not None]
-    return Judged(
+    return ScoredPredictions(
         samples=tuple(sample for part in parts for sample in part.samples),
         classes=tuple(classes),
         labels=np.concatenate([part.labels for part in parts]),
@@ -57,15 +57,15 @@ def pool(folds: Sequence[Fold], classes: Sequence[str], ordinal: bool) -> Judged
     )
 
 
-def one_fold(fold: Fold, classes: Sequence[str], ordinal: bool) -> Judged:
+def one_fold(fold: Fold, classes: Sequence[str], ordinal: bool) -> ScoredPredictions:
     """One fold at its own operating point."""
-    return judged(
+    return scored(
         fold.samples, classes, labels_of(fold.samples), fold.answers.logits, fold.point.temperature,
         fold.point.decision, fold.answers.readable, ordinal,
     )  # fmt: skip
 
 
-def _relative(part: Judged, decision: Decision | None, classes: Sequence[str]) -> Decided:
+def _relative(part: ScoredPredictions, decision: Decision | None, classes: Sequence[str]) -> Decided:
     """Scores as ``sigmoid(logit(score) - logit(threshold))``, as the rule "any" has them anyway."""
     if decision is None:
         raise ValueError("a fold without a decision has no scores")
@@ -98,7 +98,7 @@ def merged_answers(folds: Sequence[Fold]) -> Answers:
     )
 
 
-def summary(folds: Sequence[Fold], whole: Judged, figures: Evaluation) -> dict[str, Any]:
+def summary(folds: Sequence[Fold], whole: ScoredPredictions, figures: Evaluation) -> dict[str, Any]:
     """What ``crossval.json`` holds: ``{"pooled": {…}, "folds": [{…}]}``."""
     rows = [_row(fold, one_fold(fold, whole.classes, whole.ordinal)) for fold in folds]
     areas = [row["auc"] for row in rows if row["auc"] is not None]
@@ -112,7 +112,7 @@ def summary(folds: Sequence[Fold], whole: Judged, figures: Evaluation) -> dict[s
     return plain
 
 
-def _row(fold: Fold, part: Judged) -> dict[str, Any]:
+def _row(fold: Fold, part: ScoredPredictions) -> dict[str, Any]:
     decision = fold.point.decision
     return {
         "fold": fold.number,

@@ -1,4 +1,4 @@
-"""A model's answers on some pictures beside the truth: what every figure of a report is computed from."""
+"""A model's answers on some images beside the truth: what every figure of a report is computed from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredPredictions:
     """Logits float ``[n,C]``, labels ``[n]`` or 0/1 ``[n,C]``; ``temperatures`` ``[n]`` (in cross-validation each fold
     has its own). ``readable`` ``[n]``: passed the device's gate; None where there is none."""
 
@@ -76,7 +76,7 @@ class Judged:
         """What belongs together in a bootstrap: the group, or the picture itself."""
         return tuple(s.id if s.group is None else f"={s.group}" for s in self.samples)
 
-    def part(self, chosen: Bools | Ints) -> Judged:
+    def part(self, chosen: Bools | Ints) -> ScoredPredictions:
         """The same of some of the pictures."""
         index = np.arange(len(self.samples))[chosen]
         decided = self.decided
@@ -97,12 +97,12 @@ def labels_of(samples: Sequence[Sample]) -> Ints:
     return np.array([sample.label for sample in samples], np.int64)
 
 
-def judged(
+def scored(
     samples: Sequence[Sample], classes: Sequence[str], labels: Ints, logits: Floats, temperature: float,
     decision: Decision | None, readable: Bools | None = None, ordinal: bool = False,
-) -> Judged:  # fmt: skip
+) -> ScoredPredictions:  # fmt: skip
     """Answers ``[n,C]`` at one operating point."""
-    plain = Judged(
+    plain = ScoredPredictions(
         tuple(samples), tuple(classes), labels, logits, np.full(len(labels), temperature), None, readable, ordinal
     )
     if decision is None:

@@ -13,7 +13,7 @@ from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOpt
 from fieldlens.runtime.backends.tensorrt.api import PRECISIONS, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineChoice, PlanError
-from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.backends.tensorrt.slot import Slot
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import Bundle
@@ -191,7 +191,7 @@ def load(bundle: Bundle, precision: str, options: LoadOptions) -> Backend:
         raise BackendError("no state folder was given: it holds the plans", "give --state DIR")
     gpu = open_gpu()
     try:
-        store = PlanStore(options.state, bundle.hash)
+        store = EngineStore(options.state, bundle.hash)
         choice = store.choice(this_device(library, gpu))
         if choice is None:
             raise BackendError(
@@ -206,7 +206,7 @@ def _first_that_loads(
     bundle: Bundle,
     library: TensorRt,
     gpu: Gpu,
-    store: PlanStore,
+    store: EngineStore,
     choice: EngineChoice,
     precision: str,
     options: LoadOptions,
@@ -228,7 +228,7 @@ def _first_that_loads(
     raise PlanError("; ".join(failures), _command(bundle))
 
 
-def _checked(store: PlanStore, choice: EngineChoice, precision: str) -> Engine:
+def _checked(store: EngineStore, choice: EngineChoice, precision: str) -> Engine:
     if precision not in choice.plans:
         why = choice.refused.get(precision, "it was not built")
         raise PlanError(f"no {precision} plan was accepted here ({why})", "build it, or use --precision auto")

@@ -40,7 +40,7 @@ from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic, kept
 
 
-class PlanStore:
+class EngineStore:
     """The plans of one bundle in ``state``. Raises PlanError for a folder that others can write."""
 
     def __init__(self, state: Path, bundle_hash: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from fieldlens.convert.cli import main
 from fieldlens.runtime.backends.tensorrt.engine_record import PlanError
-from fieldlens.runtime.backends.tensorrt.engine_store import PlanStore
+from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import BackendError, ConfigError, KitError
 from fieldlens.runtime.files import atomic
@@ -143,7 +143,7 @@ def test_a_kill_leaves_the_last_good_engine(world: World, bundle: Bundle, tmp_pa
 
 
 def test_two_builders_do_not_meet(world: World, bundle: Bundle, tmp_path: Path) -> None:
-    with PlanStore(tmp_path, bundle.hash).lock(), pytest.raises(PlanError, match="another process"):
+    with EngineStore(tmp_path, bundle.hash).lock(), pytest.raises(PlanError, match="another process"):
         build_engine(bundle, tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fieldlens.runtime.bundle import signature
 from fieldlens.runtime.doctor import checks as doctor
-from fieldlens.runtime.doctor import machine_checks as checkup
+from fieldlens.runtime.doctor import machine_checks
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
 from tests.runtime.layouts import cpu_clock, gpu_clock, meminfo, orin_nano, workstation, write
 from tests.runtime.test_classify import run
@@ -171,66 +171,66 @@ def test_no_backend_at_all(tmp_path: Path) -> None:
 
 
 def test_power_mode_and_clocks(orin: Path, tmp_path: Path) -> None:
-    assert checkup.power_mode(orin).words == "nvpmodel 0 (15W)"
-    assert checkup.clocks(orin).mend == "sudo jetson_clocks"
+    assert machine_checks.power_mode(orin).words == "nvpmodel 0 (15W)"
+    assert machine_checks.clocks(orin).mend == "sudo jetson_clocks"
     for policy in (0, 4):
         cpu_clock(orin, policy, 1_510_400, 1_510_400, 1_510_400)
     gpu_clock(orin, 624_750_000, 624_750_000, 624_750_000)
-    assert checkup.clocks(orin).status == OK
+    assert machine_checks.clocks(orin).status == OK
     (orin / "var/lib/nvpmodel/status").unlink()
-    assert checkup.power_mode(orin).status == WARN
+    assert machine_checks.power_mode(orin).status == WARN
     pc = workstation(tmp_path / "pc")
-    assert "cpupower" in checkup.clocks(pc).mend
+    assert "cpupower" in machine_checks.clocks(pc).mend
     write(pc, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance")
-    assert checkup.clocks(pc).status == OK
-    assert checkup.clocks(tmp_path).status == checkup.power_mode(tmp_path).status == OK
+    assert machine_checks.clocks(pc).status == OK
+    assert machine_checks.clocks(tmp_path).status == machine_checks.power_mode(tmp_path).status == OK
 
 
 def test_heat(orin: Path) -> None:
-    assert checkup.heat(orin).words == "cpu at 51 °C"
+    assert machine_checks.heat(orin).words == "cpu at 51 °C"
     write(orin, "sys/class/thermal/thermal_zone4/temp", 91_000)
-    assert (checkup.heat(orin).status, "tj at 91" in checkup.heat(orin).words) == (WARN, True)
+    assert (machine_checks.heat(orin).status, "tj at 91" in machine_checks.heat(orin).words) == (WARN, True)
     write(orin, "sys/class/thermal/thermal_zone4/temp", 70_000)
     write(orin, "sys/class/thermal/cooling_device2/cur_state", 1)
-    assert "slowed down by gpu-throttle-alert" in checkup.heat(orin).words
+    assert "slowed down by gpu-throttle-alert" in machine_checks.heat(orin).words
 
 
 @pytest.mark.parametrize(("free_mb", "status"), [(4000, OK), (900, WARN), (300, FAIL)])
 def test_memory(tmp_path: Path, free_mb: int, status: str) -> None:
     write(tmp_path, "proc/meminfo", meminfo(8_000_000, free_mb * 1024))
-    assert checkup.memory(tmp_path).status == status
+    assert machine_checks.memory(tmp_path).status == status
 
 
 def test_swap(orin: Path, tmp_path: Path) -> None:
-    assert checkup.swap(orin).status == OK
+    assert machine_checks.swap(orin).status == OK
     write(orin, "proc/meminfo", meminfo(7_800_000, 5_000_000))
-    assert "mkswap" in checkup.swap(orin).mend
+    assert "mkswap" in machine_checks.swap(orin).mend
     write(tmp_path, "proc/meminfo", meminfo(7_800_000, 5_000_000))
-    assert checkup.swap(tmp_path).status == OK  # no engines are built there
+    assert machine_checks.swap(tmp_path).status == OK  # no engines are built there
     write(tmp_path, "proc/meminfo", meminfo(7_800_000, 5_000_000, swap_kb=4_000_000, swap_free_kb=1_000_000))
-    assert checkup.swap(tmp_path).status == WARN
+    assert machine_checks.swap(tmp_path).status == WARN
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "not" / "yet"
     for free, status in ((5 * 2**30, OK), (500 * 2**20, WARN), (50 * 2**20, FAIL)):
         monkeypatch.setattr("shutil.disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
-        assert checkup.disk(state).status == status
+        assert machine_checks.disk(state).status == status
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    check = checkup.disk(state)
+    check = machine_checks.disk(state)
     assert check.status == FAIL
     assert str(state) in check.mend
     assert not state.exists()  # it looks, and makes nothing
 
 
 def test_the_clock_on_the_wall(orin: Path, tmp_path: Path) -> None:
-    check = checkup.wall_clock(tmp_path, now=12.0)
+    check = machine_checks.wall_clock(tmp_path, now=12.0)
     assert (check.status, "1970-01-01" in check.words) == (WARN, True)
     assert "timedatectl set-time" in check.mend
-    assert checkup.wall_clock(tmp_path, now=1.8e9).status == OK
-    assert "RTC" in checkup.wall_clock(orin, now=1.8e9).mend
+    assert machine_checks.wall_clock(tmp_path, now=1.8e9).status == OK
+    assert "RTC" in machine_checks.wall_clock(orin, now=1.8e9).mend
     write(orin, "run/systemd/timesync/synchronized", "")
-    assert "synchronised" in checkup.wall_clock(orin, now=1.8e9).words
+    assert "synchronised" in machine_checks.wall_clock(orin, now=1.8e9).words
 
 
 def test_the_signature_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

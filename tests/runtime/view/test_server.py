@@ -11,21 +11,21 @@ from collections.abc import Iterator
 import pytest
 
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.view.server import StreamServer
+from fieldlens.runtime.view.server import LiveServer
 
 
 @pytest.fixture
-def server() -> Iterator[StreamServer]:
-    made = StreamServer(0)
+def server() -> Iterator[LiveServer]:
+    made = LiveServer(0)
     yield made
     made.close()
 
 
-def port_of(server: StreamServer) -> int:
+def port_of(server: LiveServer) -> int:
     return int(server.url.rstrip("/").rpartition(":")[2])
 
 
-def status(server: StreamServer, path: str = "/", method: str = "GET", **headers: str) -> int:
+def status(server: LiveServer, path: str = "/", method: str = "GET", **headers: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=5)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
@@ -34,7 +34,7 @@ def status(server: StreamServer, path: str = "/", method: str = "GET", **headers
     return answer.status
 
 
-def test_the_page_is_self_contained(server: StreamServer) -> None:
+def test_the_page_is_self_contained(server: LiveServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=5)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -47,7 +47,7 @@ def test_the_page_is_self_contained(server: StreamServer) -> None:
     assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_it_listens_on_loopback_only(server: StreamServer) -> None:
+def test_it_listens_on_loopback_only(server: LiveServer) -> None:
     listening = server._server.socket.getsockname()
     assert listening[0] == "127.0.0.1"
 
@@ -67,12 +67,12 @@ def test_it_listens_on_loopback_only(server: StreamServer) -> None:
     ],
     ids=str,
 )
-def test_another_sites_request_is_refused(server: StreamServer, path: str, headers: dict[str, str]) -> None:
+def test_another_sites_request_is_refused(server: LiveServer, path: str, headers: dict[str, str]) -> None:
     port = str(port_of(server))
     assert status(server, path, **{name: value.format(port=port) for name, value in headers.items()}) == 403
 
 
-def test_two_host_headers_are_refused(server: StreamServer) -> None:
+def test_two_host_headers_are_refused(server: LiveServer) -> None:
     with socket.create_connection(("127.0.0.1", port_of(server)), 5) as raw:
         host = f"Host: 127.0.0.1:{port_of(server)}\r\n".encode()
         raw.sendall(b"GET / HTTP/1.1\r\n" + host + b"Host: evil.example\r\n\r\n")
@@ -80,7 +80,7 @@ def test_two_host_headers_are_refused(server: StreamServer) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_our_own_names_are_served(server: StreamServer, host: str) -> None:
+def test_our_own_names_are_served(server: LiveServer, host: str) -> None:
     own = f"{host}:{port_of(server)}"
     assert status(server, Host=own) == 200
     assert status(server, Host=own, Origin=f"http://{own}", Sec_Fetch_Site="same-origin") == 200
@@ -88,7 +88,7 @@ def test_our_own_names_are_served(server: StreamServer, host: str) -> None:
     assert status(server, method="POST", Host=own) == 501
 
 
-def watch(server: StreamServer, pictures: list[bytes], count: int) -> None:
+def watch(server: LiveServer, pictures: list[bytes], count: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=10)
     connection.request("GET", "/stream.mjpg")
     answer = connection.getresponse()
@@ -107,7 +107,7 @@ def wait_until(condition: object, seconds: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def test_watchers_get_what_is_published_while_they_watch(server: StreamServer) -> None:
+def test_watchers_get_what_is_published_while_they_watch(server: LiveServer) -> None:
     assert not server.watched
     server.publish(b"of somebody who has left")
     pictures: list[bytes] = []
@@ -127,7 +127,7 @@ def test_watchers_get_what_is_published_while_they_watch(server: StreamServer) -
     wait_until(nobody)
 
 
-def test_a_fifth_watcher_is_turned_away(server: StreamServer) -> None:
+def test_a_fifth_watcher_is_turned_away(server: LiveServer) -> None:
     connections = []
     for _ in range(4):
         connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=5)
@@ -144,5 +144,5 @@ def test_a_port_that_is_taken_names_the_command() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(KitError, match="cannot be used") as caught:
-            StreamServer(port)
+            LiveServer(port)
     assert f"ss -ltnp 'sport = :{port}'" in caught.value.hint

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.labels import Found, Reading, class_order
+from fieldlens.train.data.labels import Found, LabelReader, class_order
 
 
-def reading(**words: str) -> Reading:
-    return Reading({name: Found(tuple(filter(None, said.split("+")))) for name, said in words.items()})
+def reading(**words: str) -> LabelReader:
+    return LabelReader({name: Found(tuple(filter(None, said.split("+")))) for name, said in words.items()})
 
 
 def test_findings_become_marks_in_the_order_of_the_classes() -> None:
@@ -34,30 +34,30 @@ def test_all_unknown_labels_are_told_with_the_nearest_known() -> None:
 
 
 def test_a_pattern_groups_by_the_path() -> None:
-    found = Reading({"x/UC_patient_12_1.bmp": Found(("a",)), "x/UC_patient_3_9.bmp": Found(("b",))})
+    found = LabelReader({"x/UC_patient_12_1.bmp": Found(("a",)), "x/UC_patient_3_9.bmp": Found(("b",))})
     _, samples = found.samples(DataConfig(group_pattern=r"patient_(\d+)"))
     assert [sample.group for sample in samples] == ["12", "3"]
     assert not found.problems
 
 
 def test_a_pattern_that_fits_some_paths_only_is_a_problem_and_one_that_fits_none_a_note() -> None:
-    found = Reading({"p1.png": Found(("a",)), "x.png": Found(("b",))})
+    found = LabelReader({"p1.png": Found(("a",)), "x.png": Found(("b",))})
     found.samples(DataConfig(group_pattern=r"p(\d)"))
     assert [problem.text for problem in found.problems] == ["x.png: data.group_pattern finds no patient in its path"]
-    found = Reading({"y.png": Found(("a",)), "x.png": Found(("b",))})
+    found = LabelReader({"y.png": Found(("a",)), "x.png": Found(("b",))})
     found.samples(DataConfig(group_pattern=r"p(\d)"))
     assert (found.problems, found.notes) == ([], ["no path fits data.group_pattern"])
 
 
 def test_ungrouped_forgets_the_groups_and_says_so() -> None:
-    found = Reading({"x": Found(("a",), group="1"), "y": Found(("b",), group="1")})
+    found = LabelReader({"x": Found(("a",), group="1"), "y": Found(("b",), group="1")})
     _, samples = found.samples(DataConfig(ungrouped=True))
     assert {sample.group for sample in samples} == {None}
     assert "ungrouped, as asked" in found.notes[0]
 
 
 def test_some_pictures_without_a_group_are_noted() -> None:
-    found = Reading({"x": Found(("a",), group="1"), "y": Found(("b",))})
+    found = LabelReader({"x": Found(("a",), group="1"), "y": Found(("b",))})
     found.samples(DataConfig())
     assert found.notes == [
         "1 images have no group while others do (for example y): each is taken for a group of its own"

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.labels import Found, Reading
+from fieldlens.train.data.labels import Found, LabelReader
 from fieldlens.train.data.samples import PARTS, Image
 from fieldlens.train.errors import DataError
 
 
-def read_npz(path: Path, config: DataConfig) -> tuple[Reading, dict[str, Image]]:
+def read_npz(path: Path, config: DataConfig) -> tuple[LabelReader, dict[str, Image]]:
     """Read all parts into memory: what they say, and the pixels by sample id.
 
     Raises DataError: not an npz, arrays missing or of the wrong shape or type.
     """
     arrays = _arrays(path)
     images: dict[str, Image] = {}
-    reading = Reading()
+    reading = LabelReader()
     for part in PARTS:
         if f"{part}_images" not in arrays:
             continue

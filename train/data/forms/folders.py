@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.image_index import is_image
-from fieldlens.train.data.labels import Found, Reading
+from fieldlens.train.data.labels import Found, LabelReader
 from fieldlens.train.data.samples import part_named
 from fieldlens.train.errors import DataError, Problem
 
 
-def read_folders(root: Path, config: DataConfig) -> Reading:
+def read_folders(root: Path, config: DataConfig) -> LabelReader:
     """``root/CLASS/…/image`` or ``root/{train,val,test}/CLASS/…/image``.
 
     Where the recipe names the labels, the first folder of a path that is one of them is the class, so that folders of
@@ -31,7 +31,7 @@ def read_folders(root: Path, config: DataConfig) -> Reading:
             "see docs/training.md for the forms of data",
         )
     known = {*config.labels, *config.classes}
-    reading = Reading()
+    reading = LabelReader()
     for folder, part in by_class:
         images = [path for path in sorted(folder.rglob("*")) if is_image(path.name) and path.is_file()]
         if not images:

@@ -10,7 +10,7 @@ from fieldlens.runtime.fields import nearest
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.csv_rows import Row, Table, read_csv
 from fieldlens.train.data.forms.image_index import ImageIndex
-from fieldlens.train.data.labels import Found, Reading
+from fieldlens.train.data.labels import Found, LabelReader
 from fieldlens.train.data.samples import part_named
 from fieldlens.train.errors import DataError, Problem
 
@@ -30,13 +30,13 @@ class Columns:
     subgroups: tuple[str, ...]
 
 
-def read_table(path: Path, config: DataConfig) -> Reading:
+def read_table(path: Path, config: DataConfig) -> LabelReader:
     """Read the table; images are looked for beside it, in ``data.image_folders``, and in the folders below.
 
     Raises DataError for missing columns. Bad rows become the reading's problems.
     """
     table = read_csv(path)
-    reading = Reading(problems=[table.problem] if table.problem else [])
+    reading = LabelReader(problems=[table.problem] if table.problem else [])
     columns = _columns(table, config, reading)
     files = ImageIndex(path.parent, config.image_folders)
     parts = _listed(path.parent, config.split_files)
@@ -103,7 +103,7 @@ def _words(row: Row, image: str, columns: Columns, config: DataConfig) -> tuple[
     return tuple(word for word in words if word != config.no_finding)
 
 
-def _columns(table: Table, config: DataConfig, reading: Reading) -> Columns:
+def _columns(table: Table, config: DataConfig, reading: LabelReader) -> Columns:
     """Raises DataError for columns that the recipe needs and the table lacks, all of them at once."""
     have = table.columns
     labels = config.label_columns or (config.label_column,)

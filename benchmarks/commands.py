@@ -99,19 +99,14 @@ def gate(arguments: argparse.Namespace) -> int:
     from fieldlens.benchmarks.detection.detection import examine
     from fieldlens.benchmarks.detection.table import show as tables
     from fieldlens.benchmarks.pictures import read
-    from fieldlens.runtime.backends.base import LoadOptions
-    from fieldlens.runtime.backends.select import choose_backend
-    from fieldlens.runtime.bundle.open import open_bundle
-    from fieldlens.runtime.classifier import Classifier
-    from fieldlens.runtime.machine.host import state_folder
+    from fieldlens.runtime.model import load
 
-    bundle, state = open_bundle(arguments.bundle), state_folder(arguments.state)
+    model = load(arguments.bundle, state=arguments.state)
     beside = arguments.images / "labels.csv"
     labels = arguments.labels or (beside if beside.is_file() else None)
-    chosen = read(arguments.images, labels, bundle.manifest)
-    choice = choose_backend(bundle, "auto", "auto", LoadOptions(cache=state / "compiled"), state)
-    with Classifier(bundle, choice.backend) as classifier:
-        result = examine(classifier, chosen, arguments.near, arguments.limit, arguments.seed)
+    chosen = read(arguments.images, labels, model.bundle.manifest)
+    with model:
+        result = examine(model.classifier, chosen, arguments.near, arguments.limit, arguments.seed)
     print(tables(result))
     if arguments.json:
         atomic.write_json(arguments.json, result.to_json())

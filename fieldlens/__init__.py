@@ -11,20 +11,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fieldlens.runtime.bundle.decision import Outcome
     from fieldlens.runtime.bundle.open import open_bundle
     from fieldlens.runtime.errors import KitError
-    from fieldlens.runtime.prediction import Prediction
+    from fieldlens.runtime.model import Model, load
+    from fieldlens.runtime.prediction import Failure, Prediction
 
 __version__ = "0.1.0"
 
 _FACE = {
+    "Failure": "fieldlens.runtime.prediction",
     "KitError": "fieldlens.runtime.errors",
+    "Model": "fieldlens.runtime.model",
+    "Outcome": "fieldlens.runtime.bundle.decision",
     "Prediction": "fieldlens.runtime.prediction",
+    "load": "fieldlens.runtime.model",
     "open_bundle": "fieldlens.runtime.bundle.open",
 }
 """Name → the module that defines it."""
 
-__all__ = ["KitError", "Prediction", "__version__", "open_bundle"]
+__all__ = ["Failure", "KitError", "Model", "Outcome", "Prediction", "__version__", "load", "open_bundle"]
 
 
 def __getattr__(name: str) -> object:

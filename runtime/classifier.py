@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from fieldlens.runtime.backends.base import Backend, Outputs
-from fieldlens.runtime.backends.golden_check import GoldenImages, finite
+from fieldlens.runtime.backends.golden_check import INTERVAL_S, GoldenImages, finite
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import AnswerError
@@ -47,16 +47,25 @@ class Classifier:
         backend: Backend,
         limits: quality.Limits | None = None,
         golden: GoldenImages | None = None,
+        *,
+        golden_every_s: float = INTERVAL_S,
     ) -> None:
         """``limits``: this device's, where it has its own; otherwise the manifest's. ``golden``: images that
-        ``backend`` has just answered; otherwise it answers some now. Raises GoldenCheckFailed."""
+        ``backend`` has just answered; otherwise it answers some now. They are answered again every ``golden_every_s``
+        seconds. Raises GoldenCheckFailed."""
         self.bundle = bundle
         self.backend = backend
         self._limits = limits or quality.limits_from_json(bundle.manifest.quality)
         self.own = Preparer(bundle.manifest.preprocess, gated=self._limits is not None)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
+        decision = bundle.manifest.decision
+        self._explainable = decision.positive if decision else bundle.manifest.class_ids
+        self._display = {info.id: info.display for info in bundle.manifest.classes}
+        self._golden_every_s, self._checked_at = golden_every_s, time.monotonic()
         self.golden = golden
+        self.golden_repeats = 0
+        """How often the golden images were answered again after the start."""
         if golden is None and backend.info.name != "fake":
             self.golden = GoldenImages(bundle)
             self.golden.check(backend)
@@ -67,6 +76,14 @@ class Classifier:
         """Answer the golden images again. Raises GoldenCheckFailed: from here on nothing may be answered."""
         if self.golden is not None:
             self.golden.check(self.backend)
+
+    def check_if_due(self) -> None:
+        """:meth:`check_golden`, once the interval has passed. A run that waits calls it; :meth:`answer` does, too."""
+        now = time.monotonic()
+        if self.golden is not None and now - self._checked_at >= self._golden_every_s:
+            self._checked_at = now
+            self.golden_repeats += 1
+            self.check_golden()
 
     def preparer(self) -> Preparer:
         """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
@@ -93,6 +110,7 @@ class Classifier:
         Raises AnswerError where anything that it depends on is not a finite number, and GoldenCheckFailed where the
         golden images then show that the fault is the backend's and not the image's.
         """
+        self.check_if_due()
         return Answered(self._predict(prepared), prepared.pixels, prepared.bgr)
 
     def _predict(self, prepared: Prepared) -> Prediction:
@@ -111,12 +129,13 @@ class Classifier:
             outcome = manifest.decision.outcome(score)
         if not (np.isfinite(probabilities).all() and (score is None or math.isfinite(score))):
             raise _no_number(prepared.source, "the calibration gave a value that is not a finite number")
+        shares = dict(zip(manifest.class_ids, probabilities.tolist(), strict=True))
         done = time.perf_counter()
         latency_ms = self._latency_ms(prepared, start, inferred, done)
         return Prediction(
             source=prepared.source,
             outcome=Outcome.RETAKE if findings else outcome,
-            probabilities=dict(zip(manifest.class_ids, probabilities.tolist(), strict=True)),
+            probabilities=shares,
             score=score,
             logits=np.array(outputs.logits[0]),
             cam=np.array(outputs.cam[0]),
@@ -126,6 +145,8 @@ class Classifier:
             backend=self.backend.info.name,
             precision=self.backend.info.precision,
             bundle=self.bundle.title,
+            explained=max(self._explainable, key=lambda name: shares[name]),
+            display=self._display,
         )
 
     def _latency_ms(self, prepared: Prepared, start: float, inferred: float, done: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from fieldlens.runtime.backends import golden_check
 from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
-from fieldlens.runtime.backends.select import BackendChoice, choose_backend
+from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
 from fieldlens.runtime.bundle.describe import describe
 from fieldlens.runtime.bundle.open import Bundle, open_bundle, read_manifest_bytes, read_signature
@@ -21,8 +21,9 @@ from fieldlens.runtime.doctor.checks import doctor
 from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.machine.host import conditions, state_folder
 from fieldlens.runtime.machine.telemetry import Recorder
+from fieldlens.runtime.model import Model, load_opened
 from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
-from fieldlens.runtime.quality.camera_limits import device_limits, measure_pictures, propose, save
+from fieldlens.runtime.quality.camera_limits import measure_pictures, propose, save
 from fieldlens.runtime.quality.measures import Range, limits_from_json
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import observed, write_report
@@ -44,14 +45,14 @@ def classify(arguments: argparse.Namespace) -> int:
     sources = Sources(arguments.sources, watch=arguments.watch)
     bundle = open_bundle(arguments.bundle)
     around = conditions()
-    choice = _choose(bundle, arguments)
+    model = _load(bundle, arguments)
     if arguments.mode == "single-stream":
-        return _single_stream(arguments, bundle, choice, around)
+        return _single_stream(arguments, model, around)
     if arguments.seconds is not None:
         raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
     talk = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
     with contextlib.ExitStack() as stack:
-        classifier = stack.enter_context(_classifier(bundle, choice, arguments))
+        classifier = stack.enter_context(model).classifier
         sinks = _sinks(arguments, bundle)
         for sink in sinks:
             stack.callback(sink.close)
@@ -60,18 +61,18 @@ def classify(arguments: argparse.Namespace) -> int:
         notifier = stack.enter_context(contextlib.closing(Notifier()))
         run = ClassificationRun(
             classifier, sinks, overlays, arguments.limit, arguments.duration,
-            workers=arguments.workers, view=view, beat=notifier.beat, golden_every_s=arguments.golden_every,
+            workers=arguments.workers, view=view, beat=notifier.beat,
         )  # fmt: skip
         watch = stack.enter_context(Recorder()) if arguments.report else None
-        notifier.ready(f"{bundle.title} on {choice.backend.info.name}")
+        notifier.ready(f"{bundle.title} on {model.info.name}")
         log = run(sources)
     record = watch.record if watch else None
     percentile = arguments.percentile if record else 50.0
     diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, arguments.workers))
-    _finish(log, choice, talk, diagnosis)
+    _finish(log, model, talk, diagnosis)
     if record is not None:
         seen = observed(around, record, diagnosis, arguments.percentile)
-        write_report(arguments.report, log, bundle, choice.backend.info, choice.reasons, seen)
+        write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
         print(f"report: {arguments.report}", file=talk)
     if log.broken is not None:
         raise log.broken
@@ -84,24 +85,17 @@ def classify(arguments: argparse.Namespace) -> int:
     return log.exit_code()
 
 
-def _classifier(bundle: Bundle, choice: BackendChoice, arguments: argparse.Namespace) -> Classifier:
-    state = state_folder(arguments.state)
-    classifier = Classifier(bundle, choice.backend, device_limits(state, bundle), choice.golden)
-    if classifier.golden is not None and classifier.golden.last is not None:
-        golden_check.remember(state, bundle, choice.backend, classifier.golden.last)
-    return classifier
-
-
-def _choose(bundle: Bundle, arguments: argparse.Namespace, *, prove: bool = True) -> BackendChoice:
-    state = state_folder(arguments.state)
-    options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
-    return choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=prove)
+def _load(bundle: Bundle, arguments: argparse.Namespace) -> Model:
+    return load_opened(
+        bundle, backend=arguments.backend, precision=arguments.precision, state=arguments.state,
+        threads=arguments.threads, golden_every_s=arguments.golden_every,
+    )  # fmt: skip
 
 
 def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
     manifest = bundle.manifest
     rotation = Rotation(arguments.rotate, arguments.keep)
-    sinks: list[Sink] = [] if arguments.json == STANDARD_OUTPUT else [HumanSink(manifest, arguments.top_k)]
+    sinks: list[Sink] = [] if arguments.json == STANDARD_OUTPUT else [HumanSink(arguments.top_k)]
     if arguments.json is not None:
         sinks.append(JsonSink(arguments.json, rotation))
     if arguments.csv is not None:
@@ -120,28 +114,28 @@ def _view(
     return view
 
 
-def _single_stream(arguments: argparse.Namespace, bundle: Bundle, choice: BackendChoice, around: dict[str, Any]) -> int:
+def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
     """The benchmark: pictures into memory, then one query after the other."""
     others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream")
     if given := [name for name in others if getattr(arguments, name)]:
         raise KitError(f"--{given[0]} does not go with --mode single-stream", "it takes --seconds and --report")
     seconds = arguments.seconds or SHORT_S
-    with _classifier(bundle, choice, arguments) as classifier:
+    with model:
         pictures = load_pictures(Sources(arguments.sources))
         print(f"{len(pictures)} pictures in memory; asking for {seconds:g} s or longer", file=sys.stderr)
         with Recorder() as watch:
-            log, verdict = run_single_stream(classifier, pictures, seconds)
+            log, verdict = run_single_stream(model.classifier, pictures, seconds)
     diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
-    _finish(log, choice, sys.stdout, diagnosis)
+    _finish(log, model, sys.stdout, diagnosis)
     print(verdict.text())
     if arguments.report is not None:
         seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
-        write_report(arguments.report, log, bundle, choice.backend.info, choice.reasons, seen)
+        write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
         print(f"report: {arguments.report}")
     return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
 
 
-def _finish(log: RunLog, choice: BackendChoice, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
+def _finish(log: RunLog, model: Model, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
     """The latency table and what stands behind it."""
 
     def say(text: str) -> None:
@@ -153,12 +147,12 @@ def _finish(log: RunLog, choice: BackendChoice, talk: TextIO, diagnosis: tuple[D
     outcomes = ", ".join(f"{count} {name}" for name, count in log.outcomes.most_common())
     say(f"{log.answered} pictures in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
     say(f"{log.dropped} frames dropped; ended by {log.ended_by}")
-    say(_backend_line(choice.backend.info))
+    say(_backend_line(model.info))
     if log.golden_check is not None:
         say(
             f"golden images: {log.golden_check}" + (f", {log.golden_repeats} times again" if log.golden_repeats else "")
         )
-    for note in (*choice.reasons, *choice.backend.info.notes, *log.notes):
+    for note in (*model.notes, *log.notes):
         say(f"note: {note}")
     for finding in diagnosis:
         say(f"{finding.rule}: {finding.words}; {finding.advice}")
@@ -227,7 +221,10 @@ def _range(pair: Range) -> str:
 def selftest(arguments: argparse.Namespace) -> int:
     """Run the golden images, freshly, whatever is cached."""
     bundle = open_bundle(arguments.bundle)
-    with _choose(bundle, arguments, prove=False).backend as backend:
+    state = state_folder(arguments.state)
+    options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
+    chosen = choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=False)
+    with chosen.backend as backend:
         result = run_selftest(bundle, backend, load_golden(bundle))
         line = _backend_line(backend.info)
     if arguments.json:

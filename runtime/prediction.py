@@ -1,15 +1,21 @@
-"""What the device answers for one picture."""
+"""What the device answers for one image."""
 
 from __future__ import annotations
 
+import base64
+import html
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.pixels.drawing import NOTE, SIDE, annotated, heat_of
+from fieldlens.runtime.pixels.preprocess import Pixels
 
 STAGES = (
     "frame_age", "decode", "preprocess", "host_to_device", "inference", "device_to_host", "postprocess", "wait",
@@ -36,11 +42,13 @@ class Finding:
     advice: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """Calibrated probabilities by class id, the outcome, and where the time went.
 
-    ``cam`` is float32 ``[C,h,w]``: its spatial mean plus the head's bias is the class's logit.
+    ``cam`` is float32 ``[C,h,w]``: its spatial mean plus the head's bias is the class's logit. ``explained`` is the
+    class whose map is shown: the likeliest finding where there is a decision, else the likeliest class. ``display``
+    names the classes for people. ``image_rgb`` (uint8 ``[480,480,3]``): what the network saw, where it was kept.
     """
 
     source: str
@@ -55,6 +63,9 @@ class Prediction:
     backend: str
     precision: str
     bundle: str
+    explained: str = ""
+    display: Mapping[str, str] = field(default_factory=dict)
+    image_rgb: Pixels | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         count = len(self.probabilities)
@@ -72,6 +83,72 @@ class Prediction:
         """Id of the most probable class."""
         return self.top(1)[0][0]
 
+    def heatmap(self, class_id: str = "", side: int = SIDE) -> npt.NDArray[np.float32]:
+        """Where the network looked for ``class_id`` (default: ``explained``), float32 ``[side,side]``, 0 to 1.
+
+        Its maximum is 1 whatever the probability. Raises KeyError for a class that the model does not have.
+        """
+        name = class_id or self.explained or self.label
+        if name not in self.probabilities:
+            raise KeyError(f"{name!r} is not a class of this model: {', '.join(self.probabilities)}")
+        return heat_of(self.cam[list(self.probabilities).index(name)], side)
+
+    def overlay(self, view_rgb: Pixels | None = None, status: str = "") -> npt.NDArray[np.uint8]:
+        """The image, its heat map, and a bar with the outcome: uint8 RGB ``[558,960,3]``; on ``retake`` no heat map and
+        no class, only what to do (``[558,480,3]``).
+
+        ``view_rgb``: what the network saw, uint8 RGB ``[H,W,3]``; default: ``image_rgb``. Raises ValueError without.
+        """
+        view = self.image_rgb if view_rgb is None else view_rgb
+        if view is None:
+            raise ValueError("the image was not kept: ask with keep_image=True, or hand it in")
+        if self.outcome is Outcome.RETAKE:
+            return annotated(view, None, str(self.outcome), [finding.advice for finding in self.findings], status)
+        explained = self.explained or self.label
+        lines = [", ".join(f"{name} {p:.1%}" for name, p in self.top(3)), f"heat map of {explained}: {NOTE}"]
+        return annotated(view, self.heatmap(explained), str(self.outcome), lines, status)
+
+    def words(self, count: int = 1) -> str:
+        """For people: the ``count`` likeliest classes by their display names; on ``retake`` only what to do."""
+        if self.outcome is Outcome.RETAKE:
+            return "; ".join(finding.advice for finding in self.findings)
+        return ", ".join(f"{self.display.get(name, name)} {p:.1%}" for name, p in self.top(count))
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.outcome} ({self.words()}), {self.latency_ms['total']:.1f} ms"
+
+    def __repr__(self) -> str:
+        return f"<Prediction {self}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the overlay, where the image was kept, above the line."""
+        line = f"<figcaption>{html.escape(str(self))}</figcaption>"
+        if self.image_rgb is None:
+            return f"<figure>{line}</figure>"
+        data = base64.b64encode(simplejpeg.encode_jpeg(np.ascontiguousarray(self.overlay()), 90)).decode()
+        return f'<figure><img alt="{self.outcome}" src="data:image/jpeg;base64,{data}">{line}</figure>'
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON lines: plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "outcome": str(self.outcome),
+            "class": self.label,
+            "probabilities": self.probabilities,
+            "score": self.score,
+            "findings": [finding.__dict__ for finding in self.findings],
+            "ood_score": self.ood_score,
+            "latency_ms": {stage: round(value, 4) for stage, value in self.latency_ms.items()},
+            "backend": self.backend,
+            "precision": self.precision,
+            "bundle": self.bundle,
+            "error": None,
+        }
+
+
+def _blank(source: str) -> dict[str, Any]:
+    return {"source": source, "outcome": None, "probabilities": {}, "latency_ms": {}}
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -86,44 +163,36 @@ class Failure:
         """The error without the source in front, for a line that begins with it."""
         return self.error.removeprefix(f"{self.source}: ")
 
+    def __str__(self) -> str:
+        return f"{self.source}: not classified ({self.reason})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON lines."""
+        return {**_blank(self.source), "error": self.error}
+
 
 @dataclass(frozen=True)
 class Notice:
-    """News of a camera, no answer: it was ``lost``, or has ``recovered`` after ``seconds`` without pictures."""
+    """News of a camera, no answer: it was ``lost``, or has ``recovered`` after ``seconds`` without images."""
 
     source: str
     event: str
     message: str
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON lines."""
+        event = {"kind": self.event, "message": self.message, "seconds": round(self.seconds, 3)}
+        return {**_blank(self.source), "error": None, "event": event}
+
 
 Result = Prediction | Failure | Notice
-
-
-def result_to_json(result: Result) -> dict[str, Any]:
-    """One JSON object; probabilities are there for every decoded picture, whatever the outcome."""
-    if not isinstance(result, Prediction):
-        blank: dict[str, Any] = {"source": result.source, "outcome": None, "probabilities": {}, "latency_ms": {}}
-        if isinstance(result, Failure):
-            return {**blank, "error": result.error}
-        event = {"kind": result.event, "message": result.message, "seconds": round(result.seconds, 3)}
-        return {**blank, "error": None, "event": event}
-    return {
-        "source": result.source,
-        "outcome": str(result.outcome),
-        "class": result.label,
-        "probabilities": result.probabilities,
-        "score": result.score,
-        "findings": [finding.__dict__ for finding in result.findings],
-        "ood_score": result.ood_score,
-        "latency_ms": {stage: round(value, 4) for stage, value in result.latency_ms.items()},
-        "backend": result.backend,
-        "precision": result.precision,
-        "bundle": result.bundle,
-        "error": None,
-    }
+"""What a run gives, one by one."""
 
 
 def json_line(result: Result) -> str:
     """One line of JSON, with its newline. NaN and infinity are refused: they are not JSON."""
-    return json.dumps(result_to_json(result), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"

@@ -80,4 +80,5 @@ def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
     arch, state = torchvision_weights(bundle.model("fp32"))
     weights = scratch / "weights.pt"
     weights.write_bytes(state)
-    return Stage(bundle, chosen, models, str(weights), arch, scratch, str(state_folder(subject.state)))
+    own = scratch / "state" if subject.bundle is None and subject.state is None else state_folder(subject.state)
+    return Stage(bundle, chosen, models, str(weights), arch, scratch, str(own))

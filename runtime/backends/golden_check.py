@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,21 +89,6 @@ class GoldenImages:
         self._preparing_ms = 0.0
         self.last = GoldenCheck(count, ms, difference, allowed)
         return self.last
-
-
-class Repeated:
-    """Runs ``check`` once ``interval_s`` seconds have passed since the last time. Times are monotonic seconds."""
-
-    def __init__(self, check: Callable[[], object], interval_s: float, now: float) -> None:
-        self._check, self._interval_s, self._last = check, interval_s, now
-        self.times = 0
-
-    def __call__(self, now: float) -> None:
-        """Call often. Raises GoldenCheckFailed."""
-        if now - self._last >= self._interval_s:
-            self._last = now
-            self.times += 1
-            self._check()
 
 
 def finite(outputs: Outputs) -> bool:

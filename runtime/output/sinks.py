@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.output.linefile import LineFile, LineStream
 from fieldlens.runtime.prediction import STAGES, Failure, Notice, Result, json_line
@@ -89,8 +88,7 @@ def _row(cells: Sequence[object]) -> str:
 class HumanSink(Sink):
     """A line per image for people. No class on ``retake``: there the advice is what matters."""
 
-    def __init__(self, manifest: Manifest, top_k: int, stream: TextIO | None = None) -> None:
-        self._display = {info.id: info.display for info in manifest.classes}
+    def __init__(self, top_k: int, stream: TextIO | None = None) -> None:
         self._top_k = top_k
         self._lines = LineStream(stream)
 
@@ -101,11 +99,8 @@ class HumanSink(Sink):
         if isinstance(result, Failure):
             self._lines.write(f"{result.source}  not classified: {result.reason}\n")
             return
-        if result.outcome is Outcome.RETAKE:
-            words = "; ".join(finding.advice for finding in result.findings)
-        else:
-            words = ", ".join(f"{self._display[name]} {p:.1%}" for name, p in result.top(self._top_k))
-        self._lines.write(f"{result.source}  {result.outcome:<13}  {words}  {result.latency_ms['total']:.1f} ms\n")
+        words, total_ms = result.words(self._top_k), result.latency_ms["total"]
+        self._lines.write(f"{result.source}  {result.outcome:<13}  {words}  {total_ms:.1f} ms\n")
 
     def close(self) -> None:
         self._lines.close()

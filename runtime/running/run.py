@@ -5,29 +5,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
-from fieldlens.runtime.backends.golden_check import INTERVAL_S, GoldenCheck, GoldenCheckFailed, Repeated
+from fieldlens.runtime.backends.golden_check import GoldenCheck, GoldenCheckFailed
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import (
     EXIT_OK,
     EXIT_REFUSED,
     EXIT_SOME_INPUTS_BAD,
-    AnswerError,
-    ImageError,
-    KitError,
     OutputError,
 )
 from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
-from fieldlens.runtime.prepare import Prepared, Preparer
 from fieldlens.runtime.running.latency import LatencyLog
-from fieldlens.runtime.running.ordered import depth_for, in_order
+from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
 from fieldlens.runtime.running.stopping import Stop, Stopper
 from fieldlens.runtime.sources.cameras.camera import CameraLog
-from fieldlens.runtime.sources.inputs import Item, Sources, loaded
+from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.view.overlay import OverlaySink
 
 _KEPT_FAILURES = 1000
@@ -93,15 +89,6 @@ class RunLog:
         }
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """An item with its tensor, or with what was wrong with it."""
-
-    item: Item
-    prepared: Prepared | None = None
-    error: KitError | None = None
-
-
 class View(Protocol):
     """Somebody who watches the run live."""
 
@@ -122,8 +109,7 @@ class ClassificationRun:
 
     ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
     frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
-    twice a second as long as the run is alive. Golden images are answered again every ``golden_every_s`` seconds; where
-    that fails, the run ends and ``log.broken`` says why.
+    twice a second as long as the run is alive. Where golden images fail, the run ends and ``log.broken`` says why.
     """
 
     def __init__(
@@ -137,7 +123,6 @@ class ClassificationRun:
         workers: int = 0,
         view: View | None = None,
         beat: Callable[[], None] = lambda: None,
-        golden_every_s: float = INTERVAL_S,
     ) -> None:
         self._classifier = classifier
         self._sinks = sinks
@@ -148,7 +133,6 @@ class ClassificationRun:
         self._view = view
         self._beat = beat
         self._stopper = Stopper()
-        self._golden = Repeated(classifier.check_golden, golden_every_s, time.monotonic())
         self.log = RunLog()
 
     def __call__(self, sources: Sources) -> RunLog:
@@ -157,8 +141,9 @@ class ClassificationRun:
         self.log.cameras = sources.cameras
         with self._stopper.listening():
             try:
-                with contextlib.closing(self._ready(sources)) as pictures:
-                    self._loop(pictures, began)
+                ready = ready_items(self._classifier, sources, self._workers, self._waited)
+                with contextlib.closing(ready) as images:
+                    self._loop(images, began)
             except Stop:
                 self.log.ended_by = self._stopper.reason
             except OutputError as error:
@@ -167,14 +152,15 @@ class ClassificationRun:
                 self.log.ended_by, self.log.broken = "a failed golden check", error
         self.log.seconds = time.monotonic() - began
         if self._classifier.golden is not None:
-            self.log.golden_check, self.log.golden_repeats = self._classifier.golden.last, self._golden.times
+            self.log.golden_check = self._classifier.golden.last
+            self.log.golden_repeats = self._classifier.golden_repeats
         self.log.dropped = sources.dropped
         self.log.notes += [*sources.notes, *map(str, sources.cameras)]
         return self.log
 
-    def _loop(self, pictures: Iterator[_Ready | None], began: float) -> None:
-        for ready in pictures:
-            self._golden(time.monotonic())
+    def _loop(self, images: Iterator[Ready | None], began: float) -> None:
+        for ready in images:
+            self._classifier.check_if_due()
             if ready is not None:
                 self._take(ready, time.monotonic() - began)
             elif self._view is not None:
@@ -183,24 +169,6 @@ class ClassificationRun:
             if reason := self._finished(time.monotonic() - began):
                 self.log.ended_by = reason
                 return
-
-    def _ready(self, sources: Sources) -> Generator[_Ready | None, None, None]:
-        """Everything, prepared, in order; None twice a second while there is nothing."""
-        try:
-            yield from self._stored(sources)
-            for item in self._waited(sources.live()):
-                yield None if item is None else _prepare(item, self._classifier.own)
-        except KitError as error:  # a source that cannot be opened is one more thing that gave no picture
-            yield _Ready(Item("source", error=error), error=error)
-
-    def _stored(self, sources: Sources) -> Iterator[_Ready | None]:
-        if not self._workers:
-            for item in self._waited(sources.stored()):
-                yield None if item is None else _prepare(item, self._classifier.own)
-            return
-        preparers = [self._classifier.preparer() for _ in range(depth_for(self._workers))]
-        stored = sources.stored(ring=len(preparers))
-        yield from self._waited(in_order(stored, lambda item, place: _prepare(item, preparers[place]), self._workers))
 
     def _waited(self, items: Iterator[T]) -> Iterator[T]:
         """Items, with the wait for each open to signals."""
@@ -215,23 +183,17 @@ class ClassificationRun:
             if close := getattr(items, "close", None):
                 close()  # now, and not when the garbage collector comes by: cameras count their drops here
 
-    def _take(self, ready: _Ready, second: float) -> None:
-        """Answer one picture and hand the result on."""
-        item, prepared = ready.item, ready.prepared
-        if item.notice is not None:
-            self._notice(item.notice)
-            return
-        if prepared is None:
-            if item.refuse is not None:
-                item.refuse()
-            error = ready.error or ImageError(f"{item.source}: no picture", "check the source")
-            self._fail(Failure(item.source, error.message, error.hint))
-            return
-        try:
-            answered = self._classifier.answer(prepared)
-        except AnswerError as error:
-            self._fail(Failure(item.source, error.message, error.hint))
-            return
+    def _take(self, ready: Ready, second: float) -> None:
+        """Answer one image and hand the result on."""
+        result = answer_ready(self._classifier, ready)
+        if isinstance(result, Notice):
+            self._notice(result)
+        elif isinstance(result, Failure):
+            self._fail(result)
+        else:
+            self._answered(result, second)
+
+    def _answered(self, answered: Answered, second: float) -> None:
         prediction = answered.prediction
         self.log.latency.add(second, prediction.latency_ms)
         self.log.outcomes[str(prediction.outcome)] += 1
@@ -274,18 +236,3 @@ class ClassificationRun:
         if self._duration_s is not None and elapsed_s >= self._duration_s:
             return f"--duration {self._duration_s:g}"
         return ""
-
-
-def _prepare(item: Item, preparer: Preparer) -> _Ready:
-    """Read, decode, resize. What is wrong with a picture is its result, and the run goes on."""
-    item = loaded(item)
-    try:
-        if item.data is not None:
-            prepared = preparer.from_bytes(item.data, item.source, item.acquired_ms, item.captured_at)
-        elif item.frame_bgr is not None:
-            prepared = preparer.from_frame(item.frame_bgr, item.source, item.acquired_ms, item.captured_at, item.began)
-        else:
-            return _Ready(item, error=item.error)
-    except KitError as error:
-        return _Ready(item, error=error)
-    return _Ready(item, prepared)

@@ -19,9 +19,9 @@ import simplejpeg
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.machine.opencv_build import WINDOW_HINT, has_window
+from fieldlens.runtime.pixels.drawing import card, small
 from fieldlens.runtime.pixels.preprocess import Pixels
-from fieldlens.runtime.prediction import Notice, Prediction
-from fieldlens.runtime.view.overlay import SIDE, card, draw, explained_class
+from fieldlens.runtime.prediction import Notice
 from fieldlens.runtime.view.server import LiveServer
 
 _INTERVAL_S = 1 / 15
@@ -59,7 +59,7 @@ class LiveView:
         if self._watched() and now >= self._next_at and self._drawing is None:
             self._next_at = now + _INTERVAL_S
             view = self._small_view(answered)
-            self._hand_over(lambda: self._annotated(answered.prediction, view, status))
+            self._hand_over(lambda: answered.prediction.overlay(view, status))
         self._refresh()
 
     def notice(self, notice: Notice) -> None:
@@ -76,11 +76,7 @@ class LiveView:
 
     def _small_view(self, answered: Answered) -> Pixels:
         """What the network saw, scaled down: a copy, because the frame's memory is about to be used again."""
-        view = self._classifier.preprocess.view(answered.pixels_rgb)
-        return cv2.resize(np.ascontiguousarray(view), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-    def _annotated(self, prediction: Prediction, view_rgb: Pixels, status: str) -> npt.NDArray[np.uint8]:
-        return draw(prediction, view_rgb, explained_class(self._classifier.bundle.manifest, prediction), status)
+        return small(self._classifier.preprocess.view(answered.pixels_rgb))
 
     def _hand_over(self, drawing: _Drawing) -> None:
         with self._wake:

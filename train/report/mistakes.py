@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from fieldlens.runtime.pixels.drawing import blend, heat_of
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Step
-from fieldlens.runtime.view.overlay import blend, heat_of
 from fieldlens.train.data.samples import DataSet, Sample
 
 _SIDE = 224

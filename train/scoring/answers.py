@@ -19,7 +19,6 @@ from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.quality.measures import Limits, judge, measure
-from fieldlens.runtime.view.overlay import explained_class
 from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.samples import DataSet, Sample
@@ -142,7 +141,7 @@ def of_bundle(
             logits.append(prediction.logits)
             findings.append(tuple(finding.check for finding in prediction.findings))
             times.append((prediction.latency_ms["inference"], prediction.latency_ms["total"]))
-            explained.append(ids.index(explained_class(bundle.manifest, prediction)))
+            explained.append(ids.index(prediction.explained))
             if with_maps:
                 maps.append(prediction.cam[explained[-1]].copy())
         info = backend.info

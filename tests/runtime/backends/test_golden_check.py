@@ -145,8 +145,8 @@ def test_a_backend_that_begins_to_lie_is_stopped_within_an_interval(
 ) -> None:
     backend = Liar(truth, 10**9, (0.5, -0.5))
     results, images = Results(), Endless(monkeypatch, 200)
-    with Classifier(bundle, backend) as classifier:
-        run = ClassificationRun(classifier, [results], golden_every_s=600.0)
+    with Classifier(bundle, backend, golden_every_s=600.0) as classifier:
+        run = ClassificationRun(classifier, [results])
         backend._after = backend.answered + 25 + 2 * 4  # honest for 25 images and the two checks between them
         log = run(images)  # type: ignore[arg-type]
     assert isinstance(log.broken, GoldenCheckFailed)

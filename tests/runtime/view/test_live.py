@@ -15,6 +15,7 @@ from fieldlens.runtime.backends.fake import load
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.pixels import drawing
 from fieldlens.runtime.prediction import Finding, Notice, Prediction
 from fieldlens.runtime.view import live, overlay
 from fieldlens.runtime.view.live import LiveView
@@ -30,13 +31,13 @@ def classifier(bundle: Bundle) -> Classifier:
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Everything that is written into pictures."""
     written: list[str] = []
-    write = overlay._write
+    write = drawing._write
 
     def keep(bar: np.ndarray, text: str, baseline: int, scale: float, left: int = 10) -> None:
         written.append(text)
         write(bar, text, baseline, scale, left)
 
-    monkeypatch.setattr(overlay, "_write", keep)
+    monkeypatch.setattr(drawing, "_write", keep)
     return written
 
 
@@ -72,7 +73,7 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
 
 def test_on_retake_there_is_no_class_and_no_map(classifier: Classifier, words: list[str]) -> None:
     answered = answer(classifier)
-    picture = overlay.draw(retake(answered), answered.pixels_rgb, "sign", "7.3 ms")
+    picture = retake(answered).overlay(answered.pixels_rgb, "7.3 ms")
     assert picture.shape == (558, 480, 3)
     assert "retake" in words
     assert any("hold still" in word for word in words)
@@ -101,7 +102,7 @@ def slow_drawing(*rest: object) -> np.ndarray:
 
 def test_a_slow_drawing_holds_nobody_up(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LiveView, "_watched", lambda self: True)
-    monkeypatch.setattr(live, "draw", slow_drawing)
+    monkeypatch.setattr(Prediction, "overlay", slow_drawing)
     answered = answer(classifier)
     with LiveView(classifier, window=False, port=None) as view:
         start = time.monotonic()

@@ -1,0 +1,77 @@
+"""Heat maps and the annotated image: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.pixels.preprocess import Pixels
+
+SIDE = 480
+"""Of an image as it is drawn, in px."""
+NOTE = "where the model looked, not where the disease is"
+_BAR = 78
+_GREY = (70, 70, 78)
+_COLOURS = {  # RGB; dark enough for white letters (contrast at least 4.5:1)
+    "refer": (176, 0, 32),
+    "uncertain": (140, 80, 0),
+    "no-sign-found": (0, 98, 60),
+    "retake": _GREY,
+    "classified": (20, 70, 140),
+}
+
+
+def heat_of(cam: npt.NDArray[np.float32], side: int = SIDE) -> npt.NDArray[np.float32]:
+    """One class's activation map ``[h,w]``, negative parts cut (as Grad-CAM's ReLU), its maximum 1: float32
+    ``[side,side]``."""
+    grid = np.maximum(cam, 0.0)
+    top = float(grid.max())
+    scaled = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(scaled / top, 0.0, 1.0) if top > 0 else np.zeros_like(scaled), np.float32)
+
+
+def blend(view_rgb: Pixels, heat_map: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Colour laid over the image, the stronger the hotter; cold parts stay as they were."""
+    colours = cv2.cvtColor(
+        cv2.applyColorMap((heat_map * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
+    )
+    weight = (0.65 * heat_map)[..., None]
+    return np.asarray(np.rint(view_rgb * (1 - weight) + colours * weight), np.uint8)
+
+
+def small(view_rgb: Pixels) -> npt.NDArray[np.uint8]:
+    """The image as it is drawn, uint8 RGB ``[SIDE,SIDE,3]``: always a copy."""
+    return np.asarray(cv2.resize(np.ascontiguousarray(view_rgb), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def annotated(
+    view_rgb: Pixels, heat_map: npt.NDArray[np.float32] | None, outcome: str, lines: Sequence[str], status: str = ""
+) -> npt.NDArray[np.uint8]:
+    """Image, heat map beside it where there is one, and a bar with outcome, two lines and ``status``: uint8 RGB."""
+    image = small(view_rgb)
+    body = image if heat_map is None else np.hstack([image, blend(image, heat_map)])
+    bar = np.full((_BAR, body.shape[1], 3), _COLOURS[outcome], np.uint8)
+    _write(bar, outcome, 24, 0.7)
+    for row, line in enumerate(lines[:2]):
+        _write(bar, line, 47 + 20 * row, 0.45)
+    if status:
+        _write(bar, status, 22, 0.42, left=150)
+    return np.vstack([body, bar])
+
+
+def card(words: str) -> npt.NDArray[np.uint8]:
+    """A grey panel with a sentence, where there is no image to show: uint8 RGB."""
+    panel = np.full((SIDE + _BAR, SIDE, 3), _GREY, np.uint8)
+    for row, line in enumerate(textwrap.wrap(words, 52)[:12]):
+        _write(panel, line, 200 + 24 * row, 0.5)
+    return panel
+
+
+def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float, left: int = 10) -> None:
+    """White letters. OpenCV's own font has ASCII only: other signs become a question mark."""
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(bar, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)

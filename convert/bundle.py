@@ -11,7 +11,7 @@ from fieldlens.convert import card, golden
 from fieldlens.convert.graph.contract import check_graph
 from fieldlens.convert.graph.deployment import DeploymentGraph
 from fieldlens.convert.graph.export import OPSET, export_fp32, to_bytes
-from fieldlens.convert.measure.answer import REFERENCE, load_lane
+from fieldlens.convert.measure.answer import load_lane
 from fieldlens.convert.measure.verify import on_golden
 from fieldlens.convert.origin.origin import BundleOptions, Origin
 from fieldlens.convert.origin.training_run import from_run
@@ -21,6 +21,7 @@ from fieldlens.runtime.backends import onnxruntime
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import describe_files, open_bundle
+from fieldlens.runtime.bundle.precision import REFERENCE
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.train.model import MEAN, STD

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fieldlens.convert.measure.answer import EMULATED
 from fieldlens.convert.measure.labelled import OriginError
 from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.train.report.contents import FORMAT, public
 from fieldlens.train.report.page import page
 

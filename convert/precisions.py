@@ -15,7 +15,7 @@ from fieldlens.convert.graph.contract import ConversionError, check_graph
 from fieldlens.convert.graph.export import OPSET, to_bytes
 from fieldlens.convert.graph.half import QDQ_OPSET, scaled_input, to_half
 from fieldlens.convert.measure import tolerance
-from fieldlens.convert.measure.answer import REFERENCE, PrecisionAnswers, Tensor, answer
+from fieldlens.convert.measure.answer import PrecisionAnswers, Tensor, answer
 from fieldlens.convert.measure.evaluate import Figures, compare
 from fieldlens.convert.measure.verify import to_table
 from fieldlens.convert.origin.origin import Judging
@@ -25,10 +25,8 @@ from fieldlens.convert.quantization.ranges import METHODS, observe, ranges
 from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
 from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.bundle.precision import REFERENCE, measured_for
 from fieldlens.runtime.files import atomic
-
-FILES = {"tensorrt10": ("fp16", "int8"), "tensorrt8": ("fp16", "int8-trt8"), "cpu": ("int8-cpu",)}
-"""What each target runs beside FP32. TensorRT 8.6 builds its FP16 from the FP32 file: measured, not written."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ Plan = Iterator[tuple[str, list[list[Attempt]]]]
 def _plan(reference: onnx.ModelProto, calibration: Sequence[Tensor], targets: Sequence[str]) -> Plan:
     """For each precision, groups of attempts: the best of the first group in which one may stay is taken."""
     scaled = scaled_input(reference)
-    wanted = {name for target in targets for name in FILES[target]}
+    wanted = {name for target in targets for name in measured_for(target)}
     if "fp16" in wanted:
         build = partial(_half, scaled, OPSET) if "tensorrt10" in targets else None
         yield "fp16", [[Attempt("FP16" if build else "FP16 from model.fp32.onnx, by TensorRT 8.6", "", build)]]

@@ -16,8 +16,9 @@ from typing import Any
 
 from fieldlens.convert.engine.acceptance import Acceptance, judge, race, table, too_slow
 from fieldlens.convert.engine.progress import BuildProgress
+from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.selftest import load_golden
-from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, BuildOptions, Built, Recipe, TensorRt, tensorrt
+from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, WORDS, BuildOptions, Built, Recipe, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend, this_device
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, EngineRecord, Identity, PlanError
@@ -26,7 +27,7 @@ from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
 from fieldlens.runtime.machine.host import conditions, power_mode, state_folder
 
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", *WORDS)
 TACTIC_SOURCES = "FIELDLENS_TACTIC_SOURCES"
 _SAFER = {"int8": "fp16", "fp16": "fp32"}
 _MAX_BATCH = 256
@@ -292,7 +293,7 @@ class Workshop:
     def _loaded(self, plan: bytes, record: EngineRecord) -> EngineCandidate:
         engine = Engine(plan, record.identity.precision, record.identity.file, record.notes)
         return EngineCandidate(
-            TensorRtBackend(self._library, self._gpu, engine, self._bundle.manifest, {}), plan, record
+            TensorRtBackend(self._library, self._gpu, engine, self._bundle.manifest, LoadOptions()), plan, record
         )
 
     def _goal(self, asked: str, chosen: str, plans: dict[str, str]) -> EngineChoice:

@@ -13,14 +13,9 @@ import numpy.typing as npt
 
 from fieldlens.runtime.backends.base import Backend, LoadOptions
 from fieldlens.runtime.backends.select import cpu_backend, load_backend
-from fieldlens.runtime.bundle.manifest import PRECISIONS, Manifest
+from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import Bundle
-
-REFERENCE = "fp32"
-RUNS_AS = {"fp32": "fp32", "int8-cpu": "int8"}
-"""Model file → the runtime's word for it, for files that a CPU library runs on a device."""
-EMULATED = {"fp16": "fp16", "int8": "int8", "int8-trt8": "int8"}
-"""The same for files that only TensorRT runs."""
+from fieldlens.runtime.bundle.precision import EMULATED, MODEL_FILES, REFERENCE, RUN_ON_CPU
 
 Tensor = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
@@ -50,7 +45,7 @@ def judged_precisions(manifest: Manifest) -> list[str]:
     FP16 is there without a file of its own where TensorRT 8.6 is served: it builds FP16 from the FP32 file.
     """
     files, promised = manifest.precisions, manifest.tolerances
-    return [name for name in PRECISIONS if name in files or (name == "fp16" and name in promised)]
+    return [name for name in MODEL_FILES if name in files or (name == "fp16" and name in promised)]
 
 
 def file_of(manifest: Manifest, precision: str) -> str:
@@ -65,7 +60,7 @@ def load_lane(bundle: Bundle, precision: str, backend: str) -> Backend:
 
         return Emulation(bundle.model(file_of(bundle.manifest, precision)), EMULATED[precision])
     name = cpu_backend() if backend == "auto" else backend
-    return load_backend(bundle, name, RUNS_AS[precision], LoadOptions())
+    return load_backend(bundle, name, RUN_ON_CPU[precision], LoadOptions())
 
 
 def answer(

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fieldlens.convert.measure.answer import REFERENCE, Logits, PrecisionAnswers
+from fieldlens.convert.measure.answer import Logits, PrecisionAnswers
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.bundle.precision import REFERENCE
 from fieldlens.train import metrics
 from fieldlens.train.decide.operating_point import fit_temperature, rates, truly_positive
 

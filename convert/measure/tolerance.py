@@ -7,9 +7,10 @@ import math
 import numpy as np
 from scipy import stats
 
-from fieldlens.convert.measure.answer import REFERENCE, Logits
+from fieldlens.convert.measure.answer import Logits
 from fieldlens.convert.measure.evaluate import Figures
 from fieldlens.runtime.bundle.manifest import Tolerance
+from fieldlens.runtime.bundle.precision import REFERENCE, word_of
 
 FP32 = Tolerance(auc_loss=0.0, accuracy_loss=0.0, decisions_changed=0.0, logit=1e-3)
 """Another library, the same arithmetic."""
@@ -36,7 +37,7 @@ def allowed(precision: str, reference: Logits, measured: float) -> Tolerance:
     """
     if precision == REFERENCE:
         return FP32
-    kind = "fp16" if precision == "fp16" else "int8"
+    kind = word_of(precision)
     least, most = (share * float(np.abs(reference).max()) for share in LOGIT_SHARE[kind])
     return Tolerance(*_LOSSES[kind], logit=round(float(np.clip(2.0 * measured, least, most)), 4))
 

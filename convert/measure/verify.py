@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from fieldlens.convert.measure import tolerance
-from fieldlens.convert.measure.answer import REFERENCE, PrecisionAnswers, answer, judged_precisions
+from fieldlens.convert.measure.answer import PrecisionAnswers, answer, judged_precisions
 from fieldlens.convert.measure.evaluate import Figures, compare, probabilities
 from fieldlens.convert.measure.labelled import Labelled, labelled
 from fieldlens.convert.table import table
 from fieldlens.runtime.backends.selftest import LIST, load_golden
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.precision import REFERENCE
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Preprocess

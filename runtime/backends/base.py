@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +44,18 @@ class BackendInfo:
 @dataclass(frozen=True)
 class LoadOptions:
     """``threads`` 0: one per physical core this process may use. ``cache``: folder for compiled models, or None.
-    ``state``: this device's state folder, where TensorRT's plans lie, or None."""
+    ``state``: this device's state folder, where TensorRT's engines lie, or None.
+
+    TensorRT's: ``cuda_graph``, and ``memory``: ``copies`` or ``zero-copy``; ``auto`` measures where there is a choice.
+    The fake backend's: ``delay_ms``, slept for every image.
+    """
 
     threads: int = 0
     cache: Path | None = None
-    extra: dict[str, str] = field(default_factory=dict)
     state: Path | None = None
+    cuda_graph: bool = True
+    memory: Literal["auto", "copies", "zero-copy"] = "auto"
+    delay_ms: float = 0.0
 
 
 class Backend(ABC):

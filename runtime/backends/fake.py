@@ -9,7 +9,6 @@ import numpy as np
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.errors import BackendError
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 BIAS = 0.0
 
 
@@ -37,5 +36,5 @@ class FakeBackend(Backend):
 
 
 def load(options: LoadOptions, precision: str, classes: int, cam_size: int, features: int) -> Backend:
-    """Needs no model bytes; ``extra["delay_ms"]`` sets a known latency."""
-    return FakeBackend(precision, classes, cam_size, features, float(options.extra.get("delay_ms", "0")))
+    """Needs no model bytes; ``options.delay_ms`` sets a known latency."""
+    return FakeBackend(precision, classes, cam_size, features, options.delay_ms)

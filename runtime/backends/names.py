@@ -1,4 +1,6 @@
-"""Names of backends and precisions, free of imports so that ``--help`` is quick."""
+"""Names of backends and precisions, without heavy imports so that ``--help`` is quick."""
+
+from fieldlens.runtime.bundle.precision import WORDS
 
 BACKENDS = ("auto", "tensorrt", "openvino", "onnxruntime", "fake")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("auto", *WORDS)

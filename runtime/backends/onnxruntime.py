@@ -21,7 +21,7 @@ class OnnxRuntimeBackend(Backend):
         settings.intra_op_num_threads = options.threads or len(os.sched_getaffinity(0))
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
-        settings.add_session_config_entry("session.intra_op.allow_spinning", options.extra.get("spinning", "0"))
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own exception classes are not public; the message says what it refused

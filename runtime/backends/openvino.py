@@ -35,7 +35,6 @@ class OpenVinoBackend(Backend):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": options.threads or _usable_cores(),
-            **options.extra,
         }
         try:
             self._compiled, notes = _compiled(core, model, precision, config, options.cache)

@@ -14,10 +14,8 @@ from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.backends.tensorrt.api import NotInstalled
 from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError, KitError
-
-_CPU_FILE = {"fp32": "fp32", "bf16": "fp32", "int8": "int8-cpu"}
-"""Which model file a CPU backend takes for a precision."""
 
 
 def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOptions) -> Backend:
@@ -32,7 +30,7 @@ def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOpti
         raise BackendError(
             f"{backend} on a CPU does not run {precision}", "choose " + ", ".join(module.PRECISIONS) + " or auto"
         )
-    file = _CPU_FILE[precision]
+    file = file_for(precision, "cpu")
     if file not in bundle.manifest.precisions:
         raise BackendError(f"{bundle.path.name} has no model.{file}.onnx", "choose --precision fp32")
     load: Callable[[bytes, str, LoadOptions], Backend] = module.load
@@ -109,7 +107,7 @@ class _Chooser:
 
     def _fastest(self, backend: str) -> BackendChoice:
         """INT8 where it passes its tests here and is faster than FP32; FP32 otherwise (design, decision 4)."""
-        if _CPU_FILE["int8"] not in self._bundle.manifest.precisions:
+        if file_for("int8", "cpu") not in self._bundle.manifest.precisions:
             self._reasons.append("fp32: the bundle has no INT8 for CPUs")
             return self._proven(self._load(backend, "fp32"))
         int8 = self._load(backend, "int8")

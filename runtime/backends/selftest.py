@@ -21,6 +21,7 @@ from fieldlens.runtime.backends.base import Backend
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Tolerance
 from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.precision import tolerances_for
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.files import kept
 from fieldlens.runtime.machine.host import cpu_fingerprint
@@ -124,9 +125,7 @@ def tolerance(bundle: Bundle, precision: str, file: str) -> Tolerance:
     FP32 file: then FP16's own tolerance binds it, else that of the INT8 file for the same TensorRT, which is wider.
     """
     tolerances = bundle.manifest.tolerances
-    names = [file or ("int8-cpu" if precision in ("int8", "bf16") else precision)]
-    if file and precision == "fp16":
-        names = ["fp16", "int8-trt8"]
+    names = tolerances_for(precision, file)
     return next((tolerances[name] for name in names if name in tolerances), _STRICT)
 
 

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fieldlens.runtime.bundle.decision import TASKS, Decision, decision_from_json
+from fieldlens.runtime.bundle.precision import MODEL_FILES
 from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.fields import Fields
 from fieldlens.runtime.pixels.steps import Resize, Step, steps_from_json, steps_to_json
 
 FORMAT = 1
-PRECISIONS = ("fp32", "fp16", "int8", "int8-trt8", "int8-cpu")
-"""Model files a bundle may hold: ``model.<precision>.onnx``."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Manifest:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Precisions for which the bundle has a model file."""
-        return tuple(name for name in PRECISIONS if f"model.{name}.onnx" in self.files)
+        return tuple(name for name in MODEL_FILES if f"model.{name}.onnx" in self.files)
 
     def tensors(self) -> dict[str, Any]:
         """Contract 2: names, shapes and dtypes of the graph's input and outputs."""

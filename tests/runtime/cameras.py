@@ -21,7 +21,7 @@ _WITH_DELAY = """
 import dataclasses, sys
 from fieldlens.runtime.backends import fake
 load = fake.load
-fake.load = lambda options, *rest: load(dataclasses.replace(options, extra={{"delay_ms": "{delay_ms}"}}), *rest)
+fake.load = lambda options, *rest: load(dataclasses.replace(options, delay_ms={delay_ms}), *rest)
 from fieldlens.runtime.__main__ import main
 from fieldlens.runtime.errors import run_cli
 sys.exit(run_cli(main))

@@ -20,6 +20,7 @@ from fieldlens.runtime.backends.tensorrt.callbacks import (
     parser_error,
     progress_monitor,
 )
+from fieldlens.runtime.bundle.precision import file_for, words_on
 from fieldlens.runtime.errors import BackendError
 
 CODE_VERSION = 1
@@ -45,13 +46,11 @@ class Recipe:
         return "strongly typed" if self.strongly_typed else "flags " + ("+".join(self.flags) or "none")
 
 
-_BY_FLAGS = {
-    "fp32": Recipe("fp32", "fp32", False),
-    "fp16": Recipe("fp16", "fp32", False, ("FP16",)),
-    "int8": Recipe("int8", "int8-trt8", False, ("INT8", "FP16")),
-}
-_BY_GRAPH = {name: Recipe(name, name, True) for name in _BY_FLAGS}
-PRECISIONS = tuple(_BY_FLAGS)
+_FLAGS: dict[str, tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}
+_BY_FLAGS = {word: Recipe(word, file_for(word, "tensorrt8"), False, flags) for word, flags in _FLAGS.items()}
+_BY_GRAPH = {word: Recipe(word, file_for(word, "tensorrt10"), True) for word in _FLAGS}
+WORDS = words_on("tensorrt10")
+"""The precisions that TensorRT runs."""
 
 
 @dataclass(frozen=True)

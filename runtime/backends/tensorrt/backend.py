@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from fieldlens.runtime.backends.tensorrt.api import PRECISIONS, TensorRt, tensorrt
+from fieldlens.runtime.backends.tensorrt.api import WORDS, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineChoice, PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
@@ -35,16 +34,14 @@ class Engine:
 class TensorRtBackend(Backend):
     """An engine on the GPU of this thread. Load, use and close it in one thread."""
 
-    def __init__(
-        self, library: TensorRt, gpu: Gpu, engine: Engine, manifest: Manifest, extra: Mapping[str, str]
-    ) -> None:
-        """``extra``: ``cuda_graph`` 0 or 1, ``memory`` auto, copies or zero-copy. Raises BackendError."""
+    def __init__(self, library: TensorRt, gpu: Gpu, engine: Engine, manifest: Manifest, options: LoadOptions) -> None:
+        """``options``: ``cuda_graph`` and ``memory`` count. Raises BackendError."""
         self._library = library
         self._slots: dict[int, Slot] = {}
         self._runtime: Any = None
         self._engine: Any = None
         self._stream: Any = None
-        self._extra = extra
+        self._options = options
         self._shapes = interface(manifest)
         self.gpu_ms = 0.0
         """GPU time of the last ``infer`` from events: copies and network, without what the CPU did around them."""
@@ -118,17 +115,15 @@ class TensorRtBackend(Backend):
         return self._slots[batch]
 
     def _make(self, batch: int, zero_copy: bool) -> Slot:
-        use_graph = self._extra.get("cuda_graph", "1") != "0"
         return Slot(
-            self._gpu, self._engine, self._stream, self._profiles[batch], batch, self._shapes, zero_copy, use_graph
-        )
+            self._gpu, self._engine, self._stream, self._profiles[batch], batch, self._shapes, zero_copy,
+            self._options.cuda_graph,
+        )  # fmt: skip
 
     def _choose_memory(self) -> bool:
         """Zero-copy or copies. Only an integrated GPU has the choice; there both are measured, taking turns."""
-        asked = self._extra.get("memory", "auto")
+        asked = self._options.memory
         if asked != "auto" or not self._gpu.facts.integrated:
-            if asked not in ("auto", "copies", "zero-copy"):
-                raise BackendError(f"memory={asked} is unknown", "choose auto, copies or zero-copy")
             return asked == "zero-copy"
         times: dict[bool, list[float]] = {False: [], True: []}
         for zero_copy in (False, True, False, True):
@@ -185,8 +180,8 @@ def load(bundle: Bundle, precision: str, options: LoadOptions) -> Backend:
     builds one. A plan accepted under another driver is tested on the golden images before it is handed out.
     """
     library = tensorrt()
-    if precision not in ("auto", *PRECISIONS):
-        raise BackendError(f"TensorRT does not run {precision}", "choose " + ", ".join(PRECISIONS) + " or auto")
+    if precision not in ("auto", *WORDS):
+        raise BackendError(f"TensorRT does not run {precision}", "choose " + ", ".join(WORDS) + " or auto")
     if options.state is None:
         raise BackendError("no state folder was given: it holds the plans", "give --state DIR")
     gpu = open_gpu()
@@ -217,7 +212,7 @@ def _first_that_loads(
     for name in dict.fromkeys(wanted):
         try:
             engine = _checked(store, choice, name)
-            backend = TensorRtBackend(library, gpu, engine, bundle.manifest, options.extra)
+            backend = TensorRtBackend(library, gpu, engine, bundle.manifest, options)
         except BackendError as error:
             failures.append(error.message)
             continue

@@ -19,6 +19,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A value as an error message may hold it: on one line and not long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 class Fields:
     """A JSON object being read: each ``take`` checks the type and consumes the key; ``done`` refuses leftovers."""
 
@@ -44,10 +50,13 @@ class Fields:
         value = self._left.pop(key)
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                raise self.fail(f"{self._where}: {key!r} is a number of {value.bit_length()} bits") from None
         if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
             wanted = " or ".join(k.__name__ for k in kinds)
-            raise self.fail(f"{self._where}: {key!r} must be {wanted}, not {value!r}")
+            raise self.fail(f"{self._where}: {key!r} must be {wanted}, not {shown(value)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise self.fail(f"{self._where}: {key!r} must be finite, not {value!r}")
         return value
@@ -70,7 +79,7 @@ class Fields:
         """One of ``options``."""
         value = self.take(key, str, default)
         if value not in options:
-            raise self.fail(f"{self._where}: {key!r} is {value!r}; {nearest(value, options)}")
+            raise self.fail(f"{self._where}: {key!r} is {shown(value)}; {nearest(value[:80], options)}")
         return str(value)
 
     def child(self, key: str) -> Fields:
@@ -80,4 +89,4 @@ class Fields:
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
         for key in self._left:
-            raise self.fail(f"{self._where}: unknown key {key!r}", nearest(key, self._seen))
+            raise self.fail(f"{self._where}: unknown key {shown(key)}", nearest(key[:80], self._seen))

@@ -4,25 +4,45 @@ A policy file on the device makes a signature of a known signer the condition fo
 checked over the manifest's bytes before they are parsed. Signers' lines must name our namespace, so that a key trusted
 for something else signs nothing here, and must carry no validity dates, because a clinic's clock may say 1970;
 withdrawn keys go into a revocation list (``ssh-keygen -k``). Formats: ssh-keygen(1), ALLOWED SIGNERS.
+
+Whatever keeps the policy from being read, or lets somebody else write it, refuses every bundle: "no policy" is only
+what is certainly not there.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldlens.runtime.bundle import revocation
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.files import bounds, strictjson
+from fieldlens.runtime.files.trusted import (
+    UntrustedError,
+    check_private_folder,
+    check_way,
+    read_guarded,
+    read_linked,
+    way_to,
+)
 
 NAMESPACE = "fieldlens-bundle"
 SYSTEM_POLICY = Path("/etc/fieldlens/policy.json")
 POLICY_VARIABLE = "FIELDLENS_POLICY"
+PROGRAMS = (Path("/usr/bin/ssh-keygen"), Path("/bin/ssh-keygen"), Path("/usr/local/bin/ssh-keygen"))
+"""Where ``ssh-keygen`` is looked for. Not on PATH: whoever starts the program could put another one there."""
+_PLAIN = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+_SIGNING = ("HOME", "TERM", "DISPLAY", "SSH_AUTH_SOCK", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE")
+"""What signing, on a host, takes from the environment: an agent, and how to ask for a passphrase."""
+_TIMEOUT_S = 30.0
+_RESTORE = "restore the file, owned by root and writable by nobody else"
 
 
 class SignatureRefused(KitError):
@@ -31,11 +51,15 @@ class SignatureRefused(KitError):
 
 @dataclass(frozen=True)
 class Policy:
-    """Whose signatures count, and which keys were withdrawn. ``override`` (hosts only) lets a flag pass unsigned."""
+    """Whose signatures count, and which keys were withdrawn. ``override`` (hosts only) lets a flag pass unsigned.
+
+    ``guarded``: nobody but root and us may be able to write the files. False where a person named them for one command.
+    """
 
     allowed_signers: Path
     revoked: Path | None = None
     override: bool = False
+    guarded: bool = True
 
 
 def device_policy() -> Policy | None:
@@ -44,48 +68,124 @@ def device_policy() -> Policy | None:
     A policy that cannot be read is an error and not the same as none. Raises SignatureRefused.
     """
     named = os.environ.get(POLICY_VARIABLE)
-    path = SYSTEM_POLICY if SYSTEM_POLICY.exists() else Path(named) if named else None
-    if path is None:
+    if _is_there(SYSTEM_POLICY):
+        return _read_policy(SYSTEM_POLICY)
+    if named is None:
         return None
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SignatureRefused(f"the signature policy {path} cannot be read: {error}", "restore the file") from error
+    if not named:
+        raise SignatureRefused(f"${POLICY_VARIABLE} is set and empty", "name the policy's file, or unset it")
+    return _read_policy(Path(named))
+
+
+def _is_there(path: Path) -> bool:
+    """False only where the system says that there is no such file, in a folder that we can search and that nobody else
+    can empty. A link on the way (other than the first step, such as macOS's /etc) means that there should be one."""
+    with _refusing(f"the signature policy {path}"):
+        way = way_to(path)
+        if way.end is not None:
+            return True
+        if further := set(way.links) - {Path(*path.absolute().parts[:2])}:
+            raise UntrustedError(f"{max(further)} leads to a folder without it", "mount what the link leads to")
+        if way.left == 0:
+            check_private_folder(way.steps[-1][0])
+    return False
+
+
+def _read_policy(path: Path) -> Policy:
+    with _refusing(f"the signature policy {path}"):
+        value = strictjson.loads(read_guarded(path, bounds.POLICY_BYTES), bounds.POLICY_BYTES)
     fields = Fields(value, str(path), SignatureRefused)
-    policy = Policy(
-        path.parent / fields.take("allowed_signers", str),
-        path.parent / revoked if (revoked := fields.take("revoked", str, "")) else None,
-        fields.take("override", bool, False),
-    )
+    signers = _beside(path, fields, "allowed_signers")
+    revoked = _beside(path, fields, "revoked") if "revoked" in value else None
+    policy = Policy(signers, revoked, fields.take("override", bool, False))
     fields.done()
     return policy
+
+
+def _beside(policy: Path, fields: Fields, key: str) -> Path:
+    name: str = fields.take(key, str)
+    if not name or "\0" in name:
+        raise fields.fail(f"{policy}: {key!r} names no file", "name one, relative to the policy's folder")
+    return policy.parent / name
+
+
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Whatever keeps a file from being read is a refusal, with the reason."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SignatureRefused(f"{what} is missing", _RESTORE) from error
+    except UntrustedError as error:
+        raise SignatureRefused(f"{what} cannot be trusted: {error.message}", error.hint) from error
+    except OSError as error:
+        raise SignatureRefused(f"{what} cannot be read: {error.strerror or error}", _RESTORE) from error
+    except ValueError as error:
+        raise SignatureRefused(f"{what} cannot be read: {error}", _RESTORE) from error
 
 
 def check_signature(manifest: bytes, signature: bytes | None, policy: Policy) -> str:
     """The signer's name, where ``signature`` is a valid one of ``manifest`` by an allowed, unrevoked key.
 
     Raises SignatureRefused: unsigned, altered, signed by a stranger or for another namespace, a revoked key, an
-    unusable signers' file, no ssh-keygen.
+    unusable signers' file or revocation list, no ssh-keygen.
     """
-    _check_signers(policy)
+    signers, revoked = read_lists(policy)
     if signature is None:
         raise SignatureRefused("the bundle is not signed", "python -m convert sign BUNDLE --key FILE, on the host")
-    with tempfile.TemporaryDirectory(prefix="fieldlens-") as folder:
-        file = Path(folder, "signature")
-        file.write_bytes(signature)
-        signer = _find_signer(file, policy)
-        command = ["verify", "-f", str(policy.allowed_signers), "-I", signer, "-n", NAMESPACE, "-s", str(file)]
+    with _workplace(signature=signature, signers=signers, revoked=revoked) as folder:
+        signer = _find_signer(folder, policy)
+        command = ["verify", "-f", str(folder / "signers"), "-I", signer, "-n", NAMESPACE, "-s"]
+        command.append(str(folder / "signature"))
         done = _ssh_keygen(command, manifest)
         if done.returncode != 0:
             raise SignatureRefused(f"the signature does not hold: {_words(done)}", _reason_hint(done))
         # A second call, because ssh-keygen gives a withdrawn key and a changed file the same words.
-        if policy.revoked and _ssh_keygen([*command, "-r", str(policy.revoked)], manifest).returncode != 0:
+        if revoked and _ssh_keygen([*command, "-r", str(folder / "revoked")], manifest).returncode != 0:
             raise SignatureRefused(f"the key of {signer} was revoked", "have the bundle signed with another key")
     return signer
 
 
-def _find_signer(signature: Path, policy: Policy) -> str:
-    done = _ssh_keygen(["find-principals", "-s", str(signature), "-f", str(policy.allowed_signers)], b"")
+def read_lists(policy: Policy) -> tuple[bytes, bytes]:
+    """The signers' file and the revocation list (empty where the policy names none), both checked.
+
+    Raises SignatureRefused: missing, not to be trusted, a line that would surprise, a list that revokes nobody.
+    """
+    read = read_guarded if policy.guarded else read_linked
+    with _refusing(f"{policy.allowed_signers}"):
+        signers = read(policy.allowed_signers, bounds.SIGNERS_BYTES)
+        _check_signers(signers.decode("utf-8"), policy.allowed_signers)
+    if policy.revoked is None:
+        return signers, b""
+    with _refusing(f"{policy.revoked} (revoked keys)"):
+        revoked = read(policy.revoked, bounds.SIGNERS_BYTES)
+        count = revocation.entries(revoked)
+    if count == 0:
+        raise SignatureRefused(
+            f"{policy.revoked} (revoked keys) revokes nobody: it is empty",
+            "restore the list; where no key was ever withdrawn, remove `revoked` from the policy",
+        )
+    return signers, revoked
+
+
+def _check_signers(text: str, path: Path) -> None:
+    """Every line names our namespace and has no dates."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        if not re.search(rf'\snamespaces="{NAMESPACE}"(\s|,)', line):
+            raise SignatureRefused(f'{where}: it lacks namespaces="{NAMESPACE}"', f"write: {example_line()}")
+        if "valid-after=" in line.lower() or "valid-before=" in line.lower():
+            raise SignatureRefused(
+                f"{where}: validity dates are not used here, the device's clock may be wrong",
+                "remove them; withdraw keys with a revocation list (ssh-keygen -k)",
+            )
+
+
+def _find_signer(folder: Path, policy: Policy) -> str:
+    command = ["find-principals", "-s", str(folder / "signature"), "-f", str(folder / "signers")]
+    done = _ssh_keygen(command, b"")
     names = done.stdout.decode(errors="replace").split()
     if done.returncode != 0 or not names:
         raise SignatureRefused(
@@ -95,39 +195,56 @@ def _find_signer(signature: Path, policy: Policy) -> str:
     return names[0].split(",")[0]
 
 
-def _check_signers(policy: Policy) -> None:
-    """Every line names our namespace and has no dates."""
-    try:
-        lines = policy.allowed_signers.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SignatureRefused(f"{policy.allowed_signers} cannot be read: {error}", "restore the file") from error
-    if policy.revoked is not None and not policy.revoked.is_file():
-        raise SignatureRefused(f"{policy.revoked} (revoked keys) is missing", "restore the file")
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        where = f"{policy.allowed_signers}, line {number}"
-        if not re.search(rf'\snamespaces="{NAMESPACE}"(\s|,)', line):
-            raise SignatureRefused(f'{where}: it lacks namespaces="{NAMESPACE}"', f"write: {example_line()}")
-        if "valid-after=" in line or "valid-before=" in line:
-            raise SignatureRefused(
-                f"{where}: validity dates are not used here, the device's clock may be wrong",
-                "remove them; withdraw keys with a revocation list (ssh-keygen -k)",
-            )
-
-
 def example_line() -> str:
     """How a signer's line looks."""
     return f'name@clinic namespaces="{NAMESPACE}" ssh-ed25519 AAAA…'
 
 
-def _ssh_keygen(arguments: list[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-    program = shutil.which("ssh-keygen")
-    if program is None:
-        raise SignatureRefused("ssh-keygen is not installed", "sudo apt-get install openssh-client")
-    command = [program, "-Y", *arguments]
-    environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment)
+def find_program() -> Path:
+    """``ssh-keygen``, which only root (or we) can replace. Raises SignatureRefused."""
+    reasons = []
+    for path in PROGRAMS:
+        try:
+            way = way_to(path)
+            if way.end is None:
+                continue
+            check_way(way)
+        except (OSError, UntrustedError) as error:
+            reasons.append(str(error))
+            continue
+        if os.access(way.end, os.X_OK):
+            return way.end
+        reasons.append(f"{path} may not be run")
+    why = "; ".join(reasons) or f"it is not in {', '.join(str(path.parent) for path in PROGRAMS)}"
+    raise SignatureRefused(f"ssh-keygen is not installed ({why})", "sudo apt-get install openssh-client")
+
+
+def _ssh_keygen(
+    arguments: list[str], stdin: bytes, environment: dict[str, str] = _PLAIN, timeout_s: float | None = _TIMEOUT_S
+) -> subprocess.CompletedProcess[bytes]:
+    command = [str(find_program()), "-Y", *arguments]
+    try:
+        return subprocess.run(
+            command, input=stdin, capture_output=True, check=False, env=environment, timeout=timeout_s
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SignatureRefused(f"ssh-keygen cannot be used: {error}", "run `python -m runtime doctor`") from error
+
+
+@contextlib.contextmanager
+def _workplace(**files: bytes) -> Iterator[Path]:
+    """A folder of ours with the bytes that were checked, for a program that takes files. Raises SignatureRefused."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fieldlens-")
+    except OSError as error:
+        raise SignatureRefused(f"no folder for temporary files ({error.strerror})", "set TMPDIR to one") from error
+    with folder as name:
+        try:
+            for file, data in files.items():
+                Path(name, file).write_bytes(data)
+        except OSError as error:
+            raise SignatureRefused(f"{name} cannot be written ({error.strerror})", "make room there") from error
+        yield Path(name)
 
 
 def sign(manifest: bytes, key: Path) -> bytes:
@@ -135,10 +252,10 @@ def sign(manifest: bytes, key: Path) -> bytes:
 
     A passphrase is asked for on the terminal, which ssh-keygen opens itself. Raises SignatureRefused.
     """
-    with tempfile.TemporaryDirectory(prefix="fieldlens-") as folder:
-        file = Path(folder, "manifest")
-        file.write_bytes(manifest)
-        done = _ssh_keygen(["sign", "-q", "-n", NAMESPACE, "-f", str(key), str(file)], b"")
+    environment = {**_PLAIN, **{name: os.environ[name] for name in _SIGNING if name in os.environ}}
+    with _workplace(manifest=manifest) as folder:
+        file = folder / "manifest"
+        done = _ssh_keygen(["sign", "-q", "-n", NAMESPACE, "-f", str(key), str(file)], b"", environment, None)
         if done.returncode != 0:
             raise SignatureRefused(f"ssh-keygen did not sign: {_words(done)}", "give an OpenSSH private key")
         return file.with_suffix(".sig").read_bytes()

@@ -107,7 +107,7 @@ def test_a_signers_line_that_would_surprise_is_refused(
 
 
 def test_no_ssh_keygen_says_what_to_install(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(signature, "PROGRAMS", (Path("/nowhere/ssh-keygen"),))
     with pytest.raises(SignatureRefused) as caught:
         check_signature(DATA, b"x", policy)
     assert "openssh-client" in caught.value.hint

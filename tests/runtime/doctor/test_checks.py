@@ -241,8 +241,9 @@ def test_the_signature_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (doctor.signature_policy().status, "signers is missing" in doctor.signature_policy().words) == (FAIL, True)
     write(tmp_path, "signers", "")
     assert doctor.signature_policy().status == OK
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    assert "openssh-client" in doctor.signature_policy().mend
+    with monkeypatch.context() as patch:
+        patch.setattr(signature, "PROGRAMS", (tmp_path / "ssh-keygen",))
+        assert "openssh-client" in doctor.signature_policy().mend
     write(tmp_path, "policy.json", "{")
     assert doctor.signature_policy().status == FAIL
 

@@ -14,12 +14,12 @@ from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
 from fieldlens.runtime.bundle.describe import describe
-from fieldlens.runtime.bundle.open import Bundle, open_bundle, read_manifest_bytes, read_signature
-from fieldlens.runtime.bundle.signature import Policy, check_signature, device_policy
+from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.signature import Policy
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.doctor.checks import doctor
 from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
-from fieldlens.runtime.machine.host import conditions, state_folder
+from fieldlens.runtime.machine.host import conditions, own_state_folder
 from fieldlens.runtime.machine.telemetry import Recorder
 from fieldlens.runtime.model import Model, load_opened
 from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
@@ -175,7 +175,7 @@ def info(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest.to_json(), indent=2, ensure_ascii=False))
     else:
         print(describe(bundle))
-        start = golden_check.last_start(state_folder(arguments.state), bundle)
+        start = golden_check.last_start(own_state_folder(arguments.state), bundle)
         print(
             f"last start  {start.time_utc}, {start.backend} {start.precision}; golden images: {start.check}"
             if start else "last start  none here yet"
@@ -185,15 +185,14 @@ def info(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check the signature first, then every file. Without a policy or a signers' file, the files only."""
-    policy = Policy(arguments.allowed_signers) if arguments.allowed_signers else device_policy()
-    signature = read_signature(arguments.bundle)
-    signer = check_signature(read_manifest_bytes(arguments.bundle), signature, policy) if policy else None
-    bundle = open_bundle(arguments.bundle)
+    given = arguments.allowed_signers
+    bundle = open_bundle(arguments.bundle, signers=Policy(given, guarded=False) if given else None)
     print(f"{bundle.title}: {len(bundle.manifest.files)} files match their hashes")
-    if signer is not None:
-        print(f"signed by {signer}")
+    print(f"manifest's SHA-256: {bundle.hash}")
+    if bundle.signer is not None:
+        print(f"signed by {bundle.signer}")
     else:
-        there = "a signature is there, but" if signature else "not signed, and"
+        there = "a signature is there, but" if bundle.has_signature else "not signed, and"
         print(f"{there} this machine has no policy that says whose counts: give --allowed-signers FILE to check")
     return EXIT_OK
 
@@ -210,7 +209,8 @@ def calibrate_camera(arguments: argparse.Namespace) -> int:
     for row in moved:
         mark = "  moved" if row.after != row.before else ""
         print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}{mark}")
-    print(f"kept in {save(state_folder(arguments.state), bundle, moved)}; delete it to go back to the bundle's limits")
+    path = save(own_state_folder(arguments.state), bundle, moved)
+    print(f"kept in {path}; delete it to go back to the bundle's limits")
     return EXIT_OK
 
 
@@ -221,7 +221,7 @@ def _range(pair: Range) -> str:
 def selftest(arguments: argparse.Namespace) -> int:
     """Run the golden images, freshly, whatever is cached."""
     bundle = open_bundle(arguments.bundle)
-    state = state_folder(arguments.state)
+    state = own_state_folder(arguments.state)
     options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
     chosen = choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=False)
     with chosen.backend as backend:

@@ -29,7 +29,7 @@ from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import ConfigError, ImageError
 from fieldlens.runtime.fields import nearest
-from fieldlens.runtime.machine.host import state_folder
+from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.quality.camera_limits import device_limits
@@ -203,7 +203,7 @@ def load_opened(
     bundle: Bundle, *, backend: str, precision: str, state: PathLike | None, threads: int, golden_every_s: float
 ) -> Model:
     """:func:`load`, for a bundle that is open already."""
-    folder = state_folder(None if state is None else Path(state))
+    folder = own_state_folder(None if state is None else Path(state))
     options = LoadOptions(threads=threads, cache=folder / "compiled")
     choice = choose_backend(bundle, backend, precision, options, folder)
     try:

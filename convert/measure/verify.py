@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from fieldlens.convert.measure.answer import PrecisionAnswers, answer, judged_pr
 from fieldlens.convert.measure.evaluate import Figures, compare, probabilities
 from fieldlens.convert.measure.labelled import Labelled, labelled
 from fieldlens.convert.table import table
-from fieldlens.runtime.backends.selftest import LIST, load_golden
+from fieldlens.runtime.backends.selftest import load_golden
+from fieldlens.runtime.bundle.contents import golden_images
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.bundle.precision import REFERENCE
@@ -89,7 +89,7 @@ def on_golden(bundle: Bundle, backend: str) -> Verified:
 
 def golden_names(bundle: Bundle) -> tuple[str, ...]:
     """File names of the golden images, in order."""
-    return tuple(entry["file"] for entry in json.loads(bundle.read(LIST))["images"])
+    return tuple(image.file for image in golden_images(bundle))
 
 
 def judge(manifest: Manifest, figures: Sequence[Figures]) -> list[str]:

@@ -18,9 +18,9 @@ from fieldlens.convert.measure.labelled import OriginError, labels_of, pinned
 from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
 from fieldlens.convert.quantization import calibrate
 from fieldlens.convert.table import step
+from fieldlens.runtime.bundle.contents import OOD
 from fieldlens.runtime.bundle.manifest import Manifest, Version
 from fieldlens.runtime.pixels.preprocess import Preprocess
-from fieldlens.runtime.quality import ood
 from fieldlens.train.checkpoint import TrainingRun, load_run, read_split
 from fieldlens.train.data.folds import split_of
 from fieldlens.train.data.load import load_data
@@ -60,7 +60,7 @@ def from_run(run_folder: Path, options: BundleOptions) -> Origin:
     gate = read_gate(run.path)
     candidates, origin = golden_candidates(source, tensors, options)
     calibration = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
-    files = {ood.FILE: gate.npz()} if gate else {}
+    files = {OOD: gate.npz()} if gate else {}
     files |= report_files(run.path, run.data.shareable or options.golden_from_data)
     return Origin(
         run.model, _draft(run, gate, calibration, options), tensors, judging, candidates, origin, run.path, files

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.backends.base import Backend, Outputs
-from fieldlens.runtime.backends.selftest import flips, load_golden, reference_logits, tolerance
+from fieldlens.runtime.backends.selftest import flips, load_golden, tolerance
+from fieldlens.runtime.bundle.contents import golden_images, golden_logits
 from fieldlens.runtime.bundle.decision import calibrated
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
@@ -98,7 +99,7 @@ def finite(outputs: Outputs) -> bool:
 
 def _spread(bundle: Bundle) -> list[int]:
     """Indices of up to IMAGES golden images: the reference's lowest and highest score, then those between."""
-    logits = reference_logits(bundle)
+    logits = golden_logits(bundle, len(golden_images(bundle)))
     order = np.argsort(_scores(bundle, logits), kind="stable")
     places = np.linspace(0, len(order) - 1, min(IMAGES, len(order))).round().astype(int).tolist()
     return [int(order[place]) for place in dict.fromkeys((*places[:1], *places[-1:], *places[1:-1]))]

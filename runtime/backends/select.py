@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from fieldlens.runtime.backends import fake, onnxruntime, openvino
 from fieldlens.runtime.backends.base import Backend, LoadOptions
 from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages
@@ -16,6 +18,10 @@ from fieldlens.runtime.backends.tensorrt.api import NotInstalled
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError, KitError
+
+_ONNX = b"\x08"
+"""The first byte of every ONNX file: the tag of ``ir_version``, which protobuf writes first."""
+_NOT_ITS_OWN = "the manifest and the model do not belong together: make the bundle again"
 
 
 def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOptions) -> Backend:
@@ -34,7 +40,35 @@ def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOpti
     if file not in bundle.manifest.precisions:
         raise BackendError(f"{bundle.path.name} has no model.{file}.onnx", "choose --precision fp32")
     load: Callable[[bytes, str, LoadOptions], Backend] = module.load
-    return load(bundle.model(file), precision, replace(options, cache=_own_cache(options, bundle)))
+    data = bundle.model(file)
+    if data[:1] != _ONNX:
+        raise BackendError(f"{backend} refused the model: model.{file}.onnx is not an ONNX file", _NOT_ITS_OWN)
+    loaded = load(data, precision, replace(options, cache=_own_cache(options, bundle)))
+    try:
+        _check_outputs(bundle, loaded)
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
+
+
+def _check_outputs(bundle: Bundle, backend: Backend) -> None:
+    """The network takes and gives what the manifest says. Raises BackendError."""
+    manifest = bundle.manifest
+    classes, side = len(manifest.classes), manifest.cam_size
+    try:
+        found = backend.infer(np.zeros((1, manifest.size, manifest.size, 3), np.uint8))
+    except BackendError:
+        raise
+    except Exception as error:  # each library has exceptions of its own for a network of another shape
+        words = " ".join(str(error).split())[:200]
+        raise BackendError(f"{backend.info.name} cannot run the model: {words}", _NOT_ITS_OWN) from error
+    shapes, wanted = (
+        [np.shape(each) for each in found],
+        [(1, classes), (1, classes, side, side), (1, manifest.features)],
+    )
+    if shapes != wanted or any(each.dtype != np.float32 for each in found):
+        raise BackendError(f"the network gives {shapes}, and the manifest says {wanted}", _NOT_ITS_OWN)
 
 
 def _own_cache(options: LoadOptions, bundle: Bundle) -> Path | None:

@@ -6,7 +6,6 @@ Design, decision 4: INT8 can saturate on CPUs without VNNI, and a library's upda
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import time
@@ -18,17 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.backends.base import Backend
+from fieldlens.runtime.bundle.contents import golden_file, golden_images, golden_logits
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Tolerance
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.bundle.precision import tolerances_for
-from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.errors import BundleError, ImageError, KitError
 from fieldlens.runtime.files import kept
 from fieldlens.runtime.machine.host import cpu_fingerprint
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
-LIST = "golden/golden.json"
-REFERENCE = "golden/golden.npz"
 _STRICT = Tolerance(0.0, 0.0, 0.0, 1e-3)
 
 
@@ -60,40 +58,26 @@ class Golden:
     preprocess_differs: int
 
 
-def reference_logits(bundle: Bundle) -> npt.NDArray[np.float32]:
-    """The reference's logits of all golden images, float32 ``[n,C]``. Raises BundleError."""
-    try:
-        with np.load(io.BytesIO(bundle.read(REFERENCE)), allow_pickle=False) as arrays:
-            logits: npt.NDArray[np.float32] = arrays["logits"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.path.name}: {REFERENCE} is incomplete ({error})", "make it again") from error
-    if not np.isfinite(logits).all():
-        raise BundleError(f"{bundle.path.name}: the reference's answers are not finite", "make the bundle again")
-    return logits
-
-
 def load_golden(bundle: Bundle, only: Sequence[int] | None = None) -> Golden:
     """Decode and preprocess the golden images on this machine: all, or those with the indices ``only``.
 
     Raises BundleError.
     """
-    logits = reference_logits(bundle)
-    try:
-        entries = json.loads(bundle.read(LIST))["images"]
-        if len(logits) != len(entries):
-            raise ValueError(f"{len(entries)} images, {len(logits)} answers of the reference")
-        if only is not None:
-            entries, logits = [entries[index] for index in only], logits[list(only)]
-        preprocess = Preprocess(bundle.manifest.preprocess)
-        tensors = preprocess.empty(len(entries))
-        differs = 0
-        for entry, tensor in zip(entries, tensors, strict=True):
-            preprocess.from_bytes(bundle.read(entry["file"]), entry["file"], tensor)
-            differs += hashlib.sha256(tensor.tobytes()).hexdigest() != entry["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.path.name}: the golden images are incomplete ({error})", "make it again") from error
-    if not len(tensors):
-        raise BundleError(f"{bundle.path.name}: there are no golden images", "make the bundle again")
+    images = golden_images(bundle)
+    logits = golden_logits(bundle, len(images))
+    if only is not None:
+        images, logits = tuple(images[index] for index in only), logits[list(only)]
+    preprocess = Preprocess(bundle.manifest.preprocess)
+    tensors = preprocess.empty(len(images))
+    differs = 0
+    for image, tensor in zip(images, tensors, strict=True):
+        try:
+            preprocess.from_bytes(golden_file(bundle, image), image.file, tensor)
+        except ImageError as error:
+            raise BundleError(
+                f"{bundle.path.name}: golden image {error.message}", "copy the bundle again from where it was made"
+            ) from error
+        differs += hashlib.sha256(tensor.tobytes()).hexdigest() != image.sha256
     return Golden(tensors, logits, differs)
 
 

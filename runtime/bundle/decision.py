@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.errors import ConfigError, KitError
-from fieldlens.runtime.fields import Fields, nearest
+from fieldlens.runtime.fields import Fields, nearest, shown
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -117,19 +117,21 @@ def decision_from_json(
     positive = tuple(fields.take("positive", list))
     for name in positive:
         if name not in classes:
-            raise error(f"{where}: positive class {name!r} is not a class", nearest(str(name), classes))
+            raise error(f"{where}: positive class {shown(name)} is not a class", nearest(str(name)[:80], classes))
+    if len(set(positive)) != len(positive):
+        raise error(f"{where}: positive names a class twice", "name each finding once")
     if not positive or (rule == "sum" and len(set(positive)) == len(classes)):
         raise error(f"{where}: positive must name some of the classes, not none or all", "name the findings only")
     given = fields.take("thresholds", (float, dict))
     thresholds = dict(given) if isinstance(given, dict) else dict.fromkeys(positive, float(given))
     band = fields.take("band", list)
     values = [*thresholds.values(), *band]
-    if set(thresholds) != set(positive) or len(band) != 2 or (rule == "sum" and len(set(thresholds.values())) != 1):
-        raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
     if any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 1 for v in values):
         raise error(f"{where}: thresholds and band must be numbers within [0, 1]", "run fit again")
+    if set(thresholds) != set(positive) or len(band) != 2 or (rule == "sum" and len(set(thresholds.values())) != 1):
+        raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
     if band[0] > band[1]:
-        raise error(f"{where}: the band {band} is upside down", "run fit again")
+        raise error(f"{where}: the band [{band[0]}, {band[1]}] is upside down", "run fit again")
     decision = Decision(
         rule, positive, {name: float(thresholds[name]) for name in positive}, (float(band[0]), float(band[1])),
         fields.take("target", str), fields.take("reached", dict),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fieldlens.runtime.bundle.decision import TASKS, Decision, decision_from_json
 from fieldlens.runtime.bundle.precision import MODEL_FILES
 from fieldlens.runtime.errors import BundleError
-from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.fields import Fields, shown
+from fieldlens.runtime.files import bounds, strictjson
 from fieldlens.runtime.pixels.steps import Resize, Step, steps_from_json, steps_to_json
 
 FORMAT = 1
+_PATH = re.compile(r"[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+){0,3}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, break the line or turn the direction of writing."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,10 @@ class Manifest:
 def parse_manifest(data: bytes) -> Manifest:
     """Read ``manifest.json``. Raises BundleError for what is not JSON, of another format, incomplete or unknown."""
     try:
-        value = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = strictjson.loads(data, bounds.MANIFEST_BYTES)
+    except strictjson.JsonError as error:
         raise BundleError(
-            f"manifest.json is not JSON: {error}", "copy the bundle again from where it was made"
+            f"manifest.json cannot be read: {error}", "copy the bundle again from where it was made"
         ) from error
     fields = Fields(value, "manifest.json", BundleError)
     found = fields.take("format", int)
@@ -132,19 +137,17 @@ def parse_manifest(data: bytes) -> Manifest:
             f"manifest.json has format {found}; this version reads format {FORMAT}",
             "update the device's software" if found > FORMAT else "make the bundle anew",
         )
-    classes = tuple(_class(item, index) for index, item in enumerate(fields.take("classes", list)))
+    classes = _classes(fields.take("classes", list))
     ids = [info.id for info in classes]
-    if len(set(ids)) != len(ids) or len(ids) < 1:
-        raise BundleError("manifest.json: class ids must be unique, and at least one", "make the bundle anew")
     tensors = fields.take("tensors", dict)
     manifest = Manifest(
-        name=fields.take("name", str),
+        name=_name(fields, "name"),
         version=_version(fields.child("version")),
         task=fields.choice("task", TASKS),
         classes=classes,
         preprocess=steps_from_json(fields.take("preprocess", list), BundleError),
-        features=_dimension(tensors, "features", 1),
-        cam_size=_dimension(tensors, "cam", 2),
+        features=_dimension(tensors, "features", 1, bounds.FEATURES),
+        cam_size=_dimension(tensors, "cam", 2, bounds.CAM_SIZE),
         temperature=fields.number("temperature", 1e-3, 1e3),
         decision=decision_from_json(fields.take("decision", (dict, type(None))), ids, BundleError),
         tolerances={name: _tolerance(item, name) for name, item in fields.take("tolerances", dict).items()},
@@ -152,23 +155,39 @@ def parse_manifest(data: bytes) -> Manifest:
         ood=fields.take("ood", (dict, type(None))),
         provenance=fields.take("provenance", dict),
         evaluation=fields.take("evaluation", dict),
-        files={path: _file(item, path) for path, item in fields.take("files", dict).items()},
+        files=_files(fields.take("files", dict)),
     )
     fields.done()
     if manifest.tensors() != tensors:
-        raise BundleError(f"manifest.json: tensors {tensors} do not fit the classes and steps", "make the bundle anew")
+        raise BundleError(
+            f"manifest.json: tensors {shown(tensors)} do not fit the classes and steps", "make the bundle anew"
+        )
     return manifest
 
 
-def _class(value: Any, index: int) -> ClassInfo:
-    fields = Fields(value, f"manifest.json.classes[{index}]", BundleError)
-    info = ClassInfo(fields.take("id", str), fields.take("display", str))
-    fields.done()
-    return info
+def _name(fields: Fields, key: str) -> str:
+    """A text that is shown in one line: not empty, not long, nothing in it that only a terminal understands."""
+    text: str = fields.take(key, str)
+    if not 1 <= len(text) <= bounds.TEXT or _CONTROL.search(text):
+        raise fields.fail(f"manifest.json: {key!r} must be 1 to {bounds.TEXT} characters of text, not {shown(text)}")
+    return text
+
+
+def _classes(items: list[Any]) -> tuple[ClassInfo, ...]:
+    if len(items) > bounds.CLASSES:
+        raise BundleError(f"manifest.json: {len(items)} classes; {bounds.CLASSES} are allowed", "make the bundle anew")
+    classes = []
+    for index, item in enumerate(items):
+        fields = Fields(item, f"manifest.json.classes[{index}]", BundleError)
+        classes.append(ClassInfo(_name(fields, "id"), _name(fields, "display")))
+        fields.done()
+    if len({info.id for info in classes}) != len(classes) or not classes:
+        raise BundleError("manifest.json: class ids must be unique, and at least one", "make the bundle anew")
+    return tuple(classes)
 
 
 def _version(fields: Fields) -> Version:
-    version = Version(fields.integer("number", 0, 2**53), fields.take("label", str))
+    version = Version(fields.integer("number", 0, 2**53), _name(fields, "label"))
     fields.done()
     return version
 
@@ -181,19 +200,38 @@ def _tolerance(value: Any, name: str) -> Tolerance:
     return tolerance
 
 
+def _files(items: dict[str, Any]) -> dict[str, FileInfo]:
+    """What the bundle holds, within the limits of :mod:`fieldlens.runtime.files.bounds`."""
+    if len(items) > bounds.FILES:
+        raise BundleError(f"manifest.json lists {len(items)} files; {bounds.FILES} are allowed", "make the bundle anew")
+    files = {path: _file(item, path) for path, item in items.items()}
+    if sum(info.size for info in files.values()) > bounds.ALL_FILES_BYTES:
+        raise BundleError(
+            f"manifest.json lists more than {bounds.ALL_FILES_BYTES} bytes", "make the bundle for fewer --targets"
+        )
+    return files
+
+
 def _file(value: Any, path: str) -> FileInfo:
+    outside = len(path) > bounds.TEXT or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))
+    if outside:
+        raise BundleError(
+            f"the manifest lists a forbidden path {shown(path)}", "copy the bundle again from where it was made"
+        )
     fields = Fields(value, f"manifest.json.files[{path!r}]", BundleError)
-    info = FileInfo(fields.take("sha256", str), fields.integer("size", 0, 2**53))
+    info = FileInfo(fields.take("sha256", str), fields.integer("size", 0, bounds.file_bytes(path)))
+    if not _SHA256.fullmatch(info.sha256):
+        raise fields.fail(f"manifest.json: {path} has no SHA-256 but {shown(info.sha256)}")
     fields.done()
     return info
 
 
-def _dimension(tensors: Any, output: str, axis: int) -> int:
+def _dimension(tensors: Any, output: str, axis: int, most: int) -> int:
     """A dimension of an output that neither the classes nor the steps tell."""
     try:
         value = tensors["outputs"][output]["shape"][axis]
     except (KeyError, IndexError, TypeError) as error:
         raise BundleError(f"manifest.json: tensors lack the shape of {output!r}", "make the bundle anew") from error
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise BundleError(f"manifest.json: {output!r} has a bad shape", "make the bundle anew")
     return value

@@ -1,4 +1,7 @@
-"""Opening a bundle: every byte is hashed before anything in it is used, and used from the bytes that were hashed."""
+"""Opening a bundle: every byte is hashed before anything in it is used, and used from the bytes that were hashed.
+
+A file is opened, recognised as an ordinary one and measured before its first byte is read.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,67 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from fieldlens.runtime.bundle.contents import check_contents
 from fieldlens.runtime.bundle.manifest import FileInfo, Manifest, parse_manifest
-from fieldlens.runtime.bundle.signature import check_signature, device_policy
+from fieldlens.runtime.bundle.signature import Policy, check_signature, device_policy
 from fieldlens.runtime.errors import BundleError
+from fieldlens.runtime.files import bounds
+from fieldlens.runtime.files.trusted import UntrustedError, open_regular, read_open
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
 _COPY_AGAIN = "copy the bundle again from where it was made"
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle. ``hash`` is the SHA-256 of its manifest, which in turn fixes every other file."""
+    """An opened bundle. ``hash`` is the SHA-256 of its manifest, which in turn fixes every other file.
+
+    ``signer``: whose signature was checked and counts on this device; None where nobody's was, with a signature
+    (``has_signature``) or without. ``kept``: what opening has read and checked already, for its first user.
+    """
 
     path: Path
     manifest: Manifest
     hash: str
+    signer: str | None = None
+    has_signature: bool = False
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, name: str) -> bytes:
         """The bytes of a listed file, checked against the manifest. Raises BundleError."""
         info = self.manifest.files.get(name)
         if info is None:
             raise BundleError(f"{self.path.name} has no file {name!r}", "make the bundle with that target")
-        data = _read(self.path / name, self.path)
-        if len(data) != info.size or hashlib.sha256(data).hexdigest() != info.sha256:
-            raise BundleError(f"{self.path.name}: {name} does not match its hash in the manifest", _COPY_AGAIN)
+        handle = self._open(name, info)
+        try:
+            data = read_open(handle, self.path / name, info.size)
+        except (UntrustedError, OSError) as error:
+            raise _unreadable(self.path, name, error) from error
+        finally:
+            os.close(handle)
+        self._compare(name, hashlib.sha256(data), info)
         return data
+
+    def check(self, name: str) -> None:
+        """Compare a listed file with the manifest, whatever its size in little memory. Raises BundleError."""
+        info, digest = self.manifest.files[name], hashlib.sha256()
+        handle, left = self._open(name, info), info.size + 1
+        try:
+            while left > 0 and (block := os.read(handle, min(_BLOCK, left))):
+                digest.update(block)
+                left -= len(block)
+        except OSError as error:
+            raise _unreadable(self.path, name, error) from error
+        finally:
+            os.close(handle)
+        self._compare(name, digest, info)
 
     def model(self, precision: str) -> bytes:
         """The ONNX file of a precision, as bytes."""
@@ -45,79 +80,151 @@ class Bundle:
         """Name and version, for people and records."""
         return f"{self.manifest.name} {self.manifest.version.label}"
 
+    @property
+    def signed(self) -> str:
+        """Who vouches for the bundle, in words."""
+        if self.signer is not None:
+            return f"signed by {self.signer}"
+        if self.has_signature:
+            return "signature not checked: this device has no policy that says whose counts"
+        return "unsigned: nothing says who made this bundle, or whether it was changed"
 
-def open_bundle(path: Path, *, check_files: bool = True, allow_unsigned: bool = False) -> Bundle:
+    def _open(self, name: str, info: FileInfo) -> int:
+        """A handle on an ordinary file of the size that the manifest says."""
+        try:
+            handle = open_regular(self.path / name)
+        except (UntrustedError, OSError) as error:
+            raise _unreadable(self.path, name, error) from error
+        size = os.fstat(handle).st_size
+        if size != info.size:
+            os.close(handle)
+            raise BundleError(
+                f"{self.path.name}: {name} does not match its hash in the manifest ({size} bytes, not {info.size})",
+                _COPY_AGAIN,
+            )
+        return handle
+
+    def _compare(self, name: str, digest: Any, info: FileInfo) -> None:
+        if digest.hexdigest() != info.sha256:
+            raise BundleError(f"{self.path.name}: {name} does not match its hash in the manifest", _COPY_AGAIN)
+
+
+def open_bundle(
+    path: Path, *, check_files: bool = True, allow_unsigned: bool = False, signers: Policy | None = None
+) -> Bundle:
     """Open the bundle folder ``path``.
 
     Where this device has a signature policy, the signature is checked before anything is parsed; ``allow_unsigned``
-    only counts where the policy itself allows the override (a host).
+    only counts where the policy itself allows the override (a host). ``signers``: a policy that counts beside it.
 
-    ``check_files`` hashes every listed file now; without it each is hashed when it is read. Raises BundleError:
-    not a bundle, unknown format, wrong hash, missing or unlisted file, symbolic link, path that leaves the folder.
+    ``check_files`` hashes every listed file now and looks at what it holds; without it each is hashed when it is read.
+    Raises BundleError: not a bundle, unknown format, wrong hash, missing or unlisted file, anything but ordinary files
+    and folders, anything too large, a path that leaves the folder; SignatureRefused.
     """
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
-        raise BundleError(f"{path} {what}", "give the folder NAME.bundle that `python -m convert bundle` made")
-    data = _read(path / MANIFEST, path)
-    policy = device_policy()
-    if policy is not None and not (allow_unsigned and policy.override):
-        check_signature(data, read_signature(path), policy)
-    bundle = Bundle(path, parse_manifest(data), hashlib.sha256(data).hexdigest())
+    _check_folder(path)
+    data, signature = read_manifest_bytes(path), read_signature(path)
+    signer = None
+    for policy in (device_policy(), signers):
+        if policy is not None and not (allow_unsigned and policy.override):
+            signer = check_signature(data, signature, policy)
+    digest = hashlib.sha256(data).hexdigest()
+    bundle = Bundle(path, parse_manifest(data), digest, signer, signature is not None)
     _check_listing(bundle)
     if check_files:
         for name in bundle.manifest.files:
-            bundle.read(name)
+            bundle.check(name)
+        check_contents(bundle)
     return bundle
 
 
 def read_signature(path: Path) -> bytes | None:
-    """The signature beside a bundle's manifest, or None. Raises BundleError for a link."""
-    return _read(path / SIGNATURE, path) if os.path.lexists(path / SIGNATURE) else None
+    """The signature beside a bundle's manifest, or None. Raises BundleError for anything but an ordinary file."""
+    try:
+        return _read(path, SIGNATURE, bounds.SIGNATURE_BYTES)
+    except FileNotFoundError:
+        return None
 
 
 def read_manifest_bytes(path: Path) -> bytes:
     """``manifest.json`` as it is, unparsed: what a signature is over. Raises BundleError."""
-    return _read(path / MANIFEST, path)
+    try:
+        return _read(path, MANIFEST, bounds.MANIFEST_BYTES)
+    except FileNotFoundError as error:
+        raise _unreadable(path, MANIFEST, error) from error
+
+
+def _check_folder(path: Path) -> None:
+    hint = "give the folder NAME.bundle that `python -m convert bundle` made"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise BundleError(f"{path} does not exist", hint) from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be opened ({error.strerror})", hint) from error
+    if not stat.S_ISDIR(mode):
+        raise BundleError(f"{path} is not a folder", hint)
 
 
 def _check_listing(bundle: Bundle) -> None:
     """The folder holds exactly what the manifest lists, as ordinary files."""
     listed = set(bundle.manifest.files)
-    for name in listed:
-        if name.startswith("/") or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
-            raise BundleError(f"{bundle.path.name}: the manifest lists a forbidden path {name!r}", _COPY_AGAIN)
-    found = set()
-    for root, folders, files in os.walk(bundle.path):
-        for name in (*folders, *files):
-            path = Path(root, name)
-            if path.is_symlink():
-                raise BundleError(f"{bundle.path.name}: {_inside(path, bundle)} is a symbolic link", _COPY_AGAIN)
-        found |= {_inside(Path(root, name), bundle) for name in files}
-    if unlisted := sorted(found - listed - {MANIFEST, SIGNATURE}):
-        raise BundleError(
-            f"{bundle.path.name}: {unlisted[0]} is not listed in the manifest", "a bundle is never edited: remove it"
-        )
+    found = set(_walk(bundle, listed))
     if missing := sorted(listed - found):
         raise BundleError(f"{bundle.path.name}: {missing[0]} is missing", _COPY_AGAIN)
 
 
-def _inside(path: Path, bundle: Bundle) -> str:
-    return path.relative_to(bundle.path).as_posix()
+def _walk(bundle: Bundle, listed: set[str]) -> Iterator[str]:
+    """Names of the listed files that are there. Stops at the first thing that has no place in a bundle."""
+    inner = {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents} - {"."}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(bundle.path / folder) as entries:
+                for entry in entries:
+                    name = f"{folder}/{entry.name}" if folder else entry.name
+                    _check_entry(bundle, entry, name, listed, inner)
+                    if name in inner:
+                        folders.append(name)
+                    else:
+                        yield name
+        except OSError as error:
+            raise _unreadable(bundle.path, folder or ".", error) from error
 
 
-def _read(path: Path, bundle: Path) -> bytes:
-    """All bytes of an ordinary file. O_NOFOLLOW: a link put there after the listing was checked is refused, too."""
-    name = path.relative_to(bundle).as_posix()
+def _check_entry(bundle: Bundle, entry: os.DirEntry[str], name: str, listed: set[str], inner: set[str]) -> None:
+    shown = name if name.isprintable() else repr(name)
+    if entry.is_symlink():
+        raise BundleError(f"{bundle.path.name}: {shown} is a symbolic link", _COPY_AGAIN)
+    if name not in inner | listed | {MANIFEST, SIGNATURE}:
+        raise BundleError(
+            f"{bundle.path.name}: {shown} is not listed in the manifest", "a bundle is never edited: remove it"
+        )
+    if entry.is_dir() != (name in inner):
+        what = "a folder" if entry.is_dir() else "a file in a folder's place"
+        raise BundleError(f"{bundle.path.name}: {shown} is {what}", _COPY_AGAIN)
+
+
+def _read(path: Path, name: str, limit: int) -> bytes:
+    """All bytes of an ordinary file of a bundle. FileNotFoundError goes to the caller."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        handle = open_regular(path / name)
+        try:
+            return read_open(handle, path / name, limit)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
-        raise BundleError(f"{bundle.name}: {name} is missing", _COPY_AGAIN) from None
-    except OSError as error:
-        raise BundleError(f"{bundle.name}: {name} cannot be read ({error.strerror})", _COPY_AGAIN) from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise BundleError(f"{bundle.name}: {name} is not an ordinary file", _COPY_AGAIN)
-        return file.read()
+        raise
+    except (UntrustedError, OSError) as error:
+        raise _unreadable(path, name, error) from error
+
+
+def _unreadable(path: Path, name: str, error: UntrustedError | OSError) -> BundleError:
+    if isinstance(error, FileNotFoundError):
+        return BundleError(f"{path.name}: {name} is missing", _COPY_AGAIN)
+    if isinstance(error, UntrustedError):
+        return BundleError(f"{path.name}: {error.message}", _COPY_AGAIN)
+    return BundleError(f"{path.name}: {name} cannot be read ({error.strerror})", _COPY_AGAIN)
 
 
 def describe_files(folder: Path) -> dict[str, FileInfo]:

@@ -15,6 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files.trusted import UntrustedError, make_private_folder
+
 ROOT = Path("/")
 _LIBRARIES = (
     "numpy", "opencv-python-headless", "opencv-python", "simplejpeg", "openvino", "onnxruntime", "tensorrt", "pycuda",
@@ -178,7 +181,24 @@ def state_folder(given: Path | None) -> Path:
     if service := os.environ.get("STATE_DIRECTORY"):
         return Path(service.split(":")[0])
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "fieldlens"
+    try:
+        return (Path(base) if base else Path.home() / ".local" / "state") / "fieldlens"
+    except RuntimeError as error:
+        raise KitError("this user has no home folder to keep the state in", "give --state DIR") from error
+
+
+def own_state_folder(given: Path | None) -> Path:
+    """The state folder, made where it is missing, and certainly ours: what lies in it decides what runs and what is
+    answered, so nobody else may have prepared it. Raises KitError."""
+    folder = state_folder(given)
+    hint = "give another one with --state DIR, which this user can write and nobody else"
+    try:
+        make_private_folder(folder)
+    except UntrustedError as error:
+        raise KitError(f"state folder: {error.message}", f"{error.hint}; or {hint}") from error
+    except OSError as error:
+        raise KitError(f"the state folder {folder} cannot be used ({error.strerror})", hint) from error
+    return folder
 
 
 def _cpuinfo(key: str, root: Path = ROOT) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.errors import BundleError
-from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.fields import Fields, shown
+from fieldlens.runtime.files import bounds
 from fieldlens.runtime.prediction import Finding
 from fieldlens.runtime.quality.appearance import COLOURS, TEXTURES, Appearance, Floats, describe
 
@@ -98,19 +99,21 @@ def _appearance(value: dict[str, Any]) -> Appearance:
     fields = Fields(value, "manifest.json.quality.model", BundleError)
     every = TEXTURES + COLOURS
     powers, mean = (_array(fields, name, (count,)) for name, count in (("powers", TEXTURES), ("mean", every)))
-    found = Appearance(powers, float(fields.take("offset", float)), mean, _array(fields, "whitener", (every, every)))
+    offset = fields.number("offset", -bounds.NUMBER, bounds.NUMBER)
+    found = Appearance(powers, offset, mean, _array(fields, "whitener", (every, every)))
     fields.done()
     return found
 
 
 def _array(fields: Fields, name: str, shape: tuple[int, ...]) -> Floats:
-    try:
-        array = np.array(fields.take(name, list), np.float64)
-    except (TypeError, ValueError) as error:
-        raise fields.fail(f"quality: {name} must hold numbers ({error})") from error
-    if array.shape != shape or not np.isfinite(array).all():
-        raise fields.fail(f"quality: {name} must be {shape} finite numbers, not {array.shape}")
-    return array
+    """Numbers in lists, exactly of this shape: no texts, booleans or nulls, which NumPy would take for numbers."""
+    value = fields.take(name, list)
+    rows = value if len(shape) == 2 else [value]
+    if len(value) != shape[0] or not all(isinstance(row, list) and len(row) == shape[-1] for row in rows):
+        raise fields.fail(f"quality: {name} must be {shape} numbers")
+    if not all(type(item) in (int, float) and abs(item) <= bounds.NUMBER for row in rows for item in row):
+        raise fields.fail(f"quality: {name} must hold numbers of at most {bounds.NUMBER:g}")
+    return np.array(value, np.float64)
 
 
 def read_ranges(fields: Fields) -> dict[str, Range]:
@@ -121,7 +124,7 @@ def read_ranges(fields: Fields) -> dict[str, Range]:
         numbers = [v for v in pair if v is not None]
         sound = len(pair) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
         if not sound or numbers != sorted(numbers):
-            raise fields.fail(f"quality: {check!r} must be [low, high], not {pair}")
+            raise fields.fail(f"quality: {check!r} must be [low, high], not {shown(pair)}")
         ranges[check] = (pair[0], pair[1])
     fields.done()
     return ranges

@@ -6,16 +6,14 @@ covariance; here with Ledoit–Wolf shrinkage, fitted on the host.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.bundle.contents import OOD, distribution
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import BundleError
-
-FILE = "ood.npz"
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,8 @@ def load_ood(bundle: Bundle) -> OodModel | None:
     """The bundle's model, or None where the manifest has none. Raises BundleError."""
     if bundle.manifest.ood is None:
         return None
-    with np.load(io.BytesIO(bundle.read(FILE)), allow_pickle=False) as arrays:
-        try:
-            means, precision = arrays["means"].astype(np.float64), arrays["precision"].astype(np.float64)
-            threshold = float(bundle.manifest.ood["threshold"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"{FILE} or the manifest's ood is incomplete ({error})", "make the bundle anew"
-            ) from error
-    return ood_model(means, precision, threshold)
+    found = distribution(bundle)
+    try:
+        return ood_model(found.means.astype(np.float64), found.precision.astype(np.float64), found.threshold)
+    except np.linalg.LinAlgError as error:
+        raise BundleError(f"{bundle.path.name}: {OOD}: {error}", "make the bundle anew") from error

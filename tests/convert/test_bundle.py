@@ -143,7 +143,7 @@ def test_targets_limit_what_is_made(
     made = make_precisions(tmp_path, draft, reference, origin.calibration, origin.judging, (target,))
     assert set(made.tolerances) == set(made.evaluation) == rows
     write_manifest(tmp_path, made)
-    assert open_bundle(tmp_path).manifest.precisions == files
+    assert open_bundle(tmp_path, check_files=False).manifest.precisions == files  # unfinished: without ood.npz
 
 
 def test_same_run_same_model_files(bundle_folder: Path, run: Path, tmp_path: Path) -> None:

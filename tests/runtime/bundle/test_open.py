@@ -55,7 +55,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "symlinked-folder": (symlink_folder, "golden is a symbolic link"),
     "symlinked-manifest": (symlink_manifest, r"manifest\.json"),
     "not-json": (lambda f: (f / MANIFEST).write_text("{"), "is not JSON"),
-    "not-utf8": (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe{}"), "is not JSON"),
+    "not-utf8": (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe{}"), "is not UTF-8"),
     "a-list": (lambda f: (f / MANIFEST).write_text("[]"), "must be an object"),
     "format-2": (set_key("format", 2), "has format 2; this version reads format 1"),
     "format-text": (set_key("format", "1"), "'format' must be int"),

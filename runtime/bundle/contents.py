@@ -1,0 +1,127 @@
+"""What a bundle's files hold, beside the networks: checked when the bundle is opened, and read by whoever needs it.
+
+Shape, type, size and finiteness are known before anything is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldlens.runtime.errors import BundleError, ImageError
+from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.files import bounds, strictjson
+from fieldlens.runtime.files.arrays import ArraysError, Shape, read_npz
+from fieldlens.runtime.pixels.imageheader import read_header
+from fieldlens.runtime.quality.measures import limits_from_json
+
+if TYPE_CHECKING:
+    from fieldlens.runtime.bundle.open import Bundle
+
+LIST = "golden/golden.json"
+REFERENCE = "golden/golden.npz"
+OOD = "ood.npz"
+_AGAIN = "make the bundle anew"
+
+
+@dataclass(frozen=True)
+class GoldenImage:
+    """A listed file, and the SHA-256 (hex) of the tensor that the maker's preprocess gave for it."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """``means`` ``[n,F]`` of the classes, the shared ``precision`` ``[F,F]``, and the distance that is too far."""
+
+    means: npt.NDArray[np.floating[Any]]
+    precision: npt.NDArray[np.floating[Any]]
+    threshold: float
+
+
+def check_contents(bundle: Bundle) -> None:
+    """Everything that can be told without running the network. Raises BundleError."""
+    if not bundle.manifest.precisions:
+        raise BundleError(f"{bundle.path.name} lists no model", _AGAIN)
+    limits_from_json(bundle.manifest.quality)
+    if bundle.manifest.ood is not None:
+        bundle.kept[OOD] = _distribution(bundle)
+    if LIST in bundle.manifest.files or REFERENCE in bundle.manifest.files:
+        images = golden_images(bundle)
+        golden_logits(bundle, len(images))
+        for image in images:
+            golden_file(bundle, image)
+
+
+def golden_images(bundle: Bundle) -> tuple[GoldenImage, ...]:
+    """The golden images' list, in order: at least one, each a file of the bundle. Raises BundleError."""
+    try:
+        value = strictjson.loads(bundle.read(LIST), bounds.RECORD_BYTES)
+    except strictjson.JsonError as error:
+        raise BundleError(f"{bundle.path.name}: {LIST}: {error}", _AGAIN) from error
+    items = Fields(value, LIST, BundleError).take("images", list)
+    if not 1 <= len(items) <= bounds.GOLDEN_IMAGES:
+        raise BundleError(f"{bundle.path.name} has {len(items)} golden images, not 1 to {bounds.GOLDEN_IMAGES}", _AGAIN)
+    images = []
+    for index, item in enumerate(items):
+        fields = Fields(item, f"{LIST}.images[{index}]", BundleError)
+        images.append(GoldenImage(fields.take("file", str), fields.take("sha256", str)))
+        if images[-1].file not in bundle.manifest.files:
+            raise BundleError(f"{bundle.path.name}: the golden image {images[-1].file[:80]!r} is not listed", _AGAIN)
+    return tuple(images)
+
+
+def golden_logits(bundle: Bundle, count: int) -> npt.NDArray[np.float32]:
+    """The reference's answers, float32 ``[count,C]``. Raises BundleError."""
+    (logits,) = _arrays(bundle, REFERENCE, {"logits": (count, len(bundle.manifest.classes))})
+    return np.asarray(logits, np.float32)
+
+
+def golden_file(bundle: Bundle, image: GoldenImage) -> bytes:
+    """The bytes of one golden image, whose header says that it is one, of a sane size. Raises BundleError."""
+    data = bundle.read(image.file)
+    try:
+        header = read_header(data, image.file)
+    except ImageError as error:
+        raise BundleError(f"{bundle.path.name}: golden image {error.message}", _AGAIN) from error
+    if max(header.width, header.height) > bounds.GOLDEN_SIDE:
+        raise BundleError(
+            f"{bundle.path.name}: golden image {image.file} is {header.width}×{header.height} pixels; "
+            f"{bounds.GOLDEN_SIDE} a side are allowed",
+            _AGAIN,
+        )
+    return data
+
+
+def distribution(bundle: Bundle) -> Distribution:
+    """What the out-of-distribution score is computed from; the manifest must have ``ood``. Raises BundleError."""
+    kept = bundle.kept.pop(OOD, None)
+    return kept if isinstance(kept, Distribution) else _distribution(bundle)
+
+
+def _distribution(bundle: Bundle) -> Distribution:
+    fields = Fields(bundle.manifest.ood, "manifest.json.ood", BundleError)
+    threshold, width = fields.number("threshold", 0.0, bounds.NUMBER), bundle.manifest.features
+    means, precision = _arrays(bundle, OOD, {"means": (None, width), "precision": (width, width)})
+    if len(means) > bounds.CLASSES:
+        raise BundleError(f"{bundle.path.name}: {OOD} has {len(means)} means", _AGAIN)
+    return Distribution(means, precision, threshold)
+
+
+def _arrays(bundle: Bundle, name: str, wanted: dict[str, Shape]) -> list[npt.NDArray[np.floating[Any]]]:
+    data = bundle.read(name)
+    try:
+        found = read_npz(data, wanted, bounds.file_bytes(name))
+    except ArraysError as error:
+        raise BundleError(f"{bundle.path.name}: {name}: {error}", _AGAIN) from error
+    for what, array in found.items():
+        if (largest := float(np.abs(array).max())) > bounds.NUMBER:
+            raise BundleError(
+                f"{bundle.path.name}: {name}: {what} holds {largest:.3g}; {bounds.NUMBER:g} is allowed", _AGAIN
+            )
+    return list(found.values())

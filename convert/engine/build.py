@@ -25,7 +25,7 @@ from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, Engi
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import Bundle, open_bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
-from fieldlens.runtime.machine.host import conditions, power_mode, state_folder
+from fieldlens.runtime.machine.host import conditions, own_state_folder, power_mode
 
 PRECISIONS = ("auto", *WORDS)
 TACTIC_SOURCES = "FIELDLENS_TACTIC_SOURCES"
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     library = tensorrt()
     gpu = open_gpu()
     try:
-        store = EngineStore(state_folder(arguments.state), bundle.hash)
+        store = EngineStore(own_state_folder(arguments.state), bundle.hash)
         with store.lock():
             store.prepare()
             with Workshop(bundle, library, gpu, store, options) as workshop:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files import atomic, strictjson
 from fieldlens.runtime.files.trusted import check_private_folder, make_private_folder, read_regular
 
 FORMAT = 1
@@ -42,12 +42,12 @@ def save(path: Path, identity: Identity, payload: bytes) -> None:
     atomic.write_bytes(path, line + b"\n" + payload, 0o600)
 
 
-def load(path: Path, identity: Identity) -> bytes | None:
-    """The payload kept for exactly ``identity``; None where there is none.
+def load(path: Path, identity: Identity, limit: int = MAX_BYTES) -> bytes | None:
+    """The payload kept for exactly ``identity``, from a file of at most ``limit`` bytes; None where there is none.
 
     Raises DamagedError, and UntrustedError for a file or folder that is not ours alone.
     """
-    found = load_any(path)
+    found = load_any(path, limit)
     if found is None:
         return None
     kept, payload = found
@@ -56,12 +56,12 @@ def load(path: Path, identity: Identity) -> bytes | None:
     return payload
 
 
-def load_any(path: Path) -> tuple[Identity, bytes] | None:
+def load_any(path: Path, limit: int = MAX_BYTES) -> tuple[Identity, bytes] | None:
     """The identity and payload of a file that is whole, for a caller that judges the identity; None: no such file."""
     try:
         path.lstat()
         check_private_folder(path.parent)
-        data = read_regular(path, MAX_BYTES, private=True)
+        data = read_regular(path, limit, private=True)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -69,10 +69,10 @@ def load_any(path: Path) -> tuple[Identity, bytes] | None:
     line = data[:_HEADER_BYTES].partition(b"\n")[0]
     payload = data[len(line) + 1 :]
     try:
-        head = json.loads(line)
+        head = strictjson.loads(line, _HEADER_BYTES)
         kept = head["identity"]
         sound = head["format"] == FORMAT and head["size"] == len(payload) and head["sha256"] == _hash(kept, payload)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (strictjson.JsonError, TypeError, KeyError):
         sound = False
     if not sound:
         raise DamagedError(f"{path.name} is damaged, or from another version of this kit", _AGAIN)

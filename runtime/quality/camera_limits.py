@@ -17,7 +17,8 @@ import numpy.typing as npt
 from fieldlens.runtime.bundle.open import Bundle
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.fields import Fields
-from fieldlens.runtime.files import kept
+from fieldlens.runtime.files import kept, strictjson
+from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.quality.measures import Limits, Measures, Range, limits_from_json, measure, read_ranges
 from fieldlens.runtime.sources.inputs import Item
@@ -124,10 +125,10 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
     if limits is None:
         return None
     try:
-        if (payload := kept.load(path, _identity(bundle))) is None:
+        if (payload := kept.load(path, _identity(bundle), RECORD_BYTES)) is None:
             return limits
-        own = read_ranges(Fields(json.loads(payload), str(path), BundleError))
-    except (KitError, ValueError) as error:
+        own = read_ranges(Fields(strictjson.loads(payload, RECORD_BYTES), str(path), BundleError))
+    except (KitError, strictjson.JsonError) as error:
         raise BundleError(f"{path} cannot be used: {error}", "delete it, and calibrate the camera again") from error
     for check, pair in own.items():
         for value, before in zip(pair, limits.ranges[check], strict=True):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fieldlens.runtime.errors import BackendError
 from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.files import strictjson
+from fieldlens.runtime.files.bounds import RECORD_BYTES
 
 FORMAT = 1
+_KEY = re.compile(r"[0-9a-f-]{1,64}")
 REBUILD = "run `python -m convert engine --ensure BUNDLE`"
 
 
@@ -99,9 +103,9 @@ def short_hash(value: Any) -> str:
 
 def _fields(data: bytes, where: str) -> Fields:
     try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise PlanError(f"{where} is not JSON ({error})", REBUILD) from error
+        value = strictjson.loads(data, RECORD_BYTES)
+    except strictjson.JsonError as error:
+        raise PlanError(f"{where} cannot be read: {error}", REBUILD) from error
     fields = Fields(value, where, PlanError)
     if fields.take("format", int) != FORMAT:
         raise PlanError(f"{where} is of another version of this kit", REBUILD)
@@ -139,12 +143,20 @@ def parse_record(data: bytes) -> EngineRecord:
         driver=fields.take("driver", str),
         built_utc=fields.take("built_utc", str),
         build_s=fields.take("build_s", float),
-        notes=tuple(fields.take("notes", list)),
+        notes=tuple(str(note) for note in fields.take("notes", list)),
         gate=fields.take("gate", dict),
         conditions=fields.take("conditions", dict),
     )
     fields.done()
     return record
+
+
+def _texts(fields: Fields, name: str, form: re.Pattern[str] | None = None) -> dict[str, str]:
+    """An object of texts; ``form``: of this form, because file names are made of them."""
+    found: dict[str, str] = fields.take(name, dict)
+    if not all(isinstance(text, str) and (form is None or form.fullmatch(text)) for text in found.values()):
+        raise fields.fail(f"the choice of an engine: {name} holds something else than it should", REBUILD)
+    return found
 
 
 def parse_choice(data: bytes) -> EngineChoice:
@@ -157,8 +169,8 @@ def parse_choice(data: bytes) -> EngineChoice:
         options=fields.take("options", str),
         code_version=fields.take("code_version", int),
         chosen=fields.take("chosen", str),
-        plans=fields.take("plans", dict),
-        refused=fields.take("refused", dict),
+        plans=_texts(fields, "plans", _KEY),
+        refused=_texts(fields, "refused"),
         reason=fields.take("reason", str),
     )
     fields.done()

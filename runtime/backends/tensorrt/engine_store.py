@@ -20,7 +20,6 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +37,11 @@ from fieldlens.runtime.backends.tensorrt.engine_record import (
 )
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic, kept
+from fieldlens.runtime.files.bounds import RECORD_BYTES
+from fieldlens.runtime.files.trusted import UntrustedError, check_private_folder, read_regular
+
+_PLAN_BYTES = 4 << 30
+_TIMING_BYTES = 64 << 20
 
 
 class EngineStore:
@@ -87,7 +91,7 @@ class EngineStore:
         found = []
         for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
             with contextlib.suppress(KitError):
-                if (whole := kept.load_any(path)) is not None:
+                if (whole := kept.load_any(path, RECORD_BYTES)) is not None:
                     found.append(parse_choice(whole[1]))
         return found
 
@@ -119,7 +123,7 @@ class EngineStore:
         if payload is None:
             raise PlanError(f"{key}.json is missing", REBUILD)
         record = parse_record(payload)
-        plan = _read(self.folder / f"{key}.plan")
+        plan = _read(self.folder / f"{key}.plan", min(record.plan_size, _PLAN_BYTES))
         if record.key != key:
             raise PlanError(f"{key}.json belongs to another plan", REBUILD)
         if len(plan) != record.plan_size:
@@ -150,7 +154,8 @@ class EngineStore:
     def timing_cache(self, device: Device, power_mode: str) -> bytes:
         """Saved timings for this TensorRT, GPU and power mode; empty where there are none, or damaged ones."""
         with contextlib.suppress(KitError):
-            return kept.load(self._timing_path(device, power_mode), _timing_identity(device, power_mode)) or b""
+            path, identity = self._timing_path(device, power_mode), _timing_identity(device, power_mode)
+            return kept.load(path, identity, _TIMING_BYTES) or b""
         return b""
 
     def save_timing_cache(self, device: Device, power_mode: str, data: bytes) -> None:
@@ -175,7 +180,7 @@ class EngineStore:
         _check_folder(self.root)
         _check_folder(self.folder)
         try:
-            return kept.load(path, identity)
+            return kept.load(path, identity, RECORD_BYTES)
         except KitError as error:
             raise PlanError(error.message, REBUILD) from error
 
@@ -193,33 +198,21 @@ def _json(value: EngineRecord | EngineChoice) -> bytes:
 
 
 def _check_folder(folder: Path) -> None:
-    """Ours (or root's), a real folder, and not writable by anybody else."""
+    """Ours (or root's), a real folder, and not writable by anybody else: a plan in it would run their code."""
     try:
-        found = folder.lstat()
-    except OSError as error:
-        raise PlanError(f"{folder} cannot be read ({error.strerror})", REBUILD) from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise PlanError(f"{folder} is not a folder (or is a link)", "remove it, or give another --state DIR")
-    if found.st_uid not in (0, os.geteuid()):
-        raise PlanError(f"{folder} belongs to another user: a plan in it would run that user's code", "remove it")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PlanError(
-            f"{folder} can be written by others: a plan in it may be anybody's code",
-            f"chmod go-w {folder}, remove the plans in it and build them anew",
-        )
+        check_private_folder(folder)
+    except UntrustedError as error:
+        raise PlanError(f"{error.message}: a plan in it may be anybody's code", error.hint) from error
 
 
-def _read(path: Path) -> bytes:
-    """All bytes of our own ordinary file; links are not followed."""
+def _read(path: Path, limit: int) -> bytes:
+    """All bytes of our own ordinary file of at most ``limit`` bytes; links are not followed."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        return read_regular(path, limit, private=True)
+    except UntrustedError as error:
+        raise PlanError(f"{path.name} cannot be read ({error.message})", REBUILD) from error
     except OSError as error:
         raise PlanError(f"{path.name} cannot be read ({error.strerror})", REBUILD) from error
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
-            raise PlanError(f"{path.name} is not an ordinary file of this user", REBUILD)
-        return file.read()
 
 
 @contextlib.contextmanager

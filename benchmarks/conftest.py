@@ -14,7 +14,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from fieldlens.benchmarks import pictures
 from fieldlens.benchmarks.machine.quiet import reference_loop_ms
 from fieldlens.benchmarks.suites import ratios
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 
 _RATIOS = pytest.StashKey[dict[str, float]]()
 

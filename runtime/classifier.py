@@ -12,7 +12,8 @@ import numpy as np
 from fieldlens.runtime.backends.base import Backend, Outputs
 from fieldlens.runtime.backends.golden_check import INTERVAL_S, GoldenImages, finite
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
 from fieldlens.runtime.errors import AnswerError
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Finding, Prediction
@@ -45,7 +46,7 @@ class Classifier:
         self,
         bundle: Bundle,
         backend: Backend,
-        limits: quality.Limits | None = None,
+        limits: Limits | None = None,
         golden: GoldenImages | None = None,
         *,
         golden_every_s: float = INTERVAL_S,
@@ -55,7 +56,7 @@ class Classifier:
         seconds. Raises GoldenCheckFailed."""
         self.bundle = bundle
         self.backend = backend
-        self._limits = limits or quality.limits_from_json(bundle.manifest.quality)
+        self._limits = limits or limits_from_json(bundle.manifest.quality)
         self.own = Preparer(bundle.manifest.preprocess, gated=self._limits is not None)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)

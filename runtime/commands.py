@@ -14,7 +14,9 @@ from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
 from fieldlens.runtime.bundle.describe import describe
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import Range, limits_from_json
 from fieldlens.runtime.bundle.signature import Policy
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.doctor.checks import doctor
@@ -24,7 +26,6 @@ from fieldlens.runtime.machine.telemetry import Recorder
 from fieldlens.runtime.model import Model, load_opened
 from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
 from fieldlens.runtime.quality.camera_limits import measure_pictures, propose, save
-from fieldlens.runtime.quality.measures import Range, limits_from_json
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import observed, write_report
 from fieldlens.runtime.running.latency import table

@@ -25,7 +25,8 @@ from fieldlens.runtime.backends import golden_check
 from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
 from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
 from fieldlens.runtime.backends.select import choose_backend
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import ConfigError, ImageError
 from fieldlens.runtime.fields import nearest

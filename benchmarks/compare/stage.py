@@ -11,7 +11,8 @@ from fieldlens.benchmarks.compare.torch_weights import torchvision_weights
 from fieldlens.benchmarks.contenders.base import Job
 from fieldlens.benchmarks.contenders.catalogue import Contender
 from fieldlens.benchmarks.pictures import Pictures
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.machine.host import state_folder
 from fieldlens.runtime.pixels.steps import steps_to_json
 

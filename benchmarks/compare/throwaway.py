@@ -28,11 +28,11 @@ from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.bundle.decision import Decision
 from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Tolerance, Version
 from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes
+from fieldlens.runtime.bundle.quality_limits import CHECKS
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.pixels.appearance import COLOURS, TEXTURES
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize
-from fieldlens.runtime.quality.appearance import COLOURS, TEXTURES
-from fieldlens.runtime.quality.measures import CHECKS
 from fieldlens.train.model import MEAN, STD, build_model, normalise
 
 IMAGES = 64

@@ -22,7 +22,8 @@ import simplejpeg
 from fieldlens.benchmarks.detection.faults import catalogue, inverted, static
 from fieldlens.benchmarks.detection.subjects import names, subject
 from fieldlens.benchmarks.pictures import Pictures, read
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import limits_from_json
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.pixels.imageheader import read_header
@@ -161,7 +162,7 @@ class Examiner:
 
     def __init__(self, classifier: Classifier, seed: int) -> None:
         self._classifier = classifier
-        self._limits = quality.limits_from_json(classifier.bundle.manifest.quality)
+        self._limits = limits_from_json(classifier.bundle.manifest.quality)
         self._multilabel = classifier.bundle.manifest.task == "multilabel"
         self._seed = seed
         self._count = 0

@@ -8,7 +8,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 
 PAIRS = [
     ("openvino", "fp32"),

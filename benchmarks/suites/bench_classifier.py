@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 
 BACKENDS = [("openvino", "int8"), ("openvino", "fp32"), ("fake", "fp32")]

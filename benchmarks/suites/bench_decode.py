@@ -8,7 +8,7 @@ import numpy.typing as npt
 import simplejpeg
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
 

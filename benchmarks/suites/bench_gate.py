@@ -9,7 +9,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from fieldlens.runtime.bundle.decision import calibrated
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import limits_from_json
 from fieldlens.runtime.quality import measures as quality
 from fieldlens.runtime.quality.ood import load_ood
 
@@ -17,7 +18,7 @@ from fieldlens.runtime.quality.ood import load_ood
 def test_quality_measures(benchmark: BenchmarkFixture, bundle: Bundle, picture: npt.NDArray[np.uint8]) -> None:
     size = bundle.manifest.size
     image = np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-    limits = quality.limits_from_json(bundle.manifest.quality)
+    limits = limits_from_json(bundle.manifest.quality)
     assert limits is not None
     benchmark(lambda: quality.judge(quality.measure(image, 480), limits))
 

@@ -15,7 +15,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from fieldlens.benchmarks.compare.lane import ROOT
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 
 ROUNDS = 5
 

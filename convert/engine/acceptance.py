@@ -15,7 +15,7 @@ import numpy as np
 from fieldlens.convert.engine.layers import Layers, read_layers
 from fieldlens.runtime.backends.selftest import Golden, SelfTest, run_selftest
 from fieldlens.runtime.backends.tensorrt.backend import TensorRtBackend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 
 MIN_GAIN = 0.05
 """INT8 costs accuracy: below this it is not worth it."""

@@ -23,7 +23,8 @@ from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend,
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, EngineRecord, Identity, PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
 from fieldlens.runtime.machine.host import conditions, own_state_folder, power_mode
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fieldlens.runtime.backends.base import Backend, LoadOptions
 from fieldlens.runtime.backends.select import cpu_backend, load_backend
 from fieldlens.runtime.bundle.manifest import Manifest
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import EMULATED, MODEL_FILES, REFERENCE, RUN_ON_CPU
 
 Tensor = npt.NDArray[np.uint8]

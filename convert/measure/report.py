@@ -9,7 +9,7 @@ import numpy as np
 from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.labelled import Labelled
 from fieldlens.convert.table import step
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
 from fieldlens.train.scoring import evaluated_model

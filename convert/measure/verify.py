@@ -18,7 +18,8 @@ from fieldlens.convert.table import table
 from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.bundle.contents import golden_images
 from fieldlens.runtime.bundle.manifest import Manifest
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import REFERENCE
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic

@@ -19,7 +19,7 @@ from fieldlens.runtime.backends.base import Backend, Outputs
 from fieldlens.runtime.backends.selftest import flips, load_golden, tolerance
 from fieldlens.runtime.bundle.contents import golden_images, golden_logits
 from fieldlens.runtime.bundle.decision import calibrated
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.files import kept
 

@@ -15,7 +15,7 @@ from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenIma
 from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.backends.tensorrt.api import NotInstalled
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError, KitError
 

@@ -20,7 +20,7 @@ from fieldlens.runtime.backends.base import Backend
 from fieldlens.runtime.bundle.contents import golden_file, golden_images, golden_logits
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Tolerance
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import tolerances_for
 from fieldlens.runtime.errors import BundleError, ImageError, KitError
 from fieldlens.runtime.files import kept

@@ -6,20 +6,18 @@ Shape, type, size and finiteness are known before anything is used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import limits_from_json
 from fieldlens.runtime.errors import BundleError, ImageError
 from fieldlens.runtime.fields import Fields
 from fieldlens.runtime.files import bounds, strictjson
 from fieldlens.runtime.files.arrays import ArraysError, Shape, read_npz
 from fieldlens.runtime.pixels.imageheader import read_header
-from fieldlens.runtime.quality.measures import limits_from_json
-
-if TYPE_CHECKING:
-    from fieldlens.runtime.bundle.open import Bundle
 
 LIST = "golden/golden.json"
 REFERENCE = "golden/golden.npz"

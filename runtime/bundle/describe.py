@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.pixels.steps import steps_to_json
 
 

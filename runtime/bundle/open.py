@@ -10,12 +10,11 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from fieldlens.runtime.bundle.contents import check_contents
 from fieldlens.runtime.bundle.manifest import FileInfo, Manifest, parse_manifest
+from fieldlens.runtime.bundle.opened import COPY_AGAIN, Bundle, unreadable
 from fieldlens.runtime.bundle.signature import Policy, check_signature, device_policy
 from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.files import bounds
@@ -23,90 +22,6 @@ from fieldlens.runtime.files.trusted import UntrustedError, open_regular, read_o
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
-_COPY_AGAIN = "copy the bundle again from where it was made"
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """An opened bundle. ``hash`` is the SHA-256 of its manifest, which in turn fixes every other file.
-
-    ``signer``: whose signature was checked and counts on this device; None where nobody's was, with a signature
-    (``has_signature``) or without. ``kept``: what opening has read and checked already, for its first user.
-    """
-
-    path: Path
-    manifest: Manifest
-    hash: str
-    signer: str | None = None
-    has_signature: bool = False
-    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a listed file, checked against the manifest. Raises BundleError."""
-        info = self.manifest.files.get(name)
-        if info is None:
-            raise BundleError(f"{self.path.name} has no file {name!r}", "make the bundle with that target")
-        handle = self._open(name, info)
-        try:
-            data = read_open(handle, self.path / name, info.size)
-        except (UntrustedError, OSError) as error:
-            raise _unreadable(self.path, name, error) from error
-        finally:
-            os.close(handle)
-        self._compare(name, hashlib.sha256(data), info)
-        return data
-
-    def check(self, name: str) -> None:
-        """Compare a listed file with the manifest, whatever its size in little memory. Raises BundleError."""
-        info, digest = self.manifest.files[name], hashlib.sha256()
-        handle, left = self._open(name, info), info.size + 1
-        try:
-            while left > 0 and (block := os.read(handle, min(_BLOCK, left))):
-                digest.update(block)
-                left -= len(block)
-        except OSError as error:
-            raise _unreadable(self.path, name, error) from error
-        finally:
-            os.close(handle)
-        self._compare(name, digest, info)
-
-    def model(self, precision: str) -> bytes:
-        """The ONNX file of a precision, as bytes."""
-        return self.read(f"model.{precision}.onnx")
-
-    @property
-    def title(self) -> str:
-        """Name and version, for people and records."""
-        return f"{self.manifest.name} {self.manifest.version.label}"
-
-    @property
-    def signed(self) -> str:
-        """Who vouches for the bundle, in words."""
-        if self.signer is not None:
-            return f"signed by {self.signer}"
-        if self.has_signature:
-            return "signature not checked: this device has no policy that says whose counts"
-        return "unsigned: nothing says who made this bundle, or whether it was changed"
-
-    def _open(self, name: str, info: FileInfo) -> int:
-        """A handle on an ordinary file of the size that the manifest says."""
-        try:
-            handle = open_regular(self.path / name)
-        except (UntrustedError, OSError) as error:
-            raise _unreadable(self.path, name, error) from error
-        size = os.fstat(handle).st_size
-        if size != info.size:
-            os.close(handle)
-            raise BundleError(
-                f"{self.path.name}: {name} does not match its hash in the manifest ({size} bytes, not {info.size})",
-                _COPY_AGAIN,
-            )
-        return handle
-
-    def _compare(self, name: str, digest: Any, info: FileInfo) -> None:
-        if digest.hexdigest() != info.sha256:
-            raise BundleError(f"{self.path.name}: {name} does not match its hash in the manifest", _COPY_AGAIN)
 
 
 def open_bundle(
@@ -150,7 +65,7 @@ def read_manifest_bytes(path: Path) -> bytes:
     try:
         return _read(path, MANIFEST, bounds.MANIFEST_BYTES)
     except FileNotFoundError as error:
-        raise _unreadable(path, MANIFEST, error) from error
+        raise unreadable(path, MANIFEST, error) from error
 
 
 def _check_folder(path: Path) -> None:
@@ -170,7 +85,7 @@ def _check_listing(bundle: Bundle) -> None:
     listed = set(bundle.manifest.files)
     found = set(_walk(bundle, listed))
     if missing := sorted(listed - found):
-        raise BundleError(f"{bundle.path.name}: {missing[0]} is missing", _COPY_AGAIN)
+        raise BundleError(f"{bundle.path.name}: {missing[0]} is missing", COPY_AGAIN)
 
 
 def _walk(bundle: Bundle, listed: set[str]) -> Iterator[str]:
@@ -189,20 +104,20 @@ def _walk(bundle: Bundle, listed: set[str]) -> Iterator[str]:
                     else:
                         yield name
         except OSError as error:
-            raise _unreadable(bundle.path, folder or ".", error) from error
+            raise unreadable(bundle.path, folder or ".", error) from error
 
 
 def _check_entry(bundle: Bundle, entry: os.DirEntry[str], name: str, listed: set[str], inner: set[str]) -> None:
     shown = name if name.isprintable() else repr(name)
     if entry.is_symlink():
-        raise BundleError(f"{bundle.path.name}: {shown} is a symbolic link", _COPY_AGAIN)
+        raise BundleError(f"{bundle.path.name}: {shown} is a symbolic link", COPY_AGAIN)
     if name not in inner | listed | {MANIFEST, SIGNATURE}:
         raise BundleError(
             f"{bundle.path.name}: {shown} is not listed in the manifest", "a bundle is never edited: remove it"
         )
     if entry.is_dir() != (name in inner):
         what = "a folder" if entry.is_dir() else "a file in a folder's place"
-        raise BundleError(f"{bundle.path.name}: {shown} is {what}", _COPY_AGAIN)
+        raise BundleError(f"{bundle.path.name}: {shown} is {what}", COPY_AGAIN)
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:
@@ -216,15 +131,7 @@ def _read(path: Path, name: str, limit: int) -> bytes:
     except FileNotFoundError:
         raise
     except (UntrustedError, OSError) as error:
-        raise _unreadable(path, name, error) from error
-
-
-def _unreadable(path: Path, name: str, error: UntrustedError | OSError) -> BundleError:
-    if isinstance(error, FileNotFoundError):
-        return BundleError(f"{path.name}: {name} is missing", _COPY_AGAIN)
-    if isinstance(error, UntrustedError):
-        return BundleError(f"{path.name}: {error.message}", _COPY_AGAIN)
-    return BundleError(f"{path.name}: {name} cannot be read ({error.strerror})", _COPY_AGAIN)
+        raise unreadable(path, name, error) from error
 
 
 def describe_files(folder: Path) -> dict[str, FileInfo]:

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import Limits, Range, limits_from_json, read_ranges
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.fields import Fields
 from fieldlens.runtime.files import kept, strictjson
 from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.pixels.preprocess import Preprocess
-from fieldlens.runtime.quality.measures import Limits, Measures, Range, limits_from_json, measure, read_ranges
+from fieldlens.runtime.quality.measures import Measures, measure
 from fieldlens.runtime.sources.inputs import Item
 
 LEAST = 20

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.bundle.contents import OOD, distribution
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.backends.base import BackendInfo
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import conditions
 from fieldlens.runtime.machine.telemetry import TelemetryRecord

@@ -10,7 +10,8 @@ from fieldlens.benchmarks.compare import throwaway
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.golden_check import GoldenImages
 from fieldlens.runtime.backends.select import load_backend
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 
 ALLOWED_MS = 200.0
 

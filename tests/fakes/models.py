@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fieldlens.runtime.bundle.decision import Decision
 from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Tolerance, Version
-from fieldlens.runtime.bundle.open import MANIFEST, Bundle, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Resize
 

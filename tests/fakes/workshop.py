@@ -10,7 +10,7 @@ from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden, run_selftest
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, parse_choice
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.files import kept
 
 

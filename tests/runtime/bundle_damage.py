@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fieldlens.runtime.bundle.open import MANIFEST
-from fieldlens.runtime.quality.appearance import COLOURS, TEXTURES
+from fieldlens.runtime.pixels.appearance import COLOURS, TEXTURES
 from tests.runtime.conftest import build_bundle, seal, tiny_manifest
 
 COMMANDS = ("info", "verify", "selftest", "classify")

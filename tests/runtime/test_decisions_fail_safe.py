@@ -14,7 +14,8 @@ from fieldlens.convert.measure.tolerance import FP16_LIMIT, broken, overflow
 from fieldlens.runtime.backends.selftest import SelfTest
 from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Tolerance
-from fieldlens.runtime.quality.measures import CHECKS, Limits, Measures, Range, judge
+from fieldlens.runtime.bundle.quality_limits import CHECKS, Limits, Range
+from fieldlens.runtime.quality.measures import Measures, judge
 from fieldlens.runtime.quality.ood import OodModel
 
 NAN, INF = math.nan, math.inf

@@ -16,7 +16,8 @@ import pytest
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.bundle.manifest import Version
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.quality.camera_limits import Moved, device_limits, save

@@ -11,7 +11,8 @@ import pytest
 
 from fieldlens.runtime.backends.tensorrt.engine_record import PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.machine.host import own_state_folder, state_folder
 from fieldlens.runtime.quality.camera_limits import device_limits

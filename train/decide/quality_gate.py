@@ -20,9 +20,9 @@ import torch
 from sklearn.covariance import ledoit_wolf
 from torch import nn
 
+from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
 from fieldlens.runtime.files.atomic import write_bytes, write_json
 from fieldlens.runtime.pixels.imageheader import read_header
-from fieldlens.runtime.quality.measures import Limits, limits_from_json
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.decide.quality_limits import fit_quality

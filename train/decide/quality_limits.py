@@ -16,8 +16,9 @@ import numpy.typing as npt
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from fieldlens.runtime.quality.appearance import TEXTURES, Appearance, describe
-from fieldlens.runtime.quality.measures import Limits, measure
+from fieldlens.runtime.bundle.quality_limits import Limits
+from fieldlens.runtime.pixels.appearance import TEXTURES, Appearance, describe
+from fieldlens.runtime.quality.measures import measure
 from fieldlens.train.decide.optics import defocused, shaken
 
 MOST_PICTURES = 2000

@@ -13,7 +13,8 @@ import numpy as np
 
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import cpu_backend, load_backend
-from fieldlens.runtime.bundle.open import MANIFEST, Bundle, open_bundle
+from fieldlens.runtime.bundle.open import MANIFEST, open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import state_folder

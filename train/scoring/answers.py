@@ -14,11 +14,12 @@ import torch
 from tqdm import tqdm
 
 from fieldlens.runtime.backends.base import Backend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import Limits
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.prediction import Prediction
-from fieldlens.runtime.quality.measures import Limits, judge, measure
+from fieldlens.runtime.quality.measures import judge, measure
 from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.samples import DataSet, Sample

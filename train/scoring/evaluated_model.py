@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.bundle.manifest import ClassInfo
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError, ConfigError
 from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.config import Config

@@ -15,7 +15,7 @@ from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineChoi
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.backends.tensorrt.slot import Slot
 from fieldlens.runtime.bundle.manifest import Manifest
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError
 
 _MEASURED_RUNS = 20

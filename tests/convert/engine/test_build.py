@@ -15,7 +15,7 @@ from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.bundle.manifest import Tolerance
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
 from tests.fakes import models
 from tests.fakes.gpu import World

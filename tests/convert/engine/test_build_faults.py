@@ -16,7 +16,7 @@ import pytest
 from fieldlens.convert.cli import main
 from fieldlens.runtime.backends.tensorrt.engine_record import PlanError
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, ConfigError, KitError
 from fieldlens.runtime.files import atomic
 from tests.device_files import lay_device_files

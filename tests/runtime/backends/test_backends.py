@@ -15,7 +15,8 @@ from fieldlens.runtime.backends import select
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend, load_backend
 from fieldlens.runtime.backends.selftest import load_golden, run_selftest
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError
 from tests.runtime.conftest import seal, tiny_manifest, tiny_onnx
 

@@ -17,7 +17,8 @@ from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOpt
 from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages, last_start, remember
 from fieldlens.runtime.backends.select import choose_backend, load_backend
 from fieldlens.runtime.backends.selftest import cached_selftest
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import AnswerError, BackendError, BundleError
 from fieldlens.runtime.output.sinks import JsonSink, Sink

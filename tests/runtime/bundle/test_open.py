@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fieldlens.runtime.bundle.open import MANIFEST, Bundle, open_bundle
+from fieldlens.runtime.bundle.open import MANIFEST, open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError
 from tests.runtime.conftest import tiny_manifest
 

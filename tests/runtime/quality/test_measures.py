@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fieldlens.runtime.bundle.open import Bundle, open_bundle
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.quality_limits import CHECKS, Limits, limits_from_json
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.files import kept
 from fieldlens.runtime.quality.camera_limits import device_limits, propose, save
-from fieldlens.runtime.quality.measures import CHECKS, Limits, Measures, judge, limits_from_json, measure
+from fieldlens.runtime.quality.measures import Measures, judge, measure
 from tests.runtime.conftest import jpeg, scene, seal, tiny_manifest
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, Outputs
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.machine.sensors import SensorReading
 from fieldlens.runtime.machine.telemetry import TelemetryRecord

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fieldlens.runtime.backends.base import BackendInfo
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.machine.host import conditions
 from fieldlens.runtime.machine.sensors import Sensors
 from fieldlens.runtime.machine.telemetry import TelemetryRecord

@@ -15,7 +15,7 @@ import pytest
 
 from fieldlens.runtime.backends.base import Outputs
 from fieldlens.runtime.backends.fake import FakeBackend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.prediction import ALWAYS

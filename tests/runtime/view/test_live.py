@@ -13,7 +13,7 @@ import pytest
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.fake import load
 from fieldlens.runtime.bundle.decision import Outcome
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.pixels import drawing
 from fieldlens.runtime.prediction import Finding, Notice, Prediction

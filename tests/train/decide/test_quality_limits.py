@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fieldlens.runtime.quality.measures import Limits, judge, limits_from_json, measure
+from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
+from fieldlens.runtime.quality.measures import judge, measure
 from fieldlens.train.decide.optics import defocused, exposed, grainy, shaken
 from fieldlens.train.decide.quality_limits import fit_quality
 

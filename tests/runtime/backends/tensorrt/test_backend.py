@@ -19,7 +19,7 @@ from fieldlens.runtime.backends.tensorrt.api import BuildOptions, tensorrt
 from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend
 from fieldlens.runtime.backends.tensorrt.cuda import open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import Device
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError
 from tests.fakes import models
 from tests.fakes.gpu import World

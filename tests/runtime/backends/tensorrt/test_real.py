@@ -12,7 +12,7 @@ from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden, run_selftest
 from fieldlens.runtime.backends.tensorrt.backend import TensorRtBackend
-from fieldlens.runtime.bundle.open import Bundle
+from fieldlens.runtime.bundle.opened import Bundle
 from tests.fakes import models
 from tests.fakes.onnx_rules import session
 from tests.fakes.workshop import build_engine

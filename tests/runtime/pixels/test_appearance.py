@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fieldlens.runtime.quality.appearance import COLOURS, TEXTURES, Appearance, describe
+from fieldlens.runtime.pixels.appearance import COLOURS, TEXTURES, Appearance, describe
 from tests.runtime.conftest import scene
 
 GOOD = scene(1, 64, 64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Precision(NamedTuple):
+class PrecisionRow(NamedTuple):
     """One way to run a network.
 
     ``word`` is what people say, ``target`` where it runs, ``file`` what it is made from (``model.<file>.onnx``).
@@ -19,15 +19,15 @@ class Precision(NamedTuple):
 
 
 TABLE = (
-    Precision("fp32", "cpu", "fp32", ("fp32",)),
-    Precision("fp32", "tensorrt10", "fp32", ("fp32",)),
-    Precision("fp32", "tensorrt8", "fp32", ("fp32",)),
-    Precision("fp16", "tensorrt10", "fp16", ("fp16", "int8-trt8")),
-    Precision("fp16", "tensorrt8", "fp32", ("fp16", "int8-trt8")),  # by a builder flag; without a file of its own
-    Precision("int8", "tensorrt10", "int8", ("int8",)),
-    Precision("int8", "tensorrt8", "int8-trt8", ("int8-trt8",)),
-    Precision("int8", "cpu", "int8-cpu", ("int8-cpu",)),
-    Precision("bf16", "cpu", "fp32", ("int8-cpu",)),  # no tolerance of its own: the widest binds it
+    PrecisionRow("fp32", "cpu", "fp32", ("fp32",)),
+    PrecisionRow("fp32", "tensorrt10", "fp32", ("fp32",)),
+    PrecisionRow("fp32", "tensorrt8", "fp32", ("fp32",)),
+    PrecisionRow("fp16", "tensorrt10", "fp16", ("fp16", "int8-trt8")),
+    PrecisionRow("fp16", "tensorrt8", "fp32", ("fp16", "int8-trt8")),  # by a builder flag; without a file of its own
+    PrecisionRow("int8", "tensorrt10", "int8", ("int8",)),
+    PrecisionRow("int8", "tensorrt8", "int8-trt8", ("int8-trt8",)),
+    PrecisionRow("int8", "cpu", "int8-cpu", ("int8-cpu",)),
+    PrecisionRow("bf16", "cpu", "fp32", ("int8-cpu",)),  # no tolerance of its own: the widest binds it
 )
 """The order is that of every list of model files: the reference first."""
 

@@ -14,6 +14,7 @@ from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.files import kept
 from fieldlens.runtime.machine.host import own_state_folder, state_folder
 from fieldlens.runtime.quality.camera_limits import device_limits
 from tests.runtime.bundle_damage import whole_bundle
@@ -118,21 +119,20 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return open_bundle(whole_bundle(tmp_path_factory.mktemp("gated") / "whole.bundle"))
 
 
-def put(state: Path, bundle: Bundle, text: str) -> Path:
+def put(state: Path, bundle: Bundle, text: str, made_for: str = "") -> Path:
+    """Limits as they are kept, whole and of ours, whatever the text in them."""
     path = state / "camera" / f"{bundle.hash[:16]}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o644)
+    kept.save(path, {"kind": "camera limits", "bundle": made_for or bundle.hash}, text.encode())
     return path
 
 
-def limits(bundle: Bundle, **ranges: object) -> str:
-    kept = {"brightness": [5, 250], "sharpness": [1e-9, None], "appearance": [None, 1e6], "side": [32, None]}
-    return json.dumps({"bundle": bundle.hash, "limits": {**kept, **ranges}})
+def limits(**ranges: object) -> str:
+    own = {"brightness": [5, 250], "sharpness": [1e-9, None], "appearance": [None, 1e6], "side": [32, None]}
+    return json.dumps({**own, **ranges})
 
 
 def test_limits_of_this_bundle_are_used(gated: Bundle, tmp_path: Path) -> None:
-    put(tmp_path, gated, limits(gated, brightness=[3, 250]))
+    put(tmp_path, gated, limits(brightness=[3, 250]))
     found = device_limits(tmp_path, gated)
     assert found is not None
     assert found.ranges["brightness"] == (3, 250)
@@ -140,20 +140,19 @@ def test_limits_of_this_bundle_are_used(gated: Bundle, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"limits": {}}', '{"limits": []}', "[" * 5000, '{"limits": {"brightness": [NaN, 250]}}'],
+    ["", "{", "[]", '{"limits": {}}', '{"side": []}', "[" * 5000, '{"brightness": [NaN, 250]}', '{"side": [1, 2, 3]}'],
 )
 def test_limits_that_cannot_be_read_are_refused(gated: Bundle, tmp_path: Path, text: str) -> None:
     put(tmp_path, gated, text)
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="cannot be used"):
         device_limits(tmp_path, gated)
 
 
 def test_limits_of_another_bundle_or_another_user_are_refused(gated: Bundle, bundle: Bundle, tmp_path: Path) -> None:
-    path = put(tmp_path, gated, limits(bundle))
-    with pytest.raises(BundleError, match="belongs to another bundle"):
+    path = put(tmp_path, gated, limits(), made_for=bundle.hash)
+    with pytest.raises(BundleError, match="made from something else"):
         device_limits(tmp_path, gated)
-    path.write_text(limits(gated))
-    path.chmod(0o666)
+    put(tmp_path, gated, limits()).chmod(0o666)
     with pytest.raises(BundleError, match="can be written by others"):
         device_limits(tmp_path, gated)
     path.unlink()
@@ -173,8 +172,10 @@ def test_a_choice_that_names_files_elsewhere_is_refused(tmp_path: Path) -> None:
     store.choose(choice({"fp32": "a-1"}))
     path = next(store.folder.glob("choice-*.json"))
     for key in ("../../elsewhere", 7, None):
-        value = json.loads(path.read_text())
-        value["plans"] = {"fp32": key}
-        path.write_text(json.dumps(value))
+        whole = kept.load_any(path)
+        assert whole is not None
+        identity, payload = whole
+        value = {**json.loads(payload), "plans": {"fp32": key}}
+        kept.save(path, identity, json.dumps(value).encode())
         with pytest.raises(PlanError, match="plans"):
             store.choice(DEVICE)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fieldlens.runtime.files.arrays import ArraysError, read_npz
+from tests.runtime.bundle_arrays import npy, npz
 from tests.runtime.bundle_damage import spoil
-from tests.runtime.bundle_forms import npy, npz
 
 _WANTED = {"a": (2, 3)}
 

@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+from fieldlens.runtime.files.printable import printable
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart; the first to the left, the others to the right."""
-    lines = [header, *rows]
+    lines = [header, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +12,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.files.printable import html_text, json_text, printable
 from fieldlens.runtime.pixels.drawing import NOTE, SIDE, annotated, heat_of
 from fieldlens.runtime.pixels.preprocess import Pixels
 
@@ -115,14 +114,14 @@ class Prediction:
         return ", ".join(f"{self.display.get(name, name)} {p:.1%}" for name, p in self.top(count))
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.outcome} ({self.words()}), {self.latency_ms['total']:.1f} ms"
+        return printable(f"{self.source}: {self.outcome} ({self.words()}), {self.latency_ms['total']:.1f} ms")
 
     def __repr__(self) -> str:
         return f"<Prediction {self}>"
 
     def _repr_html_(self) -> str:
         """For notebooks: the overlay, where the image was kept, above the line."""
-        line = f"<figcaption>{html.escape(str(self))}</figcaption>"
+        line = f"<figcaption>{html_text(str(self))}</figcaption>"
         if self.image_rgb is None:
             return f"<figure>{line}</figure>"
         data = base64.b64encode(simplejpeg.encode_jpeg(np.ascontiguousarray(self.overlay()), 90)).decode()
@@ -164,7 +163,7 @@ class Failure:
         return self.error.removeprefix(f"{self.source}: ")
 
     def __str__(self) -> str:
-        return f"{self.source}: not classified ({self.reason})"
+        return printable(f"{self.source}: not classified ({self.reason})")
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
@@ -181,7 +180,7 @@ class Notice:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.message}"
+        return printable(f"{self.source}: {self.message}")
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
@@ -195,4 +194,4 @@ Result = Prediction | Failure | Notice
 
 def json_line(result: Result) -> str:
     """One line of JSON, with its newline. NaN and infinity are refused: they are not JSON."""
-    return json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(result.to_dict()) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files.printable import printable
 
 SHOWN_AT_MOST = 20
 
@@ -40,7 +41,7 @@ def all_at_once(name: str, problems: Sequence[Problem]) -> DataError:
 
 def listing(title: str, problems: Sequence[str]) -> str:
     """All problems at once, one a line; a long list is cut and its rest counted."""
-    lines = [f"{title} ({len(problems)}):", *(f"  {problem}" for problem in problems[:SHOWN_AT_MOST])]
+    lines = [f"{title} ({len(problems)}):", *(f"  {printable(problem)}" for problem in problems[:SHOWN_AT_MOST])]
     if len(problems) > SHOWN_AT_MOST:
         lines.append(f"  … and {len(problems) - SHOWN_AT_MOST} more")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.steps import steps_to_json
 
 
@@ -27,7 +28,7 @@ def describe(bundle: Bundle) -> str:
         size = manifest.files[f"model.{precision}.onnx"].size / 1e6
         lines.append(f"  {precision:<10}{size:7.1f} MB  {_measured(manifest.evaluation.get(precision))}")
     lines += [f"made from   {key}: {_short(value)}" for key, value in manifest.provenance.items()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _step(step: dict[str, Any]) -> str:

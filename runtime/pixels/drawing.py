@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.preprocess import Pixels
 
 SIDE = 480
@@ -66,12 +67,12 @@ def annotated(
 def card(words: str) -> npt.NDArray[np.uint8]:
     """A grey panel with a sentence, where there is no image to show: uint8 RGB."""
     panel = np.full((SIDE + _BAR, SIDE, 3), _GREY, np.uint8)
-    for row, line in enumerate(textwrap.wrap(words, 52)[:12]):
+    for row, line in enumerate(textwrap.wrap(printable(words), 52)[:12]):
         _write(panel, line, 200 + 24 * row, 0.5)
     return panel
 
 
 def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float, left: int = 10) -> None:
     """White letters. OpenCV's own font has ASCII only: other signs become a question mark."""
-    plain = text.encode("ascii", "replace").decode()
+    plain = printable(text).encode("ascii", "replace").decode()
     cv2.putText(bar, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
+
+from fieldlens.runtime.files.printable import html_text as escape
 
 Points = list[tuple[float, float]]
 _WIDTH, _HEIGHT = 1000.0, 200.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
+from fieldlens.runtime.files.printable import html_text as escape
 from fieldlens.runtime.report.charts import Band, Gap, Points, histogram, shares, time_panel
 from fieldlens.runtime.report.diagnosis import FEWEST
 from fieldlens.runtime.report.style import STYLE

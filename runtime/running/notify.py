@@ -8,6 +8,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from fieldlens.runtime.files.printable import printable
+
 
 class Notifier:
     """Does nothing where no service manager listens. ``beat`` is cheap: call it for every picture."""
@@ -23,7 +25,7 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The model is loaded and the run begins."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={printable(status)}")
 
     def beat(self) -> None:
         """The run moves on. Sent three times per watchdog interval (systemd asks for at least two)."""

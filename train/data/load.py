@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, Window
 from fieldlens.train.config import DataConfig
@@ -55,12 +57,20 @@ def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
     else:
         root, reading = _files(path, config)
         data = FileDataSet(root, *reading.samples(config))
+        if odd := [sample.id for sample in data.samples if not _fits_into_a_table(sample.id)]:
+            why, hint = "its name has a line break or is not UTF-8", "rename these files, and name them so in the table"
+            raise all_at_once(data.name, [Problem(f"{printable(name)}: {why}", hint) for name in odd])
     if config.skip_bad:
         bad = dict(_bad(data, data.samples))
         data.skipped = tuple(bad.values())
         data.samples = tuple(sample for sample in data.samples if sample.id not in bad)
     data.notes = tuple(reading.notes)
     return data, reading.problems
+
+
+def _fits_into_a_table(name: str) -> bool:
+    """Whether the name can be written into a run's tables and be read again."""
+    return not re.search(r"[\r\n\ud800-\udfff]", name)
 
 
 def _files(path: Path, config: DataConfig) -> tuple[Path, LabelReader]:

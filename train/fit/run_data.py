@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fieldlens.runtime.files.atomic import write_json
+from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import steps_to_json
 from fieldlens.train.checkpoint import FORMAT, write_split
@@ -44,7 +45,7 @@ def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
         chosen = [sample for sample in data.samples if parts[sample.id] == part]
         if chosen:
             counts = class_counts(chosen, data.classes)
-            classes = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
+            classes = ", ".join(f"{printable(name)} {count}" for name, count in zip(data.classes, counts, strict=True))
             groups = len({sample.group for sample in chosen if sample.group is not None})
             of = f" of {groups} groups" if groups else ""
             lines.append(f"  {part:<5} {len(chosen):>6} images{of}: {classes}")

@@ -1,13 +1,13 @@
-"""HTML from values. Every word that comes from data passes :func:`html.escape` here."""
+"""HTML from values. Every word that comes from data passes :func:`html_text` here."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from fieldlens.runtime.files.printable import html_text as escape
 from fieldlens.train.report.text import percent
 
 

@@ -70,3 +70,11 @@ def test_without_a_manager_nothing_happens(tmp_path: Path) -> None:
         notifier.ready("x")
         notifier.beat()
         notifier.close()
+
+
+def test_a_bundles_name_forges_no_word_to_systemd(manager: socket.socket) -> None:
+    with manager:
+        notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+        notifier.ready("tiny\nMAINPID=1")
+        notifier.close()
+        assert heard(manager)[0] == "READY=1\nSTATUS=tiny\\nMAINPID=1"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -74,3 +75,13 @@ def test_bad_pictures_are_left_out_only_if_asked_and_are_named(folder_data: Path
 def test_sixteen_bits_are_no_fault_of_the_picture(folder_data: Path) -> None:
     cv2.imwrite(str(folder_data / "a/3.png"), np.full((20, 20), 40_000, np.uint16))
     assert len(load_data(folder_data, DataConfig(skip_bad=True)).samples) == 24
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png", b"a\rb.png"])
+def test_a_name_that_fits_into_no_table_is_refused(folder_data: Path, name: bytes) -> None:
+    """It would come back from ``split.csv`` as another one."""
+    first = next(path for path in sorted(folder_data.rglob("*.png")))
+    shutil.copy(first, first.with_name(os.fsdecode(name)))
+    with pytest.raises(DataError, match="has a line break or is not UTF-8") as caught:
+        load_data(folder_data, DataConfig())
+    assert caught.value.message.isprintable()

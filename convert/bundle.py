@@ -36,13 +36,14 @@ def make_from(read: Callable[[], Origin], out: Path, options: BundleOptions) -> 
     """Make the bundle ``out`` from what ``read`` gives; it appears whole or not at all.
 
     A precision that loses more than it may is left out, said so here and in the manifest. Raises KitError: an origin
-    that is broken or changed, too few images, an ``out`` that is in use.
+    that is broken or changed, too few images, an ``out`` that is in use, or that another process is making.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise KitError(f"{out} exists and is not empty", "bundles are never edited in place: choose another --out")
-    origin = read()
-    with atomic.folder(out) as folder:
-        _make_in(folder, origin, options)
+    try:
+        with atomic.folder(out, atomic.PUBLIC_FOLDER) as folder:  # before minutes of reading
+            _make_in(folder, read(), options)
+    except FileExistsError as error:
+        hint = "bundles are never edited in place: choose another --out"
+        raise KitError(f"{out} exists and is not empty", hint) from error
     files = describe_files(out)
     print(f"{out}: {len(files)} files, {sum(info.size for info in files.values()) / 1e6:.1f} MB")
     return out
@@ -60,7 +61,7 @@ def _make_in(folder: Path, origin: Origin, options: BundleOptions) -> None:
     draft = replace(origin.draft, features=shape.features, cam_size=shape.cam_size)
     manifest = make_precisions(folder, draft, reference, origin.calibration, origin.judging, options.targets)
     manifest = _with_golden(folder, manifest, origin)
-    atomic.write_text(folder / "card.md", card.text(manifest, origin.run))
+    atomic.write_text(folder / "card.md", card.text(manifest, origin.run), atomic.PUBLIC)
     write_manifest(folder, manifest)
     with step("check", "the finished bundle by its golden images"):
         verified = on_golden(open_bundle(folder), "auto")

@@ -127,7 +127,7 @@ def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifes
         name = f"golden/{index:03d}{item.suffix}"
         (folder / name).write_bytes(item.data)
         entries.append({"file": name, "sha256": hashlib.sha256(item.tensor.tobytes()).hexdigest()})
-    atomic.write_json(folder / "golden" / "golden.json", {"format": 1, "images": entries})
+    atomic.write_json(folder / "golden" / "golden.json", {"format": 1, "images": entries}, atomic.PUBLIC)
     arrays = io.BytesIO()
     logits, cam, features = (np.stack(rows) for rows in zip(*(item.outputs for item in chosen), strict=True))
     np.savez(arrays, logits=logits, cam=cam, features=features)

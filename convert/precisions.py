@@ -191,7 +191,9 @@ def _try(
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """``manifest.json`` for the files that are in ``folder`` now."""
-    atomic.write_bytes(folder / MANIFEST, manifest_bytes(replace(manifest, files=describe_files(folder))))
+    atomic.write_bytes(
+        folder / MANIFEST, manifest_bytes(replace(manifest, files=describe_files(folder))), atomic.PUBLIC
+    )
 
 
 def for_manifest(row: Figures) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,8 @@ from fieldlens.runtime.files import atomic
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder for models, caches and made pictures; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="fieldlens-benchmarks-") as folder:
-        yield Path(folder)
+    with atomic.scratch("benchmarks") as folder:
+        yield folder
 
 
 def subject_of(arguments: argparse.Namespace) -> ComparisonSubject:

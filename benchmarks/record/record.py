@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,15 +145,15 @@ def _part(part: str, arguments: argparse.Namespace, stage: Stage) -> dict[str, A
         print(roofline.show(found))
         keep_if_quiet(part, found.quiet)
         return found.to_json()
-    with tempfile.TemporaryDirectory(prefix="fieldlens-benchmarks-") as folder:
+    with session.scratch() as folder:
         if part == "training":
-            trained = training.measure(training.TrainingSettings(threads=threads), Path(folder), settle_s)
+            trained = training.measure(training.TrainingSettings(threads=threads), folder, settle_s)
             print(training.show(trained))
             keep_if_quiet(part, trained.quiet)
             return trained.to_json()
         converted = conversion.measure(
             conversion.ConversionSettings(stage.arch, stage.bundle.manifest.size, threads=threads),
-            Path(folder),
+            folder,
             settle_s,
         )
         print(conversion.show(converted))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path
 
 import onnx
 import torch
 
 from fieldlens.convert.graph.contract import OUTPUTS, check_graph, strip
 from fieldlens.convert.graph.deployment import DeploymentGraph
+from fieldlens.runtime.files import atomic
 
 OPSET = 17
 """TensorRT 8.6's parser reads no later one."""
@@ -23,8 +22,8 @@ def export_fp32(graph: DeploymentGraph, size: int) -> onnx.ModelProto:
     this one gives a plain opset-17 graph. Raises ConversionError if the result breaks the contract.
     """
     names = ("image", *OUTPUTS)
-    with tempfile.TemporaryDirectory(prefix="fieldlens-export-") as folder, warnings.catch_warnings():
-        file = Path(folder, "model.onnx")
+    with atomic.scratch("export") as folder, warnings.catch_warnings():
+        file = folder / "model.onnx"
         # Deprecated, and chosen knowingly (above). The second is raised inside torch by the first.
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings(

@@ -10,6 +10,7 @@ from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.labelled import Labelled
 from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.files import atomic
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
 from fieldlens.train.scoring import evaluated_model
@@ -22,7 +23,7 @@ def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[
     own = source.data.hash == who.data_hash
     part = EvaluationSet(source.part if own else f"other:{source.data.name}", source.data, source.samples, None)
     with step("report", f"{len(answers)} precisions into {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(folder)
         found = {item.precision: _as_trainers(item) for item in answers}
         report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder)
 

@@ -14,6 +14,9 @@ from fieldlens.runtime.files import atomic
 from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Result
 
+_LONGEST_NAME = 200
+"""Bytes of an overlay's name, before its number and ending; file systems take 255."""
+
 
 class OverlaySink(Sink):
     """A JPEG per image in a folder, named after its source."""
@@ -22,7 +25,10 @@ class OverlaySink(Sink):
         self._folder = folder
         self._classifier = classifier
         self._names: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            atomic.make_folder(folder)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror})", "choose another place") from error
 
     def write(self, result: Result) -> None:
         """Results without an image have no overlay."""
@@ -45,6 +51,7 @@ class OverlaySink(Sink):
         """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember."""
         path = Path(source)
         stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "picture"
+        stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
         name, number = stem, 2
         while name in self._names:
             name, number = f"{stem}-{number}", number + 1

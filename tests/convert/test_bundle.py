@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,11 @@ def test_the_bundle_is_whole(bundle_folder: Path) -> None:
     assert set(manifest.tolerances) == set(ALL)
     assert (manifest.size, manifest.features, manifest.cam_size) == (64, 512, 2)
     assert {"card.md", "golden/golden.json", "golden/golden.npz"} <= set(manifest.files)
-    assert not any(path.name.endswith(".tmp") for path in bundle_folder.parent.iterdir())
+    assert not any(path.name.endswith((".tmp", ".lock")) for path in bundle_folder.parent.iterdir())
+    umask = os.umask(0)
+    os.umask(umask)
+    closed = [path for path in bundle_folder.rglob("*") if path.stat().st_mode & 0o044 != 0o044 & ~umask]
+    assert not closed  # a device may run it as another user
 
 
 def test_operating_point_is_the_runs(bundle_folder: Path, run: Path) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from fieldlens.convert.bundle import make
+from fieldlens.convert.bundle import make, make_from
 from fieldlens.convert.cli import main
-from fieldlens.convert.origin.origin import BundleOptions
+from fieldlens.convert.origin.origin import BundleOptions, Origin
 from fieldlens.runtime.errors import KitError, run_cli
+from fieldlens.runtime.files import atomic
 from tests.convert.conftest import PARTS, ROOT, Command, arrays
 
 
@@ -131,4 +132,15 @@ def test_an_interrupted_run_leaves_nothing(run: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "interrupted" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_conversion_to_the_same_target_is_told_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "same.bundle"
+
+    def never() -> Origin:
+        raise AssertionError("read")
+
+    with atomic.alone(out), pytest.raises(KitError, match="another process is making"):
+        make_from(never, out, BundleOptions())
     assert list(tmp_path.iterdir()) == []

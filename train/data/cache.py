@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.files.atomic import PRIVATE
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Step
 from fieldlens.train.data.samples import DataSet, Image, Sample
@@ -94,6 +95,8 @@ def _room_for(count: int, steps: tuple[Step, ...], file: Path | None) -> Image:
     shape = (count, size, size, 3)
     if file is None:
         return np.empty(shape, np.uint8)
+    with file.open("wb"):  # the patients' pixels: closed to others before the first one is in it
+        file.chmod(PRIVATE)
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
 
 

@@ -62,6 +62,11 @@ def crossval(
     """
     own = config.data
     config = replace(config, data=replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad))
+    with atomic.alone(out):
+        return _crossval(config, data_path, out, weights)
+
+
+def _crossval(config: Config, data_path: Path, out: Path, weights: str) -> str:
     data = load_data(data_path, config.data)
     check_decision(config.decision, data.classes, config.data.task)
     configs = [replace(config, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
@@ -88,7 +93,7 @@ def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], we
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} exists and is not a cross-validation", "choose another --out, or remove it first")
-        out.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(out)
         atomic.write_json(path, state)
         return
     try:

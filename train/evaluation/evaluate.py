@@ -97,7 +97,7 @@ def _bundle(path: Path, data: Path | None, choose: Callable[..., EvaluationSet],
     answers = {
         name: _on_device(bundle, part, name, wanted) for name in _precisions(bundle, wanted.precision, wanted.backend)
     }
-    wanted.out.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(wanted.out)
     return report_on(who, part, labels, answers, wanted, wanted.out)
 
 
@@ -158,7 +158,7 @@ def report_on(
 
 def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes], name: str = "report") -> None:
     """``report.json`` and ``report.html``; the JSON never holds a picture."""
-    out.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(out)
     atomic.write_json(out / f"{name}.json", value)
     atomic.write_text(out / f"{name}.html", page(value, pictures))
 

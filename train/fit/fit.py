@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fieldlens.runtime.bundle.decision import Decision
-from fieldlens.runtime.files.atomic import write_json
+from fieldlens.runtime.files.atomic import alone, write_json
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.load import load_split
@@ -41,10 +41,11 @@ def fit(
     own = config.data
     own = replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad)
     config = replace(config, data=own)
-    if started_as().main:  # the others come later, when it may have begun
-        state_of(run, resume)  # before minutes of reading
-    data, parts = load_split(data_path, own)
-    return _fit(config, data, parts, run, weights, resume, data_path)
+    if not started_as().main:  # the others come later, when it may have begun
+        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path)
+    with alone(run):  # this and the next before minutes of reading
+        state_of(run, resume)
+        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path)
 
 
 def fit_parts(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files.atomic import make_folder
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
@@ -73,7 +74,7 @@ def alone_in(run: Path) -> Iterator[None]:
 
     Raises RunError if another process trains into it. The lock is the folder's own and ends with the process.
     """
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     handle = os.open(run, os.O_RDONLY)
     try:
         try:

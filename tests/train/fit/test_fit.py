@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.files import atomic
 from fieldlens.train.checkpoint import load_run, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.splits import split, split_hash
 from fieldlens.train.errors import DataError, FitError, RunError
+from fieldlens.train.evaluation.crossval import crossval
 from fieldlens.train.fit.fit import fit, fit_parts
 from fieldlens.train.report.contents import read_curves
 
@@ -33,7 +35,16 @@ def test_the_run_folder_holds_what_the_converter_reads(shared_run: Path) -> None
     assert facts["classes"] == [{"id": "healthy", "display": "healthy"}, {"id": "ill", "display": "ill"}]
     assert facts["preprocess"][-1] == {"step": "resize", "size": 32, "mode": "crop", "zoom": 1.0}
     assert str(shared_run.parent) not in json.dumps(facts)
+    assert not any(path.stat().st_mode & 0o077 for path in (shared_run, *shared_run.iterdir()))  # it names patients
     assert cv2.imread(str(shared_run / "curves.png")) is not None
+
+
+def test_a_second_fit_into_the_same_folder_is_told_at_once(tmp_path: Path, configure: Configure) -> None:
+    with atomic.alone(tmp_path / "run"), pytest.raises(atomic.InUse, match="another process is making"):
+        fit(configure(), tmp_path / "no data is read", tmp_path / "run")
+    with atomic.alone(tmp_path / "all"), pytest.raises(atomic.InUse, match="another process is making"):
+        crossval(configure(), tmp_path / "no data is read", tmp_path / "all")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_split_and_metrics_tables(shared_run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -89,15 +90,20 @@ def holders(device: str, processes: Path = Path("/proc")) -> list[str]:
     return found
 
 
-def command_for(spec: Spec) -> list[str]:
-    """The process that reads this camera; capture_process.py adds its descriptors."""
-    return [sys.executable, "-m", "fieldlens.runtime.sources.cameras.capture_process", json.dumps(asdict(spec))]
+COMMAND = (sys.executable, "-m", "fieldlens.runtime.sources.cameras.capture_process")
+"""The process that reads a camera; it is told which on its standard input, because arguments are everybody's to see."""
+
+
+def order_for(spec: Spec) -> bytes:
+    """The first line of that process's standard input."""
+    return json.dumps(asdict(spec)).encode() + b"\n"
 
 
 class ProcessLink:
-    """The running process. ``command`` gets the descriptors of the shared memory and of the pipe as arguments."""
+    """The running process. ``command`` gets the descriptors of the shared memory and of the pipe as arguments, and
+    ``order`` on its standard input."""
 
-    def __init__(self, address: Address, command: Sequence[str]) -> None:
+    def __init__(self, address: Address, command: Sequence[str], order: bytes = b"") -> None:
         self._address = address
         self._memory = _shared_memory()
         self._words, theirs = os.pipe()
@@ -112,6 +118,9 @@ class ProcessLink:
             start_new_session=True,  # Ctrl-C in a terminal is for us; we end the process
         )
         os.close(theirs)
+        if order and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # it ended already: the first read says so
+                os.write(self._process.stdin.fileno(), order)
         self._pending = b""
         self._places: list[Pixels] = []
         self._open_until = time.monotonic() + _OPEN_S

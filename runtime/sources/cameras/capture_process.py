@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -33,7 +33,7 @@ class Spec:
     """What to open. ``api`` is ``v4l2``, ``gstreamer`` or ``ffmpeg``; ``target`` a path, a pipeline or a URL."""
 
     api: str
-    target: str
+    target: str = field(repr=False)
     width: int = 0
     height: int = 0
     fps: int = 0
@@ -140,9 +140,15 @@ class Reader:
 
 
 def main() -> None:
-    """Arguments: the spec as JSON, the shared memory's and the pipe's descriptors."""
-    spec, memory, words = Spec(**json.loads(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
-    Reader(spec, memory, words).run()
+    """Arguments: the shared memory's and the pipe's descriptors. The spec is the first line of standard input."""
+    memory, words = int(sys.argv[1]), int(sys.argv[2])
+    order = b""
+    while not order.endswith(b"\n"):
+        byte = os.read(0, 1)  # not a byte more: places follow
+        if not byte:
+            return
+        order += byte
+    Reader(Spec(**json.loads(order)), memory, words).run()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote, urlsplit
 
 from fieldlens.runtime.errors import SourceError
-from fieldlens.runtime.sources.cameras.address import Address
+from fieldlens.runtime.sources.cameras.address import Address, without_password
 from fieldlens.runtime.sources.cameras.health import NOTICED_S, Mark
 from fieldlens.runtime.sources.cameras.link import Shot
 
@@ -151,7 +151,11 @@ def _boundary(response: http.client.HTTPResponse, address: Address) -> bytes:
         raise SourceError(f"{address.name}: the camera wants a password", hint)
     if response.status != 200:
         moved = response.headers.get("Location")
-        hint = f"use the address it names: {moved}" if moved else "look up the MJPEG path in the camera's manual"
+        hint = (
+            f"use the address it names: {without_password(moved)}"
+            if moved
+            else "look up the MJPEG path in the camera's manual"
+        )
         raise SourceError(f"{address.name}: the camera says {response.status} {response.reason}", hint)
     raise SourceError(
         f"{address.name}: this is {kind or 'of no kind that it names'}, not MJPEG",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fieldlens.runtime.sources.cameras.address import Address
-from fieldlens.runtime.sources.cameras.capture import ProcessLink, command_for, spec_for
+from fieldlens.runtime.sources.cameras.capture import COMMAND, ProcessLink, order_for, spec_for
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.mjpeg import MjpegLink
 
@@ -12,4 +12,4 @@ def open_link(address: Address) -> Link:
     """Raises SourceError, with the command that mends it."""
     if address.kind in ("http", "https"):
         return MjpegLink(address)
-    return ProcessLink(address, command_for(spec_for(address)))
+    return ProcessLink(address, COMMAND, order_for(spec_for(address)))

@@ -55,7 +55,7 @@ def test_a_name_that_cannot_be_meant_says_why(name: str, words: str, hint: str) 
     ("name", "shown"),
     [
         ("http://u:p@ss@cam/x", "http://u:…@cam/x"),
-        ("http://cam:8080/x@y", "http://cam:8080/x@y"),
+        ("http://cam:8080/x@y", "http://cam:…@y"),
         ("http://cam/v?user=admin&pwd=888888&x=1", "http://cam/v?user=admin&pwd=…&x=1"),
         ("/tmp/a:b@c.jpg", "/tmp/a:b@c.jpg"),
     ],

@@ -22,11 +22,12 @@ from fieldlens.runtime.sources.cameras import capture
 from fieldlens.runtime.sources.cameras.address import Address, parse_address
 from fieldlens.runtime.sources.cameras.camera import Camera
 from fieldlens.runtime.sources.cameras.capture import (
+    COMMAND,
     ProcessLink,
-    command_for,
     csi_pipeline,
     holders,
     mark_of,
+    order_for,
     rtsp_pipeline,
     spec_for,
 )
@@ -77,7 +78,7 @@ def shots(link: ProcessLink, count: int) -> list[Shot]:
 
 
 def test_frames_come_as_long_as_places_are_given_back(clip: Path) -> None:
-    link = ProcessLink(ADDRESS, command_for(Spec("ffmpeg", str(clip))))
+    link = ProcessLink(ADDRESS, COMMAND, order_for(Spec("ffmpeg", str(clip))))
     seen: list[int] = []
     try:
         with pytest.raises(SourceError, match="stopped delivering"):
@@ -103,7 +104,7 @@ def looked_at(link: ProcessLink) -> Iterator[int]:
 
 
 def test_without_free_places_frames_are_dropped_and_held_ones_stay_as_they_are(clip: Path) -> None:
-    link = ProcessLink(ADDRESS, command_for(Spec("ffmpeg", str(clip))))
+    link = ProcessLink(ADDRESS, COMMAND, order_for(Spec("ffmpeg", str(clip))))
     try:
         held: list[Shot] = []
         with pytest.raises(SourceError, match="stopped delivering"):
@@ -175,9 +176,9 @@ def test_the_process_ends_with_its_parent_even_while_it_hangs(clip: Path) -> Non
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from fieldlens.runtime.sources.cameras.address import Address
-from fieldlens.runtime.sources.cameras.capture import ProcessLink, command_for
+from fieldlens.runtime.sources.cameras.capture import COMMAND, ProcessLink, order_for
 from fieldlens.runtime.sources.cameras.capture_process import Spec
-link = ProcessLink(Address("x", "rtsp", "x"), command_for(Spec("ffmpeg", {str(clip)!r})))
+link = ProcessLink(Address("x", "rtsp", "x"), COMMAND, order_for(Spec("ffmpeg", {str(clip)!r})))
 while link.read(0.2) is None: pass
 print(link._process.pid, flush=True)
 time.sleep(1000)
@@ -271,7 +272,7 @@ def test_a_busy_device_names_who_has_it(tmp_path: Path) -> None:
         assert any(f"({other.pid})" in each for each in holders(str(device)))
         address = Address("v4l2://0", "v4l2", str(device))
         with pytest.raises(SourceError, match=rf"busy, used by .*\({other.pid}\)") as caught:
-            Camera(address, lambda where: ProcessLink(where, command_for(spec_for(where))))
+            Camera(address, lambda where: ProcessLink(where, COMMAND, order_for(spec_for(where))))
         assert f"fuser -v {device}" in caught.value.hint
         other.kill()
 
@@ -320,6 +321,7 @@ def test_a_window_needs_a_build_and_a_display(
     assert opencv_build.has_window(f"  GUI:                           {gui}\n") is expected
 
 
-def test_the_specs_words_survive_the_command_line() -> None:
-    spec = Spec("gstreamer", 'a "b" ! c', 1, 2, 3)
-    assert Spec(**json.loads(command_for(spec)[-1])) == spec
+def test_the_specs_words_survive_the_way_to_the_process() -> None:
+    spec = Spec("gstreamer", 'a "b" ! c\n', 1, 2, 3)
+    assert order_for(spec).count(b"\n") == 1
+    assert Spec(**json.loads(order_for(spec))) == spec

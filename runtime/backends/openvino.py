@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import numpy as np
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.errors import BackendError, KitError
-from fieldlens.runtime.files import kept
+from fieldlens.runtime.files import keeping, kept
 from fieldlens.runtime.machine.host import cpu_fingerprint
+
+# Importing OpenVINO starts a process that reports its use to a server on the internet, and writes into the home folder.
+# Where its package for that is missing, it goes without; this device has no business there.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 PRECISIONS = ("fp32", "bf16", "int8")
 _HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -115,8 +120,7 @@ def _compiled(
         kept.save(path, identity, compiled.export_model().getvalue())
         _tidy(cache, library)
     except (OSError, KitError) as error:
-        reason = error.message if isinstance(error, KitError) else f"{cache}: {error.strerror}"
-        notes.append(f"the compiled model cannot be kept, so that the next start takes longer ({reason})")
+        keeping.refused(cache, error)
     return compiled, tuple(notes)
 
 

@@ -23,7 +23,7 @@ from fieldlens.runtime.bundle.manifest import Tolerance
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import tolerances_for
 from fieldlens.runtime.errors import BundleError, ImageError, KitError
-from fieldlens.runtime.files import kept
+from fieldlens.runtime.files import keeping, kept
 from fieldlens.runtime.machine.host import cpu_fingerprint
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
@@ -145,13 +145,12 @@ def cached_selftest(bundle: Bundle, backend: Backend, state: Path, notes: list[s
         notes.append(f"the self-test was run again: {error.message if isinstance(error, KitError) else error}")
     result = run_selftest(bundle, backend, load_golden(bundle))
     if result.passed:  # a failure is tested again next time: its cause may have been fixed
-        _keep(path, identity, result, notes)
+        _keep(path, identity, result)
     return result
 
 
-def _keep(path: Path, identity: kept.Identity, result: SelfTest, notes: list[str]) -> None:
+def _keep(path: Path, identity: kept.Identity, result: SelfTest) -> None:
     try:
         kept.save(path, identity, json.dumps(asdict(result)).encode())
     except (OSError, KitError) as error:
-        reason = error.message if isinstance(error, KitError) else f"{path.parent}: {error.strerror}"
-        notes.append(f"the self-test's result cannot be kept, so that the next start takes longer ({reason})")
+        keeping.refused(path.parent, error)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files import keeping
 from fieldlens.runtime.files.trusted import UntrustedError, make_private_folder
 
 ROOT = Path("/")
@@ -181,23 +182,29 @@ def state_folder(given: Path | None) -> Path:
     if service := os.environ.get("STATE_DIRECTORY"):
         return Path(service.split(":")[0])
     base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else _home() / ".local" / "state") / "fieldlens"
+
+
+def _home() -> Path:
+    """A user without a home gets one that does not exist: nothing is kept there, and that is said."""
     try:
-        return (Path(base) if base else Path.home() / ".local" / "state") / "fieldlens"
-    except RuntimeError as error:
-        raise KitError("this user has no home folder to keep the state in", "give --state DIR") from error
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def own_state_folder(given: Path | None) -> Path:
     """The state folder, made where it is missing, and certainly ours: what lies in it decides what runs and what is
-    answered, so nobody else may have prepared it. Raises KitError."""
+    answered, so nobody else may have prepared it. Where it cannot be made, nothing is kept, and the run says so
+    (:mod:`keeping`). Raises KitError for a folder that is somebody else's."""
     folder = state_folder(given)
-    hint = "give another one with --state DIR, which this user can write and nobody else"
     try:
         make_private_folder(folder)
     except UntrustedError as error:
+        hint = "give another one with --state DIR, which this user can write and nobody else"
         raise KitError(f"state folder: {error.message}", f"{error.hint}; or {hint}") from error
     except OSError as error:
-        raise KitError(f"the state folder {folder} cannot be used ({error.strerror})", hint) from error
+        keeping.refused(folder, error)
     return folder
 
 

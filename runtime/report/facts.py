@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.backends.base import BackendInfo
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import conditions
 from fieldlens.runtime.machine.telemetry import TelemetryRecord
@@ -45,10 +48,24 @@ def observed(
 def write_report(
     path: Path, log: RunLog, bundle: Bundle, info: BackendInfo, reasons: tuple[str, ...], around: Observed
 ) -> None:
-    """Write ``path`` (HTML) and its twin ``.json``."""
+    """Write ``path`` (HTML) and its twin ``.json``. Raises OutputError."""
     facts = report_facts(log, bundle, info, reasons, around)
-    atomic.write_json(path.with_suffix(".json"), facts)
-    atomic.write_text(path, page(facts))
+    try:
+        atomic.write_json(path.with_suffix(".json"), facts)
+        atomic.write_text(path, page(facts))
+    except OSError as error:
+        hint = f"make room, or choose another place: df -h '{path.parent}'"
+        raise OutputError(f"{path}: {error.strerror}", hint) from error
+
+
+def check_place(path: Path) -> None:
+    """Make the report's folder. Raises OutputError where it cannot be written: better now than after the run."""
+    try:
+        atomic.make_folder(path.parent)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
 
 
 def report_facts(

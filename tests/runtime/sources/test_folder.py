@@ -180,3 +180,10 @@ def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
     failed: list[OSError] = []
     assert images_in(tmp_path / "gone", failed.append) == ([], 0)
     assert [Path(error.filename).name for error in failed] == ["gone"]
+
+
+def test_what_is_no_ordinary_file_is_told_at_once_and_once(tmp_path: Path) -> None:
+    watch = FolderWatch([tmp_path])
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert names(watch.look(0)) == ["pipe.jpg"]
+    assert watch.look(1) == watch.look(100) == []

@@ -6,12 +6,11 @@ The parser is in ``cli``, because a device has that file and not this one.
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from fieldlens.runtime.errors import EXIT_OK, ConfigError
+from fieldlens.runtime.running import stopping
 
 if TYPE_CHECKING:
     from fieldlens.convert.origin.origin import BundleOptions, Origin
@@ -36,11 +35,8 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         calibration_images=arguments.calibration_images,
         targets=_targets(arguments.targets),
     )
-    before = signal.signal(signal.SIGTERM, _interrupt)  # told to stop, it clears its temporary folder away
-    try:
+    with stopping.interrupting():  # told to stop, it clears its temporary folder away
         make_from(lambda: read(options), arguments.out, options)
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return EXIT_OK
 
 
@@ -123,10 +119,6 @@ def run_sign(arguments: argparse.Namespace) -> int:
 
     sign_bundle(arguments.bundle, arguments.key)
     return EXIT_OK
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

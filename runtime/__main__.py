@@ -1,9 +1,8 @@
 """``python -m runtime``: parse, call, map errors to exit codes."""
 
-import sys
-
 from fieldlens.runtime.cli import build_parser
 from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.running import stopping
 
 
 def main() -> int:
@@ -15,4 +14,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_cli(main))
+    stopping.leave(run_cli(main))

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 from fieldlens.runtime.backends import golden_check
 from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
@@ -20,18 +20,21 @@ from fieldlens.runtime.bundle.quality_limits import Range, limits_from_json
 from fieldlens.runtime.bundle.signature import Policy
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.doctor.checks import doctor
-from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.errors import EXIT_INVALID_RUN, EXIT_OK, EXIT_REFUSED, KitError, OutputError
+from fieldlens.runtime.files import keeping
+from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.machine.host import conditions, own_state_folder
-from fieldlens.runtime.machine.telemetry import Recorder
+from fieldlens.runtime.machine.telemetry import Recorder, TelemetryRecord
 from fieldlens.runtime.model import Model, load_opened
-from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink
+from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink, Talk
 from fieldlens.runtime.quality.camera_limits import measure_pictures, propose, save
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
-from fieldlens.runtime.report.facts import observed, write_report
+from fieldlens.runtime.report.facts import check_place, observed, write_report
 from fieldlens.runtime.running.latency import table
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
+from fieldlens.runtime.running.stopping import Stop, Stopper
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.view.live import LiveView
 from fieldlens.runtime.view.overlay import OverlaySink
@@ -46,37 +49,54 @@ def classify(arguments: argparse.Namespace) -> int:
     sources = Sources(arguments.sources, watch=arguments.watch)
     bundle = open_bundle(arguments.bundle)
     around = conditions()
+    if arguments.report is not None:
+        check_place(arguments.report)
     model = _load(bundle, arguments)
     if arguments.mode == "single-stream":
         return _single_stream(arguments, model, around)
     if arguments.seconds is not None:
         raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
-    talk = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
+    talk = Talk(sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout)
+    stopper = Stopper()
     with contextlib.ExitStack() as stack:
         classifier = stack.enter_context(model).classifier
         sinks = _sinks(arguments, bundle)
         for sink in sinks:
             stack.callback(sink.close)
         overlays = OverlaySink(arguments.overlays, classifier) if arguments.overlays else None
-        view = _view(arguments, classifier, stack, talk)
-        notifier = stack.enter_context(contextlib.closing(Notifier()))
-        run = ClassificationRun(
-            classifier, sinks, overlays, arguments.limit, arguments.duration,
-            workers=arguments.workers, view=view, beat=notifier.beat,
-        )  # fmt: skip
-        watch = stack.enter_context(Recorder()) if arguments.report else None
-        notifier.ready(f"{bundle.title} on {model.info.name}")
-        log = run(sources)
-    record = watch.record if watch else None
+        # Until here a signal ends the process by itself: an output may wait for its reader, and there is no run yet.
+        stack.enter_context(stopper.listening(to_the_end=True))
+        with contextlib.ExitStack() as inner:
+            view = _view(arguments, classifier, inner, talk)
+            notifier = inner.enter_context(contextlib.closing(Notifier()))
+            run = ClassificationRun(
+                classifier, sinks, overlays, arguments.limit, arguments.duration,
+                workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
+            )  # fmt: skip
+            watch = inner.enter_context(Recorder()) if arguments.report else None
+            notifier.ready(f"{bundle.title} on {model.info.name}")
+            log = run(sources)
+        for sink in sinks:
+            sink.close()
+        record = watch.record if watch else None
+        return _conclude(arguments, model, around, log, record, talk)
+
+
+def _conclude(
+    arguments: argparse.Namespace, model: Model, around: dict[str, Any], log: RunLog,
+    record: TelemetryRecord | None, talk: Talk,
+) -> int:  # fmt: skip
+    """Summary, report and exit code of a run that has ended."""
+    log.notes += keeping.notes()
     percentile = arguments.percentile if record else 50.0
     diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, arguments.workers))
     _finish(log, model, talk, diagnosis)
     if record is not None:
         seen = observed(around, record, diagnosis, arguments.percentile)
         write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
-        print(f"report: {arguments.report}", file=talk)
-    if log.broken is not None:
-        raise log.broken
+        talk.say(f"report: {arguments.report}")
+    if broken := log.broken or talk.broken:
+        raise broken
     if log.exit_code() == EXIT_REFUSED:
         first = log.failures[0]
         raise KitError(
@@ -105,13 +125,13 @@ def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
 
 
 def _view(
-    arguments: argparse.Namespace, classifier: Classifier, stack: contextlib.ExitStack, talk: TextIO
+    arguments: argparse.Namespace, classifier: Classifier, stack: contextlib.ExitStack, talk: Talk
 ) -> LiveView | None:
     if not arguments.show and arguments.stream is None:
         return None
     view = stack.enter_context(LiveView(classifier, window=arguments.show, port=arguments.stream))
     if view.url:
-        print(f"live view: {view.url}", file=talk, flush=True)
+        talk.say(f"live view: {view.url}")
     return view
 
 
@@ -123,28 +143,30 @@ def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str
     seconds = arguments.seconds or SHORT_S
     with model:
         pictures = load_pictures(Sources(arguments.sources))
-        print(f"{len(pictures)} pictures in memory; asking for {seconds:g} s or longer", file=sys.stderr)
-        with Recorder() as watch:
-            log, verdict = run_single_stream(model.classifier, pictures, seconds)
-    diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
-    _finish(log, model, sys.stdout, diagnosis)
-    print(verdict.text())
-    if arguments.report is not None:
-        seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
-        write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
-        print(f"report: {arguments.report}")
-    return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
+        stopper, talk = Stopper(), Talk()
+        with stopper.listening(to_the_end=True):
+            Talk(sys.stderr).say(f"{len(pictures)} pictures in memory; asking for {seconds:g} s or longer")
+            with Recorder() as watch:
+                log, verdict = run_single_stream(model.classifier, pictures, seconds, stopper=stopper)
+            log.notes += keeping.notes()
+            diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
+            _finish(log, model, talk, diagnosis)
+            talk.say_all(verdict.text())
+            if arguments.report is not None:
+                seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
+                write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
+                talk.say(f"report: {arguments.report}")
+            if talk.broken is not None:
+                raise talk.broken
+            return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
 
 
-def _finish(log: RunLog, model: Model, talk: TextIO, diagnosis: tuple[Diagnosis, ...]) -> None:
+def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...]) -> None:
     """The latency table and what stands behind it."""
-
-    def say(text: str) -> None:
-        print(text, file=talk)
-
+    say = talk.say
     say("")
     if log.answered:
-        say(table(log.latency.summary()))
+        talk.say_all(table(log.latency.summary()))
     outcomes = ", ".join(f"{count} {name}" for name, count in log.outcomes.most_common())
     say(f"{log.answered} pictures in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
     say(f"{log.dropped} frames dropped; ended by {log.ended_by}")
@@ -173,7 +195,7 @@ def info(arguments: argparse.Namespace) -> int:
     """Show a manifest."""
     bundle = open_bundle(arguments.bundle)
     if arguments.json:
-        print(json.dumps(bundle.manifest.to_json(), indent=2, ensure_ascii=False))
+        print(json_text(bundle.manifest.to_json(), indent=2))
     else:
         print(describe(bundle))
         start = golden_check.last_start(own_state_folder(arguments.state), bundle)
@@ -188,10 +210,10 @@ def verify(arguments: argparse.Namespace) -> int:
     """Check the signature first, then every file. Without a policy or a signers' file, the files only."""
     given = arguments.allowed_signers
     bundle = open_bundle(arguments.bundle, signers=Policy(given, guarded=False) if given else None)
-    print(f"{bundle.title}: {len(bundle.manifest.files)} files match their hashes")
+    print(f"{printable(bundle.title)}: {len(bundle.manifest.files)} files match their hashes")
     print(f"manifest's SHA-256: {bundle.hash}")
     if bundle.signer is not None:
-        print(f"signed by {bundle.signer}")
+        print(f"signed by {printable(bundle.signer)}")
     else:
         there = "a signature is there, but" if bundle.has_signature else "not signed, and"
         print(f"{there} this machine has no policy that says whose counts: give --allowed-signers FILE to check")
@@ -204,13 +226,24 @@ def calibrate_camera(arguments: argparse.Namespace) -> int:
     limits = limits_from_json(bundle.manifest.quality)
     if limits is None:
         raise KitError(f"{bundle.path.name} has no quality gate", "make the bundle with a version that fits one")
-    measures = measure_pictures(bundle, Sources(arguments.sources), arguments.images)
+    stopper = Stopper()
+    with stopper.listening(to_the_end=True):
+        try:
+            with stopper.waiting():
+                measures = measure_pictures(bundle, Sources(arguments.sources), arguments.images)
+        except Stop:
+            raise KitError(f"ended by {stopper.reason}: nothing was kept", "run it again") from None
     moved = propose(limits, measures)
     print(f"{len(measures)} pictures\n{'check':<12}{'seen':>20}{'limits before':>24}{'limits now':>24}")
     for row in moved:
         mark = "  moved" if row.after != row.before else ""
         print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}{mark}")
-    path = save(own_state_folder(arguments.state), bundle, moved)
+    try:
+        path = save(own_state_folder(arguments.state), bundle, moved)
+    except OSError as error:
+        raise OutputError(
+            f"the limits cannot be kept ({error.strerror})", "give a --state DIR that can be written"
+        ) from error
     print(f"kept in {path}; delete it to go back to the bundle's limits")
     return EXIT_OK
 
@@ -232,6 +265,8 @@ def selftest(arguments: argparse.Namespace) -> int:
         print(json.dumps({**result.__dict__, "passed": result.passed, "conditions": conditions()}))
     else:
         print(f"{line}\n{_selftest_text(result)}")
+    for note in keeping.notes():
+        Talk(sys.stderr).say(f"note: {note}")
     return EXIT_OK if result.passed else EXIT_REFUSED
 
 

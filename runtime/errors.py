@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
+
+from fieldlens.runtime.files.printable import printable_lines
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -59,14 +62,21 @@ def run_cli(main: Callable[[], int]) -> int:
     try:
         return main()
     except KitError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        print(f"hint: {error.hint}", file=sys.stderr)
+        _complain(f"error: {printable_lines(error.message)}\nhint: {printable_lines(error.hint)}\n")
         return EXIT_REFUSED
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _complain("interrupted\n")
         return 130
     except BrokenPipeError:
         # The reader of our standard output went away (`… | head`): not an error. Point stdout at nothing, so that
         # the interpreter's own flush at exit stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+
+
+def _complain(text: str) -> None:
+    """On standard error. Where that cannot be written, the exit code has to say it alone."""
+    from fieldlens.runtime.output.linefile import LineStream  # here: it raises this module's errors
+
+    with contextlib.suppress(OutputError, BrokenPipeError):
+        LineStream(sys.stderr).write(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib
-import json
 import os
 import shutil
 import sys
@@ -22,6 +21,7 @@ from fieldlens.runtime.bundle.signature import device_policy, find_program, read
 from fieldlens.runtime.doctor import machine_checks
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.machine import host
 
 Probe = Callable[[str], Any]
@@ -41,9 +41,9 @@ def doctor(arguments: argparse.Namespace) -> int:
     checks = examine(host.ROOT, host.state_folder(arguments.state), arguments.bundle)
     failed = any(check.status == FAIL for check in checks)
     if arguments.json:
-        print(json.dumps({"healthy": not failed, "checks": [asdict(check) for check in checks]}, ensure_ascii=False))
+        print(json_text({"healthy": not failed, "checks": [asdict(check) for check in checks]}))
     else:
-        print("\n".join(lines(checks)))
+        print("\n".join(map(printable, lines(checks))))
     return EXIT_REFUSED if failed else EXIT_OK
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.errors import OutputError
+from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.output.linefile import LineFile, LineStream
 from fieldlens.runtime.prediction import STAGES, Failure, Notice, Result, json_line
 
@@ -61,7 +63,9 @@ class CsvSink(Sink):
         self._classes = manifest.class_ids
         stages = (f"{stage}_ms" for stage in STAGES)
         head = ["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"]
-        self._file = LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head))
+        self._file = LineFile(
+            path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head), quoted=True
+        )
 
     def write(self, result: Result) -> None:
         if isinstance(result, Notice):
@@ -81,8 +85,8 @@ class CsvSink(Sink):
 
 def _row(cells: Sequence[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # both: only what ends a line is quoted in a name
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 class HumanSink(Sink):
@@ -93,14 +97,37 @@ class HumanSink(Sink):
         self._lines = LineStream(stream)
 
     def write(self, result: Result) -> None:
+        self._lines.write(f"{printable(self._words(result))}\n")
+
+    def _words(self, result: Result) -> str:
         if isinstance(result, Notice):
-            self._lines.write(f"{result.source}  {result.message}\n")
-            return
+            return f"{result.source}  {result.message}"
         if isinstance(result, Failure):
-            self._lines.write(f"{result.source}  not classified: {result.reason}\n")
-            return
-        words, total_ms = result.words(self._top_k), result.latency_ms["total"]
-        self._lines.write(f"{result.source}  {result.outcome:<13}  {words}  {total_ms:.1f} ms\n")
+            return f"{result.source}  not classified: {result.reason}"
+        total_ms = result.latency_ms["total"]
+        return f"{result.source}  {result.outcome:<13}  {result.words(self._top_k)}  {total_ms:.1f} ms"
 
     def close(self) -> None:
         self._lines.close()
+
+
+class Talk:
+    """What is said about a run, line by line. When a line cannot be written, the rest is not tried: the report still
+    comes, and ``broken`` says what was wrong."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._lines = LineStream(stream)
+        self.broken: OutputError | None = None
+
+    def say(self, text: str) -> None:
+        """One line, whatever names are in it. Raises BrokenPipeError when nobody reads any more."""
+        if self.broken is None:
+            try:
+                self._lines.write(f"{printable(text)}\n")
+            except OutputError as error:
+                self.broken = error
+
+    def say_all(self, text: str) -> None:
+        """Several lines, such as a table."""
+        for line in text.split("\n"):
+            self.say(line)

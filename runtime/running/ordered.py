@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet  # the built-in one only from Python 3.11 on
@@ -12,6 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 TICK_S = 0.5
+_END_S = 1.0
 
 
 def depth_for(workers: int) -> int:
@@ -118,5 +120,6 @@ class _Ahead(Generic[T, R]):
         self._stopped.set()
         for _ in self._workers:
             self._jobs.put(None)
+        end = time.monotonic() + _END_S
         for thread in (self._feeder, *self._workers):
-            thread.join(4 * TICK_S)
+            thread.join(max(0.0, end - time.monotonic()))

@@ -61,13 +61,23 @@ def _stored(
     classifier: Classifier, sources: Sources, workers: int, waited: Waited[Ready | Item | None]
 ) -> Iterator[Ready | None]:
     if not workers:
-        for item in waited(sources.stored()):
+        for item in waited(_read(sources.stored())):  # a signal also ends a read that hangs
             yield prepare_item(item, classifier.own) if isinstance(item, Item) else None
         return
     preparers = [classifier.preparer() for _ in range(depth_for(workers))]
     stored = sources.stored(ring=len(preparers))
     ahead = in_order(stored, lambda item, place: prepare_item(item, preparers[place]), workers)
     yield from (ready if isinstance(ready, Ready) else None for ready in waited(ahead))
+
+
+def _read(items: Iterator[Item | None]) -> Iterator[Item | None]:
+    """The items with their files read."""
+    try:
+        for item in items:
+            yield None if item is None else loaded(item)
+    finally:
+        if close := getattr(items, "close", None):
+            close()
 
 
 def answer_ready(classifier: Classifier, ready: Ready) -> Answered | Failure | Notice:

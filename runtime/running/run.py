@@ -123,6 +123,7 @@ class ClassificationRun:
         workers: int = 0,
         view: View | None = None,
         beat: Callable[[], None] = lambda: None,
+        stopper: Stopper | None = None,
     ) -> None:
         self._classifier = classifier
         self._sinks = sinks
@@ -132,7 +133,7 @@ class ClassificationRun:
         self._workers = workers
         self._view = view
         self._beat = beat
-        self._stopper = Stopper()
+        self._stopper = stopper or Stopper()
         self.log = RunLog()
 
     def __call__(self, sources: Sources) -> RunLog:
@@ -147,9 +148,10 @@ class ClassificationRun:
             except Stop:
                 self.log.ended_by = self._stopper.reason
             except OutputError as error:
-                self.log.ended_by, self.log.broken = "a result that could not be written", error
+                self._break(error)
             except GoldenCheckFailed as error:
                 self.log.ended_by, self.log.broken = "a failed golden check", error
+            self._tell_unfinished(sources)
         self.log.seconds = time.monotonic() - began
         if self._classifier.golden is not None:
             self.log.golden_check = self._classifier.golden.last
@@ -157,6 +159,19 @@ class ClassificationRun:
         self.log.dropped = sources.dropped
         self.log.notes += [*sources.notes, *map(str, sources.cameras)]
         return self.log
+
+    def _break(self, error: OutputError) -> None:
+        told = f"{self._stopper.reason}, and " if self._stopper.reason else ""
+        self.log.ended_by, self.log.broken = f"{told}a result that could not be written", error
+
+    def _tell_unfinished(self, sources: Sources) -> None:
+        """Images that were still being copied when the run ended: each is accounted for, once."""
+        try:
+            for item in sources.unfinished() if self.log.broken is None else ():
+                if item.error is not None:
+                    self._fail(Failure(item.source, item.error.message, item.error.hint))
+        except OutputError as error:
+            self._break(error)
 
     def _loop(self, images: Iterator[Ready | None], began: float) -> None:
         for ready in images:

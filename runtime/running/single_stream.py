@@ -112,13 +112,14 @@ def run_single_stream(
     seed: int = SEED,
     clock: Callable[[], float] = time.perf_counter,
     fewest: int = FEWEST_QUERIES,
+    stopper: Stopper | None = None,
 ) -> tuple[RunLog, SingleStreamResult]:
     """Ask for ``seconds`` and ``fewest`` queries at least, whichever is longer; a signal ends it, INVALID."""
     log, answers = RunLog(), _Answers(len(pictures))
     draw = random.Random(seed)
     for index in range(_WARM_UPS):
         _quietly(classifier, *pictures[index % len(pictures)])
-    stopper = Stopper()
+    stopper = stopper or Stopper()
     with stopper.listening():
         began = clock()
         while not stopper.reason and (clock() - began < seconds or log.answered + log.failed < fewest):

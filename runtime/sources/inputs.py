@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
-import os
-import select
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,14 +12,22 @@ from pathlib import Path
 from fieldlens.runtime.errors import KitError, SourceError
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Notice
-from fieldlens.runtime.sources.cameras.address import Address, parse_address, stable_name, without_password
+from fieldlens.runtime.sources.cameras.address import (
+    Address,
+    looks_like_login,
+    parse_address,
+    stable_name,
+    without_password,
+)
 from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
 from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, FolderWatch, images_in, natural
+from fieldlens.runtime.sources.path_list import paths_from
+from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of, read_image
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
 
-_BLOCK = 65_536
+_LAST = "name it last, or start one run per camera"
 _TICK_S = 0.5
 """How long a wait for a camera or a line lasts before the run may look whether it is to end."""
 
@@ -47,7 +54,8 @@ class Item:
 
 
 class Sources:
-    """All sources of a run, in the order given; a camera, which never ends, may only be the last of them.
+    """All sources of a run, in the order given; a camera, which never ends, may only be the last of them, or the last
+    line of a list on standard input.
 
     Raises SourceError for names that cannot be meant. ``watch``: go on with the new images of the folders.
     """
@@ -67,13 +75,11 @@ class Sources:
         addresses = [parse_address(name) for name in names]
         for name, address in zip(names[:-1], addresses[:-1], strict=True):
             if address is not None:
-                raise SourceError(
-                    f"{without_password(name)}: a camera never ends, so nothing can come after it",
-                    "name it last, or start one run per camera",
-                )
+                raise SourceError(f"{without_password(name)}: a camera never ends, so nothing can come after it", _LAST)
         self._camera = addresses[-1] if addresses else None
         self._names = names[:-1] if self._camera else names
-        self._watched = [Path(name) for name in self._names if watch and Path(name).is_dir()]
+        self._watched = [Path(name) for name in self._names if watch and kind_of(name) == FOLDER]
+        self._watch: FolderWatch | None = None
         if watch and (self._camera or not self._watched):
             raise SourceError("--watch needs a folder, and no camera", "give the folder into which the pictures come")
 
@@ -87,17 +93,21 @@ class Sources:
 
         A video's frame is valid until ``ring`` further items were taken.
         """
-        for name in self._names:
+        for place, name in enumerate(self._names, 1):
             if name == "-":
-                for line in self._lines():
-                    if line is None:
-                        yield None
-                    elif line:
-                        yield from self._open(line, ring)
+                yield from self._listed(ring, last=place == len(self._names) and not self._watched)
             elif Path(name) not in self._watched:
                 yield from self._open(name, ring)
         if self._watched:
-            yield from (path if path is None else Item(str(path), path=path) for path in FolderWatch(self._watched))
+            self._watch = FolderWatch(self._watched)
+            with contextlib.closing(iter(self._watch)) as paths:
+                yield from (path if path is None else Item(str(path), path=path) for path in paths)
+
+    def unfinished(self) -> list[Item]:
+        """Of a run that has ended: the images of watched folders that were not complete by then, as errors."""
+        paths = self._watch.unfinished if self._watch else []
+        hint = "copy it again, or under another name (.part) until it is complete"
+        return [_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths]
 
     def live(self) -> Iterator[Item | None]:
         """The camera's newest frames and its news, for ever; nothing where no camera was named."""
@@ -125,38 +135,54 @@ class Sources:
         for part in (self.stored(), self.live()):
             yield from (loaded(item) for item in part if item is not None)
 
-    def _lines(self) -> Iterator[str | None]:
-        """Lines of standard input. Read with ``select``, so that a run can end while nobody writes."""
-        pending = b""
-        while True:
-            ready, _, _ = select.select([self._input_fd], [], [], _TICK_S)
-            if not ready:
+    def _listed(self, ring: int, *, last: bool) -> Iterator[Item | None]:
+        """What a list on standard input names. A camera ends it; what had come behind it by then is refused."""
+        for line in paths_from(self._input_fd, _TICK_S):
+            if line is None:
                 yield None
-                continue
-            block = os.read(self._input_fd, _BLOCK)
-            pending += block
-            *lines, pending = pending.split(b"\n")
-            yield from (os.fsdecode(line).rstrip("\r") for line in lines)
-            if not block:
-                yield os.fsdecode(pending)
-                return
+                if self._camera is not None and last:
+                    return
+            elif line:
+                yield from self._named(line, ring, last=last)
+
+    def _named(self, line: str, ring: int, *, last: bool) -> Iterator[Item]:
+        """One line of a list."""
+        try:
+            address = parse_address(line)
+        except SourceError as error:
+            yield Item(without_password(line), error=error)
+            return
+        if self._camera is not None or (address is not None and not last):
+            shown = without_password(line)
+            yield _bad(shown, f"{shown}: a camera never ends, so nothing can come after it", _LAST)
+        elif address is not None:
+            self._camera = address
+        else:
+            yield from self._open(line, ring)
 
     def _open(self, name: str, ring: int) -> Iterator[Item]:
-        path = Path(name)
-        if path.is_dir():
-            yield from self._folder(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES and path.exists():
-            yield from self._video(path, ring)
-        elif not path.exists() and glob.has_magic(name):
+        kind = kind_of(name)
+        if kind == FOLDER:
+            yield from self._folder(Path(name))
+        elif kind == FILE and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+            yield from self._video(Path(name), ring)
+        elif kind == MISSING and glob.has_magic(name):
             yield from self._glob(name, ring)
+        elif kind == MISSING and looks_like_login(name):
+            shown = without_password(f"camera://{name}").removeprefix("camera://")
+            yield _bad(shown, f"{shown}: there is no such file", "a camera's address begins with rtsp:// or http://")
         else:
-            yield Item(name, path=path)
+            yield Item(name, path=Path(name))
 
     def _folder(self, folder: Path) -> Iterator[Item]:
-        images, others = images_in(folder)
+        failed: list[OSError] = []
+        images, others = images_in(folder, failed.append)
+        for error in failed:
+            place = str(error.filename)
+            yield _bad(place, f"{place}: cannot be looked into ({error.strerror})", f"check: ls -ld '{place}'")
         if others:
             self.notes.append(f"{folder}: files left out because their names are not of images: {others}")
-        if not images:
+        if not images and not failed:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")
         yield from (Item(str(path), path=path) for path in images)
@@ -171,10 +197,14 @@ class Sources:
     def _video(self, path: Path, ring: int) -> Iterator[Item]:
         video = Video(path, ring)
         try:
-            for frame in video:
-                yield Item(
-                    f"{path}#{frame.number}", frame_bgr=frame.frame_bgr, acquired_ms=frame.decode_ms, began=frame.began
-                )
+            with contextlib.closing(iter(video)) as frames:
+                for frame in frames:
+                    yield Item(
+                        f"{path}#{frame.number}",
+                        frame_bgr=frame.frame_bgr,
+                        acquired_ms=frame.decode_ms,
+                        began=frame.began,
+                    )
         except SourceError as error:
             yield Item(str(path), error=error)
         if video.shortfall:
@@ -187,15 +217,9 @@ def loaded(item: Item) -> Item:
         return item
     start = time.perf_counter()
     try:
-        data = item.path.read_bytes()
-    except FileNotFoundError:
-        return _bad(item.source, f"{item.path}: there is no such file", "check the path")
-    except OSError as error:
-        return _bad(
-            item.source,
-            f"{item.path}: cannot be read ({error.strerror})",
-            f"check who may read it: ls -l '{item.path}'",
-        )
+        data = read_image(item.path)
+    except SourceError as error:
+        return Item(item.source, error=error)
     return replace(item, path=None, data=data, acquired_ms=(time.perf_counter() - start) * 1e3)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from fieldlens.runtime.errors import SourceError
+from fieldlens.runtime.files.aside import Aside
 from fieldlens.runtime.pixels.preprocess import Pixels
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".ts"})
+_RAW_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
+_LARGEST_FRAME = 64_000_000
+_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,46 @@ class Video:
         self._ring: list[Pixels | None] = [None] * ring
         self.shortfall = 0
 
-    def __iter__(self) -> Iterator[Frame]:
-        """A frame is valid until ``ring`` further ones were read. Raises SourceError where there is none at all."""
-        capture = cv2.VideoCapture(str(self._path))
+    def __iter__(self) -> Generator[Frame, None, None]:
+        """A frame is valid until ``ring`` further ones were read. Raises SourceError where there is none at all.
+
+        FFmpeg searches a damaged file for minutes, so a thread of its own calls it.
+        """
         number = 0
-        try:
-            while True:
-                place = number % len(self._ring)
-                began = time.perf_counter()
-                found, frame_bgr = capture.read(self._ring[place])
-                if not found:
-                    break
-                self._ring[place] = frame_bgr
-                yield Frame(number, frame_bgr, began, (time.perf_counter() - began) * 1e3)
-                number += 1
-            self.shortfall = max(0, round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) - number)
-        finally:
-            capture.release()
+        if self._path.suffix.lower() not in _RAW_SUFFIXES or _begins_with_jpeg(self._path):
+            aside = Aside(f"video {self._path.name}")
+            capture = aside(lambda: cv2.VideoCapture(str(self._path)))
+            try:
+                while True:
+                    place = number % len(self._ring)
+                    began = time.perf_counter()
+                    found, frame_bgr = aside(lambda: capture.read(self._ring[place]))  # noqa: B023  (made at once)
+                    if not found:
+                        break
+                    self._ring[place] = frame_bgr
+                    yield Frame(number, frame_bgr, began, (time.perf_counter() - began) * 1e3)
+                    number += 1
+                promised = aside(lambda: capture.get(cv2.CAP_PROP_FRAME_COUNT))
+                self.shortfall = max(0, round(promised) - number)
+            finally:
+                aside.end(capture.release)
         if number == 0:
             raise SourceError(
                 f"{self._path}: not a video that OpenCV can decode, or an empty one", f"try: ffplay '{self._path}'"
             )
+
+
+def _begins_with_jpeg(path: Path) -> bool:
+    """Whether a whole JPEG comes first: FFmpeg would gather gigabytes in memory, looking for its end."""
+    try:
+        with path.open("rb") as file:
+            last, size = b"", 0
+            if file.read(2) != b"\xff\xd8":
+                return False
+            while (block := file.read(_BLOCK)) and size < _LARGEST_FRAME:
+                if b"\xff\xd9" in last + block:
+                    return True
+                last, size = block[-1:], size + len(block)
+    except OSError:
+        return False
+    return False

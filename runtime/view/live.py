@@ -25,6 +25,7 @@ from fieldlens.runtime.prediction import Notice
 from fieldlens.runtime.view.server import LiveServer
 
 _INTERVAL_S = 1 / 15
+_END_S = 0.5
 _TITLE = "Fieldlens"
 _ESCAPE = 27
 _Drawing = Callable[[], npt.NDArray[np.uint8]]
@@ -116,7 +117,7 @@ class LiveView:
         with self._wake:
             self._ended = True
             self._wake.notify()
-        self._thread.join(2.0)
+        self._thread.join(_END_S)
         if self._server is not None:
             self._server.close()
         if self._window:

@@ -14,6 +14,7 @@ from fieldlens.runtime.errors import KitError
 
 _MOST_WATCHERS = 4
 _SILENCE_S = 2.0
+_END_S = 0.5
 _WRITE_S = 5.0
 _BOUNDARY = "frame"
 _PAGE = """<!doctype html>
@@ -67,7 +68,7 @@ class LiveServer:
             self._server.changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(_SILENCE_S)
+        self._thread.join(_END_S)
 
 
 class _Server(ThreadingHTTPServer):

@@ -108,7 +108,7 @@ def test_a_duration_ends_a_run_to_which_nobody_speaks(basic: Sequence[object], w
         assert process.wait(15) == 0
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [2, pytest.param(0, marks=pytest.mark.full)])
 def test_a_watched_folder_goes_on(basic: Sequence[object], tmp_path: Path, workers: int) -> None:
     folder, results = tmp_path / "in", tmp_path / "r.jsonl"
     folder.mkdir()
@@ -118,18 +118,23 @@ def test_a_watched_folder_goes_on(basic: Sequence[object], tmp_path: Path, worke
         wait_for(lambda: results.exists() and len(results.read_text().splitlines()) == 1)
         data = jpeg(scene(2, 120, 160))
         with (folder / "2.jpg").open("wb") as file:  # slowly, as over a network: it must not be read half
-            for start in range(0, len(data), 1 + len(data) // 8):
-                file.write(data[start : start + 1 + len(data) // 8])
+            for start in range(0, len(data), 1 + len(data) // 2):
+                file.write(data[start : start + 1 + len(data) // 2])
                 file.flush()
-                time.sleep(0.1)
+                time.sleep(1.3)  # longer than from one look to the next
         (folder / "sub").mkdir()
         (folder / "sub" / "3.jpg").write_bytes(data)
         wait_for(lambda: len(results.read_text().splitlines()) == 3)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        with (folder / "4.jpg").open("wb") as file:  # never complete
+            file.write(data[:1000])
+            file.flush()
+            time.sleep(1.3)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 3
     found = lines(results)
-    assert sorted(Path(each["source"]).name for each in found) == ["1.jpg", "2.jpg", "3.jpg"]
-    assert [each["error"] for each in found] == [None] * 3
+    assert sorted(Path(each["source"]).name for each in found) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    assert [each["error"] for each in found[:3]] == [None] * 3
+    assert "4.jpg: not complete when the run ended" in found[3]["error"]
 
 
 @pytest.mark.parametrize(

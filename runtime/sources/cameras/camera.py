@@ -22,7 +22,8 @@ from fieldlens.runtime.sources.cameras.link import Link, Shot
 
 _KEPT_OUTAGES = 100
 _READ_S = 0.25
-_END_S = 3.0
+_END_S = 1.0
+"""Of waiting for the reading thread: one that hangs in a library is left behind, and ends with the process."""
 
 
 @dataclass
@@ -89,9 +90,14 @@ class Camera:
         self._first_error: Exception | None = None
         self._bug: Exception | None = None
         self._stopped = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"camera {address.name}", daemon=True)
-        self._thread.start()
-        self._opened.wait()
+        try:
+            self._thread.start()
+            self._opened.wait()
+        except BaseException:  # a signal ends the wait
+            self.close()
+            raise
         if self._first_error is not None:
             raise self._first_error
 
@@ -103,6 +109,8 @@ class Camera:
         except Exception as error:  # noqa: BLE001  (a bug of ours: the consumer raises it, in its own thread)
             self._bug = self._first_error = error
             self._opened.set()
+        finally:
+            self._ended.set()
 
     def _keep_alive(self) -> None:
         pauses, lost_at, frozen = Pauses(), 0.0, None
@@ -223,7 +231,7 @@ class Camera:
         link = self._link
         if link is not None:
             link.interrupt()
-        self._thread.join(_END_S)
+        self._ended.wait(_END_S)  # not join, which refuses a thread that a signal met at its start
         if self.log.lost > self.log.reopened and self.log.outages:
             second, _, reason = self.log.outages.pop()
             away = time.monotonic() - self._began - second

@@ -57,6 +57,50 @@ def test_a_half_last_line_is_cut_off(tmp_path: Path, text: str) -> None:
     assert path.read_text() == text[: text.rfind("\n") + 1]
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('head\n"a\nb",1\n', 'head\n"a\nb",1\n'),
+        ('head\n"a\nb', "head\n"),
+        ('head\n"a ""\nb"",1\n"\n', 'head\n"a ""\nb"",1\n"\n'),
+        ('head\n"a ""\nb"",1\n', "head\n"),
+        ('head\n"a"\nhalf', 'head\n"a"\n'),
+        ("", ""),
+    ],
+)
+def test_a_newline_in_quotes_ends_no_record(tmp_path: Path, text: str, kept: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(text)
+    repair(path, quoted=True)
+    assert path.read_text() == kept
+
+
+def test_a_file_grows_to_its_size_in_bytes_whatever_the_letters(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "r.jsonl", rotate_bytes=100)
+    for _ in range(8):
+        file.write("é" * 20 + "\n")
+    file.close()
+    assert sorted(path.stat().st_size for path in tmp_path.iterdir()) == [82] * 4
+
+
+def test_a_pipe_is_written_as_it_is_and_closed_without_a_word(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    file = LineFile(fifo, rotate_bytes=10, header="head\n")
+    file.write("a line longer than the file may be\n")
+    file.close()
+    assert os.read(reader, 1000) == b"head\na line longer than the file may be\n"
+    os.close(reader)
+
+
+def test_a_byte_that_is_not_utf8_is_written_as_an_escape(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "r.jsonl")
+    file.write(os.fsdecode(b"caf\xe9\n"))
+    file.close()
+    assert (tmp_path / "r.jsonl").read_text() == "caf\\udce9\n"
+
+
 def limited(lines: str, path: Path, size: int) -> subprocess.CompletedProcess[str]:
     """Run code that writes, where no file may grow beyond ``size`` bytes: the kernel's own way to be full."""
 

@@ -3,7 +3,7 @@
 import sys
 
 from fieldlens.benchmarks.cli import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 
 if __name__ == "__main__":
     sys.exit(run_cli(main))

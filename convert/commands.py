@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.errors import EXIT_OK, ConfigError
-from fieldlens.runtime.running import stopping
 
 if TYPE_CHECKING:
     from fieldlens.convert.origin.origin import BundleOptions, Origin

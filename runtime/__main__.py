@@ -1,8 +1,8 @@
 """``python -m runtime``: parse, call, map errors to exit codes."""
 
+from fieldlens.runtime import stopping
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.runtime.cli import build_parser
-from fieldlens.runtime.errors import run_cli
-from fieldlens.runtime.running import stopping
 
 
 def main() -> int:

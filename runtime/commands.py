@@ -34,8 +34,8 @@ from fieldlens.runtime.running.latency import table
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
-from fieldlens.runtime.running.stopping import Stop, Stopper
 from fieldlens.runtime.sources.inputs import Sources
+from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.live import LiveView
 from fieldlens.runtime.view.overlay import OverlaySink
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.train.cli import main
 
 if __name__ == "__main__":

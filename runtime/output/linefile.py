@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files.atomic import PRIVATE, make_folder
-from fieldlens.runtime.running import stopping
 
 _TAIL = 65_536
 _TICK_MS = 100

@@ -21,9 +21,9 @@ from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.running.latency import LatencyLog
 from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
-from fieldlens.runtime.running.stopping import Stop, Stopper
 from fieldlens.runtime.sources.cameras.camera import CameraLog
 from fieldlens.runtime.sources.inputs import Sources
+from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.overlay import OverlaySink
 
 _KEPT_FAILURES = 1000

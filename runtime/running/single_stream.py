@@ -22,8 +22,8 @@ from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.prediction import Failure, Prediction
 from fieldlens.runtime.running.latency import Histogram
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.running.stopping import Stopper
 from fieldlens.runtime.sources.inputs import Item
+from fieldlens.runtime.stopping import Stopper
 
 PERCENTILE = 90.0
 FEWEST_QUERIES = 1024

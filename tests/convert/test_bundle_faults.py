@@ -18,7 +18,8 @@ import torch
 from fieldlens.convert.bundle import make, make_from
 from fieldlens.convert.cli import main
 from fieldlens.convert.origin.origin import BundleOptions, Origin
-from fieldlens.runtime.errors import KitError, run_cli
+from fieldlens.runtime.boundary import run_cli
+from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from tests.convert.conftest import PARTS, ROOT, Command, arrays
 

@@ -103,7 +103,7 @@ def _child(command: list[str], out: int, err: int) -> None:
         os.dup2(err, 2)
         sys.argv = ["runtime", *command]
         from fieldlens.runtime.__main__ import main
-        from fieldlens.runtime.errors import run_cli
+        from fieldlens.runtime.boundary import run_cli
 
         code = run_cli(main)
         sys.stdout.flush()

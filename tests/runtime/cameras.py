@@ -23,7 +23,7 @@ from fieldlens.runtime.backends import fake
 load = fake.load
 fake.load = lambda options, *rest: load(dataclasses.replace(options, delay_ms={delay_ms}), *rest)
 from fieldlens.runtime.__main__ import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 sys.exit(run_cli(main))
 """
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from fieldlens.runtime.running.stopping import END_S, children
+from fieldlens.runtime.stopping import END_S, children
 from tests.runtime.conftest import jpeg, scene
 from tests.runtime.test_classify import command, wait_for
 
@@ -31,9 +31,9 @@ _MARK = "FIELDLENS_TEST_MARK"
 PATCHED = """
 import hashlib, os, sys, time
 {patch}
-from fieldlens.runtime.running import stopping
+from fieldlens.runtime import stopping
 from fieldlens.runtime.__main__ import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 stopping.leave(run_cli(main))
 """
 """``python -m runtime`` with something in it that hangs."""

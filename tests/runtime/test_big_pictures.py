@@ -33,7 +33,7 @@ from fieldlens.runtime.pixels.preprocess import Preprocess
 if {full_size}:
     Preprocess._reduction = lambda self, header: 1
 from fieldlens.runtime.__main__ import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 sys.exit(run_cli(main))
 """
 

@@ -115,9 +115,9 @@ def hook(event, words):
     if event in ("os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.getaddrinfo"):
         print("happened:", event, words, file=sys.stderr)
 sys.addaudithook(hook)
-from fieldlens.runtime.running import stopping
+from fieldlens.runtime import stopping
 from fieldlens.runtime.__main__ import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 stopping.leave(run_cli(main))
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.train.cli import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]

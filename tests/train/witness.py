@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.train.cli import main
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.epoch.distributed import Ranks, started_as

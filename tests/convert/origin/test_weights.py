@@ -18,9 +18,10 @@ from fieldlens.convert.origin.origin import BundleOptions
 from fieldlens.convert.origin.weights import Weights, from_weights
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.classifier import Classifier
-from fieldlens.runtime.errors import KitError, run_cli
+from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.pixels.steps import Orient, Resize
 from fieldlens.train.model import normalise
 from tests.convert.conftest import ALL, picture, trained_looking

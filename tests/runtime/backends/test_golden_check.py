@@ -199,7 +199,7 @@ def infer(self, image):
 
 openvino.OpenVinoBackend.infer = infer
 from fieldlens.runtime.__main__ import main
-from fieldlens.runtime.errors import run_cli
+from fieldlens.runtime.boundary import run_cli
 sys.exit(run_cli(main))
 """
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fieldlens.runtime.errors import KitError, run_cli
+from fieldlens.runtime.boundary import run_cli
+from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files.printable import html_text, json_text, printable, printable_lines
 from fieldlens.runtime.output.sinks import CsvSink, HumanSink
 from fieldlens.runtime.pixels import drawing

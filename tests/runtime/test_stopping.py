@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fieldlens.runtime.running.stopping import END_S
+from fieldlens.runtime.stopping import END_S
 from tests.runtime.cameras import camera
 from tests.runtime.hanging import IN_A_LIBRARY, Hanging, Place, chosen, deaf_server, full, in_time, patched, told
 from tests.runtime.test_classify import command, lines, wait_for
@@ -43,7 +43,7 @@ def standard_input(place: Place) -> Hanging:
 def hung_read(place: Place, *more: object) -> Hanging:
     """As on a network drive whose server is gone."""
     patch = "from fieldlens.runtime.sources import regular\n"
-    patch += f"regular._read_once = lambda path: ({place.touch}, os.read(os.pipe()[0], 1"
+    patch += f"regular._read_once = lambda path: ({place.touch}, os.read(os.pipe()[0], 1))"
     run = place.classify(place.image, *more, patch=patch)
     place.began()
     return run

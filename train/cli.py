@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code. Raises KitError, which ``fieldlens.runtime.boundary.run_cli`` maps to 2."""
+    """Run one command; returns its exit code. Raises KitError, which ``run_cli`` maps to 2."""
     arguments = build_parser().parse_args(argv)
     run: Command = arguments.run_command
     return run(arguments)

@@ -125,24 +125,24 @@ def test_the_live_views_card_and_bar_write_no_control_characters(monkeypatch: py
     assert not any("\n" in text for text in written)
 
 
-def ugly_bundle(folder: Path) -> Path:
-    """Its class names are as bad as names can be."""
-    value: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+def test_a_bundle_whose_class_names_could_forge_lines_is_refused(copy: Path, basic: Sequence[object]) -> None:
+    value: dict[str, Any] = json.loads((copy / "manifest.json").read_text())
     value["classes"][1]["display"] = UGLY
-    (folder / "manifest.json").write_text(json.dumps(value))
-    return folder
+    (copy / "manifest.json").write_text(json.dumps(value))
+    done = run("classify", copy, *basic, "--bundle", copy)
+    assert done.returncode == 2
+    assert is_clean(done.stdout + done.stderr)
 
 
-def test_a_whole_run_over_evil_names(copy: Path, basic: Sequence[object], tmp_path: Path) -> None:
+def test_a_whole_run_over_evil_names(basic: Sequence[object], tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in EVIL:
         (folder / name).write_bytes(jpeg(scene(1, 120, 160)))
     (folder / "z\nbroken.jpg").write_bytes(b"no image")
     (folder / f"{'long' * 62}.jpg").write_bytes(jpeg(scene(1, 120, 160)))
-    bundle = ugly_bundle(copy)
     done = run(
-        "classify", folder, *basic, "--bundle", bundle, "--json", out / "r.jsonl", "--csv", out / "r.csv",
+        "classify", folder, *basic, "--json", out / "r.jsonl", "--csv", out / "r.csv",
         "--report", out / "r.html", "--overlays", out / "maps", "--top-k", 2,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr

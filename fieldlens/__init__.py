@@ -8,6 +8,7 @@ Names are loaded when they are first used (PEP 562), so importing this package t
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,29 @@ if TYPE_CHECKING:
     from fieldlens.runtime.prediction import Failure, Prediction
 
 __version__ = "0.1.0"
+
+
+def _refuse_elsewhere() -> None:
+    """Stop on a Python or a system on which nothing of this would work (docs/support.md).
+
+    ImportError for a program; for a command ``error:``, ``hint:`` and exit code 2, as for every known failure.
+    """
+    version, system = tuple(sys.version_info[:3]), str(sys.platform)
+    if version < (3, 10):
+        found = ".".join(map(str, version))
+        problem, hint = f"Fieldlens needs Python 3.10 or later, this is {found}", "make an environment with a newer one"
+    elif system == "win32":
+        problem, hint = "Fieldlens does not run on Windows itself", "run it in WSL 2, in a container, or on Linux"
+    else:
+        return
+    started = sys.argv[0].replace("\\", "/").rpartition("/")[2].partition(".")[0]
+    if started not in ("-m", "__main__", "fieldlens"):
+        raise ImportError(f"{problem}: {hint}")
+    print(f"error: {problem}\nhint: {hint}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+_refuse_elsewhere()
 
 _FACE = {
     "Failure": "fieldlens.runtime.prediction",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,9 +98,7 @@ def test_from_pictures_to_an_answer(name: str, tmp_path: Path) -> None:
         assert config.data.task == "multilabel" or total == pytest.approx(1.0)
 
 
-def test_imagenets_thousand_classes_without_training_and_the_readmes_predict_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_imagenets_thousand_classes_without_training(tmp_path: Path) -> None:
     """With a state dict of torchvision's shape in place of the download."""
     torch.manual_seed(0)
     torch.save(build_model("resnet18", 1000, 0.0).state_dict(), tmp_path / "resnet18.pth")
@@ -115,11 +112,6 @@ def test_imagenets_thousand_classes_without_training_and_the_readmes_predict_ima
     assert answer["outcome"] == "classified"
     assert len(answer["probabilities"]) == 1000
     assert "tabby" in answer["probabilities"]
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
-    exec(compile(code, "README.md", "exec"), {})
-    assert re.match(rf"classified \[\('{answer['class']}', [\d.e-]+\), \(", capsys.readouterr().out)
 
 
 def test_every_recipe_is_tested_and_described() -> None:

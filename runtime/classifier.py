@@ -146,6 +146,7 @@ class Classifier:
             backend=self.backend.info.name,
             precision=self.backend.info.precision,
             bundle=self.bundle.title,
+            bundle_signed_by=self.bundle.signer,
             explained=max(self._explainable, key=lambda name: shares[name]),
             display=self._display,
         )

@@ -58,6 +58,8 @@ def classify(arguments: argparse.Namespace) -> int:
         raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
     talk = Talk(sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout)
     stopper = Stopper()
+    for note in unsigned(bundle):
+        talk.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
         classifier = stack.enter_context(model).classifier
         sinks = _sinks(arguments, bundle)
@@ -74,7 +76,7 @@ def classify(arguments: argparse.Namespace) -> int:
                 workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
             )  # fmt: skip
             watch = inner.enter_context(Recorder()) if arguments.report else None
-            notifier.ready(f"{bundle.title} on {model.info.name}")
+            notifier.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle))))
             log = run(sources)
         for sink in sinks:
             sink.close()
@@ -120,7 +122,7 @@ def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
     if arguments.json is not None:
         sinks.append(JsonSink(arguments.json, rotation))
     if arguments.csv is not None:
-        sinks.append(CsvSink(arguments.csv, manifest, rotation))
+        sinks.append(CsvSink(arguments.csv, manifest, rotation, bundle.signer))
     return sinks
 
 
@@ -161,6 +163,11 @@ def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str
             return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
 
 
+def unsigned(bundle: Bundle) -> tuple[str, ...]:
+    """What must be said with every outcome of a bundle for which nobody vouches; nothing where somebody does."""
+    return () if bundle.signer is not None else (f"{bundle.title} is {bundle.signed}",)
+
+
 def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...]) -> None:
     """The latency table and what stands behind it."""
     say = talk.say
@@ -175,7 +182,7 @@ def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, .
         say(
             f"golden images: {log.golden_check}" + (f", {log.golden_repeats} times again" if log.golden_repeats else "")
         )
-    for note in (*model.notes, *log.notes):
+    for note in (*unsigned(model.bundle), *model.notes, *log.notes):
         say(f"note: {note}")
     for finding in diagnosis:
         say(f"{finding.rule}: {finding.words}; {finding.advice}")

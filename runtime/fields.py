@@ -36,7 +36,7 @@ class Fields:
         self._left = dict(value)
         self._seen: list[str] = []
 
-    def fail(self, message: str, hint: str = "make the file anew with the tool that wrote it") -> KitError:
+    def fail(self, message: str, hint: str = "make the file again with the tool that wrote it") -> KitError:
         """The caller's kind of error for this place."""
         return self._error(message, hint)
 

@@ -13,7 +13,7 @@ import simplejpeg
 
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.files.printable import html_text, json_text, printable
-from fieldlens.runtime.pixels.drawing import NOTE, SIDE, annotated, heat_of
+from fieldlens.runtime.pixels.drawing import NOTE, SIDE, UNSIGNED, annotated, heat_of
 from fieldlens.runtime.pixels.preprocess import Pixels
 
 STAGES = (
@@ -62,6 +62,8 @@ class Prediction:
     backend: str
     precision: str
     bundle: str
+    bundle_signed_by: str | None = None
+    """Whose signature was checked when the bundle was opened; None: nobody's."""
     explained: str = ""
     display: Mapping[str, str] = field(default_factory=dict)
     image_rgb: Pixels | None = field(default=None, compare=False)
@@ -94,18 +96,20 @@ class Prediction:
 
     def overlay(self, view_rgb: Pixels | None = None, status: str = "") -> npt.NDArray[np.uint8]:
         """The image, its heat map, and a bar with the outcome: uint8 RGB ``[558,960,3]``; on ``retake`` no heat map and
-        no class, only what to do (``[558,480,3]``).
+        no class, only what to do (``[558,480,3]``). The bar says where nobody's signature of the bundle was checked.
 
         ``view_rgb``: what the network saw, uint8 RGB ``[H,W,3]``; default: ``image_rgb``. Raises ValueError without.
         """
         view = self.image_rgb if view_rgb is None else view_rgb
         if view is None:
             raise ValueError("the image was not kept: ask with keep_image=True, or hand it in")
+        footer = UNSIGNED if self.bundle_signed_by is None else ""
         if self.outcome is Outcome.RETAKE:
-            return annotated(view, None, str(self.outcome), [finding.advice for finding in self.findings], status)
+            advice = [finding.advice for finding in self.findings]
+            return annotated(view, None, str(self.outcome), advice, status, footer)
         explained = self.explained or self.label
         lines = [", ".join(f"{name} {p:.1%}" for name, p in self.top(3)), f"heat map of {explained}: {NOTE}"]
-        return annotated(view, self.heatmap(explained), str(self.outcome), lines, status)
+        return annotated(view, self.heatmap(explained), str(self.outcome), lines, status, footer)
 
     def words(self, count: int = 1) -> str:
         """For people: the ``count`` likeliest classes by their display names; on ``retake`` only what to do."""
@@ -141,6 +145,7 @@ class Prediction:
             "backend": self.backend,
             "precision": self.precision,
             "bundle": self.bundle,
+            "bundle_signed_by": self.bundle_signed_by,
             "error": None,
         }
 

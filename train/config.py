@@ -16,6 +16,10 @@ SCHEDULES = ("one-cycle", "cosine", "step", "plateau", "constant")
 FREEZES = ("none", "head", "blocks")
 
 
+_LONGEST_NAME = 255
+"""Of a file, on every usual file system."""
+
+
 def _choose(where: str, value: str, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ConfigError(f"{where} is {value!r}", nearest(value, options))
@@ -70,6 +74,8 @@ class DataConfig:
         _choose("data.task", self.task, ("multiclass", "multilabel"))
         _within("data.val_fraction", self.val_fraction, 0.01, 0.5)
         _within("data.test_fraction", self.test_fraction, 0.0, 0.5)
+        if len(self.table.encode()) > _LONGEST_NAME:
+            raise ConfigError(f"data.table has more than {_LONGEST_NAME} bytes", "name the table beside the images")
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError("data.classes names a class twice", "once each, in the order of the logits")
         if self.task == "multiclass" and self.label_columns:

@@ -77,7 +77,8 @@ def _from_provenance(manifest: Manifest) -> tuple[Config, dict[str, Any]]:
     known = manifest.provenance.get("data")
     if not isinstance(known, dict) or "config" not in known:
         raise BundleError("the manifest does not say how its data is read", "verify it without --data")
-    folds = manifest.provenance.get("recipe", {}).get("crossval", {})
+    recipe = manifest.provenance.get("recipe", {})
+    folds = recipe.get("crossval", {}) if isinstance(recipe, dict) else {}
     try:
         return config_from_json({"data": known["config"], "crossval": folds}), known
     except ConfigError as error:

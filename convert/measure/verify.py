@@ -106,7 +106,7 @@ def judge(manifest: Manifest, figures: Sequence[Figures]) -> list[str]:
 def wanted(manifest: Manifest) -> list[str]:
     """The precisions to run, FP32 first. Raises KitError where FP32 is not among them."""
     if REFERENCE not in manifest.precisions:
-        raise KitError(f"the bundle has no model.{REFERENCE}.onnx to compare with", "make the bundle anew")
+        raise KitError(f"the bundle has no model.{REFERENCE}.onnx to compare with", "make the bundle again")
     return judged_precisions(manifest)
 
 

@@ -22,7 +22,7 @@ from fieldlens.runtime.pixels.imageheader import read_header
 LIST = "golden/golden.json"
 REFERENCE = "golden/golden.npz"
 OOD = "ood.npz"
-_AGAIN = "make the bundle anew"
+_AGAIN = "make the bundle again"
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def decision_from_json(
     if set(thresholds) != set(positive) or len(band) != 2 or (rule == "sum" and len(set(thresholds.values())) != 1):
         raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
     if band[0] > band[1]:
-        raise error(f"{where}: the band [{band[0]}, {band[1]}] is upside down", "run fit again")
+        raise error(f"{where}: the band [{band[0]}, {band[1]}] runs from high to low", "run fit again")
     decision = Decision(
         rule, positive, {name: float(thresholds[name]) for name in positive}, (float(band[0]), float(band[1])),
         fields.take("target", str), fields.take("reached", dict),

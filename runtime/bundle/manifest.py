@@ -16,7 +16,7 @@ from fieldlens.runtime.pixels.steps import Resize, Step, steps_from_json, steps_
 FORMAT = 1
 _PATH = re.compile(r"[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+){0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that move the cursor, break the line or turn the direction of writing."""
 
 
@@ -135,7 +135,7 @@ def parse_manifest(data: bytes) -> Manifest:
     if found != FORMAT:
         raise BundleError(
             f"manifest.json has format {found}; this version reads format {FORMAT}",
-            "update the device's software" if found > FORMAT else "make the bundle anew",
+            "update the device's software" if found > FORMAT else "make the bundle again",
         )
     classes = _classes(fields.take("classes", list))
     ids = [info.id for info in classes]
@@ -160,7 +160,7 @@ def parse_manifest(data: bytes) -> Manifest:
     fields.done()
     if manifest.tensors() != tensors:
         raise BundleError(
-            f"manifest.json: tensors {shown(tensors)} do not fit the classes and steps", "make the bundle anew"
+            f"manifest.json: tensors {shown(tensors)} do not fit the classes and steps", "make the bundle again"
         )
     return manifest
 
@@ -168,21 +168,21 @@ def parse_manifest(data: bytes) -> Manifest:
 def _name(fields: Fields, key: str) -> str:
     """A text that is shown in one line: not empty, not long, nothing in it that only a terminal understands."""
     text: str = fields.take(key, str)
-    if not 1 <= len(text) <= bounds.TEXT or _CONTROL.search(text):
+    if not 1 <= len(text) <= bounds.TEXT or CONTROL.search(text):
         raise fields.fail(f"manifest.json: {key!r} must be 1 to {bounds.TEXT} characters of text, not {shown(text)}")
     return text
 
 
 def _classes(items: list[Any]) -> tuple[ClassInfo, ...]:
     if len(items) > bounds.CLASSES:
-        raise BundleError(f"manifest.json: {len(items)} classes; {bounds.CLASSES} are allowed", "make the bundle anew")
+        raise BundleError(f"manifest.json: {len(items)} classes; {bounds.CLASSES} are allowed", "make the bundle again")
     classes = []
     for index, item in enumerate(items):
         fields = Fields(item, f"manifest.json.classes[{index}]", BundleError)
         classes.append(ClassInfo(_name(fields, "id"), _name(fields, "display")))
         fields.done()
     if len({info.id for info in classes}) != len(classes) or not classes:
-        raise BundleError("manifest.json: class ids must be unique, and at least one", "make the bundle anew")
+        raise BundleError("manifest.json: class ids must be unique, and at least one", "make the bundle again")
     return tuple(classes)
 
 
@@ -203,7 +203,9 @@ def _tolerance(value: Any, name: str) -> Tolerance:
 def _files(items: dict[str, Any]) -> dict[str, FileInfo]:
     """What the bundle holds, within the limits of :mod:`fieldlens.runtime.files.bounds`."""
     if len(items) > bounds.FILES:
-        raise BundleError(f"manifest.json lists {len(items)} files; {bounds.FILES} are allowed", "make the bundle anew")
+        raise BundleError(
+            f"manifest.json lists {len(items)} files; {bounds.FILES} are allowed", "make the bundle again"
+        )
     files = {path: _file(item, path) for path, item in items.items()}
     if sum(info.size for info in files.values()) > bounds.ALL_FILES_BYTES:
         raise BundleError(
@@ -231,7 +233,7 @@ def _dimension(tensors: Any, output: str, axis: int, most: int) -> int:
     try:
         value = tensors["outputs"][output]["shape"][axis]
     except (KeyError, IndexError, TypeError) as error:
-        raise BundleError(f"manifest.json: tensors lack the shape of {output!r}", "make the bundle anew") from error
+        raise BundleError(f"manifest.json: tensors lack the shape of {output!r}", "make the bundle again") from error
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise BundleError(f"manifest.json: {output!r} has a bad shape", "make the bundle anew")
+        raise BundleError(f"manifest.json: {output!r} has a bad shape", "make the bundle again")
     return value

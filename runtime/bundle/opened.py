@@ -75,7 +75,7 @@ class Bundle:
         if self.signer is not None:
             return f"signed by {self.signer}"
         if self.has_signature:
-            return "signature not checked: this device has no policy that says whose counts"
+            return "unverified: it is signed, but this device has no policy that says whose signature counts"
         return "unsigned: nothing says who made this bundle, or whether it was changed"
 
     def _open(self, name: str, info: FileInfo) -> int:

@@ -237,7 +237,9 @@ def check_bundle(path: Path) -> Check:
         bundle = open_bundle(path)
     except KitError as error:
         return Check("bundle", FAIL, error.message, error.hint)
-    return Check("bundle", OK, f"{bundle.title}, {len(bundle.manifest.files)} files match their hashes")
+    return Check(
+        "bundle", OK, f"{bundle.title}, {len(bundle.manifest.files)} files match their hashes; {bundle.signed}"
+    )
 
 
 def plans(path: Path, state: Path, gpu: bool) -> list[Check]:

@@ -25,8 +25,9 @@ class LineFile:
 
     Without ``rotate_bytes`` the file is begun anew. With it, lines are added to what is there; a file that would grow
     beyond it becomes ``NAME.1`` (and ``NAME.1`` becomes ``NAME.2``, up to ``keep``), and a new one begins with
-    ``header`` and the same rights. ``quoted``: a newline inside of double quotes ends no line. A pipe or a device is
-    written as it is and never rotated. Raises OutputError where it cannot be written.
+    ``header`` and the same rights; so does one that began with another header. ``quoted``: a newline inside of double
+    quotes ends no line. A pipe or a device is written as it is and never rotated. Raises OutputError where it cannot be
+    written.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class LineFile:
             if rotate_bytes is not None and path.is_file():
                 repair(path, quoted=quoted)
             self._open(anew=rotate_bytes is None)
+            if self._rotate_bytes is not None and self._size and not self._begins_with_header():
+                self._rotate()
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
 
@@ -58,6 +61,11 @@ class LineFile:
             self._mode = mode
         if self._header and not self._size:
             self._append(encoded(self._header))
+
+    def _begins_with_header(self) -> bool:
+        wanted = self._header.encode()
+        with self._path.open("rb") as file:
+            return file.read(len(wanted)) == wanted
 
     def write(self, line: str) -> None:
         """Append one line. On a full disk the part that was written is taken back. Raises OutputError."""

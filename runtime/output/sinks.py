@@ -57,12 +57,17 @@ class JsonSink(Sink):
 
 
 class CsvSink(Sink):
-    """A row per input: outcome, class, score, a probability per class, ms per stage, error. No news of cameras."""
+    """A row per input: outcome, class, score, a probability per class, ms per stage, error, and who signed the bundle
+    (empty: nobody whose signature was checked). No news of cameras. A file with other columns is put aside."""
 
-    def __init__(self, path: Path, manifest: Manifest, rotation: Rotation = Rotation()) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, rotation: Rotation = Rotation(), signer: str | None = None
+    ) -> None:
         self._classes = manifest.class_ids
+        self._signer = signer or ""
         stages = (f"{stage}_ms" for stage in STAGES)
         head = ["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"]
+        head.append("bundle_signed_by")
         self._file = LineFile(
             path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head), quoted=True
         )
@@ -72,12 +77,13 @@ class CsvSink(Sink):
             return
         if isinstance(result, Failure):
             blank = [""] * (3 + len(self._classes) + len(STAGES))
-            self._file.write(_row([result.source, *blank, result.error]))
+            self._file.write(_row([result.source, *blank, result.error, self._signer]))
             return
         probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]
         times = [f"{result.latency_ms[stage]:.3f}" if stage in result.latency_ms else "" for stage in STAGES]
         score = "" if result.score is None else f"{result.score:.9g}"
-        self._file.write(_row([result.source, result.outcome, result.label, score, *probabilities, *times, ""]))
+        cells = [result.source, result.outcome, result.label, score, *probabilities, *times, "", self._signer]
+        self._file.write(_row(cells))
 
     def close(self) -> None:
         self._file.close()

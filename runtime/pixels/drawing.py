@@ -14,6 +14,7 @@ from fieldlens.runtime.pixels.preprocess import Pixels
 
 SIDE = 480
 """Of an image as it is drawn, in px."""
+UNSIGNED = "nobody vouches for this bundle: its maker was not checked"
 NOTE = "where the model looked, not where the disease is"
 _BAR = 78
 _GREY = (70, 70, 78)
@@ -50,17 +51,26 @@ def small(view_rgb: Pixels) -> npt.NDArray[np.uint8]:
 
 
 def annotated(
-    view_rgb: Pixels, heat_map: npt.NDArray[np.float32] | None, outcome: str, lines: Sequence[str], status: str = ""
+    view_rgb: Pixels,
+    heat_map: npt.NDArray[np.float32] | None,
+    outcome: str,
+    lines: Sequence[str],
+    status: str = "",
+    footer: str = "",
 ) -> npt.NDArray[np.uint8]:
-    """Image, heat map beside it where there is one, and a bar with outcome, two lines and ``status``: uint8 RGB."""
+    """Image, heat map beside it where there is one, and a bar with outcome, two lines, ``status`` and ``footer``: uint8
+    RGB."""
     image = small(view_rgb)
     body = image if heat_map is None else np.hstack([image, blend(image, heat_map)])
     bar = np.full((_BAR, body.shape[1], 3), _COLOURS[outcome], np.uint8)
     _write(bar, outcome, 24, 0.7)
+    first, spacing = (41, 16) if footer else (47, 20)
     for row, line in enumerate(lines[:2]):
-        _write(bar, line, 47 + 20 * row, 0.45)
+        _write(bar, line, first + spacing * row, 0.45)
     if status:
         _write(bar, status, 22, 0.42, left=150)
+    if footer:
+        _write(bar, footer, first + 2 * spacing, 0.42)
     return np.vstack([body, bar])
 
 

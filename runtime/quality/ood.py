@@ -55,4 +55,4 @@ def load_ood(bundle: Bundle) -> OodModel | None:
     try:
         return ood_model(found.means.astype(np.float64), found.precision.astype(np.float64), found.threshold)
     except np.linalg.LinAlgError as error:
-        raise BundleError(f"{bundle.path.name}: {OOD}: {error}", "make the bundle anew") from error
+        raise BundleError(f"{bundle.path.name}: {OOD}: {error}", "make the bundle again") from error

@@ -74,7 +74,13 @@ def report_facts(
     """Everything the page shows, ready for JSON."""
     return {
         "format": FORMAT,
-        "bundle": {"title": bundle.title, "hash": bundle.hash, "version": bundle.manifest.version.number},
+        "bundle": {
+            "title": bundle.title,
+            "hash": bundle.hash,
+            "version": bundle.manifest.version.number,
+            "signed_by": bundle.signer,
+            "signed": bundle.signed,
+        },
         "backend": {**asdict(info), "chosen_because": list(reasons)},
         "run": log.to_json(),
         "percentile": f"p{around.percentile:g}",

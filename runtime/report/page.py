@@ -47,6 +47,9 @@ def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
     when = escape(str(conditions["start"].get("time_utc", "")))
     yield f"<header><h1>{escape(title)}</h1>"
     yield f'<p class="soft">{where} · {when} · ended by {escape(run["ended_by"])}</p></header><main>'
+    if facts["bundle"]["signed_by"] is None:
+        words = escape(facts["bundle"]["signed"])
+        yield f'<div class="note warn"><b>No signature was checked</b><p>This bundle is {words}.</p></div>'
     if facts["single_stream"]:
         yield _verdict(facts["single_stream"])
     yield f'<p class="lead">{escape(summary_sentence(run, facts["percentile"]))}</p>'
@@ -214,6 +217,7 @@ def _condition_groups(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, st
     versions = start.pop("versions", {})
     yield "Model and backend", _filled({
         "bundle": f"{bundle['title']} ({bundle['hash'][:16]}…)",
+        "signature": bundle["signed"],
         "backend": f"{backend['name']} {backend['version']} on {backend['device']}",
         "precision, as the model reports it": backend["precision"],
         "threads": str(backend["threads"]),

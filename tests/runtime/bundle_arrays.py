@@ -1,4 +1,4 @@
-"""Damaged arrays for the bundle's fuzzer: the reference's answers and the out-of-distribution model."""
+"""Damaged arrays for the fuzzer: whatever a ``.npz`` can hold that it should not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Damage = Callable[[Path], object]
 
 
 def putter(name: str, data: bytes) -> Damage:
+    """Another file in the place of ``name``, with a hash that fits."""
     return lambda folder: put(folder, name, data)
 
 
@@ -36,7 +37,7 @@ def npz(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> b
     return made.getvalue()
 
 
-def arrays(file: str, name: str, shape: tuple[int, int]) -> dict[str, Damage]:
+def array_damages(file: str, name: str, shape: tuple[int, int]) -> dict[str, Damage]:
     """Damages to one array of a file; the others in it stay."""
     good = np.zeros(shape, np.float32) if name == "logits" else np.eye(*shape, dtype=np.float32)
     count = good.size

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from fieldlens.runtime.bundle.open import MANIFEST, SIGNATURE
-from tests.runtime.bundle_arrays import Damage, arrays, putter
+from tests.runtime.bundle_arrays import array_damages, putter
 from tests.runtime.bundle_damage import COMMANDS, IMAGE, LIST, MODEL, OOD, REFERENCE, Case, put, rehash
 from tests.runtime.conftest import bomb, jpeg, scene
 
+Damage = Callable[[Path], object]
 _RUN = ("selftest", "classify")
 """The commands that load the network."""
 
@@ -25,7 +26,7 @@ def forms() -> list[Case]:
     """All of them."""
     cases = [Case(name, damage, COMMANDS) for name, damage in {**_KINDS, **_JSON, **_CLASHES, **_golden()}.items()]
     for file, members in ((REFERENCE, ("logits", (8, 2))), (OOD, ("precision", (16, 16)))):
-        for name, damage in arrays(file, *members).items():
+        for name, damage in array_damages(file, *members).items():
             unread = file == REFERENCE and "unknown member" in name  # nobody unpacks it
             cases.append(Case(f"{file}: {name}", damage, () if unread else COMMANDS))
     cases += [Case(name, damage, _RUN) for name, damage in _MODELS.items()]
@@ -253,6 +254,8 @@ def _golden() -> dict[str, Damage]:
     damages: dict[str, Damage] = {name: putter(LIST, json.dumps(value).encode()) for name, value in lists.items()}
     return damages
 
+
+# ---------------------------------------------------------------- networks
 
 _MODELS: dict[str, Damage] = {
     "a model of zeros": putter(MODEL, bytes(100_000)),

@@ -19,14 +19,13 @@ from fieldlens.runtime.bundle.signature import SignatureRefused, device_policy, 
 from fieldlens.runtime.doctor import checks as doctor
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN
 from tests.runtime.policy_forms import (
-    _FOLDER,
-    _POLICY,
     CLOSED,
+    FOLDER,
     FOREIGN,
     GOOD,
     KEY,
-    NOBODY,
     NONE,
+    POLICY,
     READ,
     REFUSED,
     SIGNERS,
@@ -35,6 +34,7 @@ from tests.runtime.policy_forms import (
     link,
 )
 
+_NOBODY = 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to others (CI has it)")
 
 
@@ -79,8 +79,8 @@ def as_nobody() -> str:
         words = "the child failed"
         try:
             os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
             words = judged()
         finally:
             os.write(send, words.encode())
@@ -90,9 +90,6 @@ def as_nobody() -> str:
         words = file.read().decode()
     os.waitpid(child, 0)
     return words
-
-
-# ---------------------------------------------------------------- the table
 
 
 def check(root: Path, form: Form, words: str, judge: Callable[[], str]) -> None:
@@ -139,7 +136,7 @@ def test_only_what_is_certainly_not_there_is_no_policy(root: Path, name: str) ->
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENXIO, errno.ETIMEDOUT, errno.EACCES])
-@pytest.mark.parametrize("step", [_POLICY, _FOLDER, "etc"])
+@pytest.mark.parametrize("step", [POLICY, FOLDER, "etc"])
 def test_a_disk_or_network_that_fails_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch, number: int, step: str
 ) -> None:
@@ -151,7 +148,7 @@ def test_a_disk_or_network_that_fails_is_refused(
         return real(self)
 
     monkeypatch.setattr(Path, "lstat", failing)
-    assert judged() == f"refused: the signature policy {root / _POLICY} cannot be read: {os.strerror(number)}"
+    assert judged() == f"refused: the signature policy {root / POLICY} cannot be read: {os.strerror(number)}"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +157,7 @@ def test_a_disk_or_network_that_fails_is_refused(
 def test_a_policy_that_the_environment_names_must_be_there(
     root: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    (root / _POLICY).unlink()
+    (root / POLICY).unlink()
     (root / "dangling").symlink_to("nowhere")
     os.mkfifo(root / "fifo")
     monkeypatch.setenv(signature.POLICY_VARIABLE, form.format(root=root))

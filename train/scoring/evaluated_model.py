@@ -63,15 +63,22 @@ def of_bundle(bundle: Bundle) -> EvaluatedModel:
             f"{bundle.path.name} does not say how its data is read: it was made from weights, not from a run",
             "evaluate needs a bundle made from a run",
         )
+    recipe = made_of.get("recipe", {})
     try:
-        config = config_from_json({**made_of.get("recipe", {}), "data": data["config"]})
+        config = config_from_json({**(recipe if isinstance(recipe, dict) else {}), "data": data["config"]})
     except ConfigError as error:
         raise BundleError(f"the manifest's recipe: {error.message}", error.hint) from error
+    versions = made_of.get("trained_with", {})
+    if not isinstance(versions, dict) or not isinstance(data.get("n", {}), dict):
+        raise BundleError(
+            f"{bundle.path.name}: the manifest's provenance is not what `convert bundle` writes",
+            "make the bundle again from its run",
+        )
     facts = {
         "arch": made_of.get("arch"),
         "weights": made_of.get("weights"),
         "seed": made_of.get("seed"),
-        "versions": made_of.get("trained_with", {}),
+        "versions": versions,
         "commit": made_of.get("trained_at_commit"),
         "data": {key: value for key, value in data.items() if key != "config"},
         "bundle": {"title": bundle.title, "sha256": bundle.hash},

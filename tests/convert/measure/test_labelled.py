@@ -15,6 +15,7 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.errors import BundleError, KitError
 from tests.convert.conftest import PARTS, arrays, picture
+from tests.runtime.conftest import tiny_manifest
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,13 @@ def test_other_data_without_one_is_judged_whole(manifest: Manifest, tmp_path: Pa
 def test_a_bundle_that_does_not_say_how_data_is_read(manifest: Manifest, data: Path) -> None:
     with pytest.raises(BundleError, match="does not say how its data is read"):
         labelled(replace(manifest, provenance={}), data, "test")
+
+
+@pytest.mark.parametrize("recipe", ["text", 1.5, [], None])
+def test_a_manifest_whose_recipe_is_no_recipe_is_no_traceback(recipe: object, tmp_path: Path) -> None:
+    manifest = replace(tiny_manifest(), provenance={"data": {"config": {}}, "recipe": recipe})
+    with pytest.raises(KitError, match="no data"):
+        labelled(manifest, tmp_path / "none", "test")
+    for config in ({"table": "x" * 300}, {"classes": 7}, "text"):
+        with pytest.raises(BundleError, match="data settings"):
+            labelled(replace(manifest, provenance={"data": {"config": config}}), tmp_path, "test")

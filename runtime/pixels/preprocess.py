@@ -16,7 +16,11 @@ import numpy.typing as npt
 import simplejpeg
 
 from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.pixels import killable_decoder
+from fieldlens.runtime.pixels.decode_limits import DecodeLimits
+from fieldlens.runtime.pixels.formats import tiff_pixels
 from fieldlens.runtime.pixels.imageheader import ImageHeader, read_header
+from fieldlens.runtime.pixels.opencv_decoder import decode_bgr
 from fieldlens.runtime.pixels.steps import Clahe, Crop, Denoise, Grey, Orient, Resize, Step, Window
 
 Pixels = npt.NDArray[Any]
@@ -34,6 +38,12 @@ Where fewer than this many blocks per side become one of them, the decoded pictu
 BARELY = 1.1
 """Shrinking by no more than this takes no antialiasing: linear interpolation already averages over two pixels."""
 
+_BAND = 65_536
+"""Pixels that a grey-level window is put on at a time."""
+
+_KEPT_BYTES = 64_000_000
+"""A larger buffer than this (a JPEG of 21 megapixels at full size) is given back before the next file."""
+
 LEFT_OUT = 1 / 400
 """Of the side, at most, where whole blocks do not fill it: the picture must not change its scale."""
 
@@ -49,8 +59,10 @@ class Decoded:
 class Preprocess:
     """The manifest's steps, compiled. Not for several threads at once: it reuses its buffers."""
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    def __init__(self, steps: tuple[Step, ...], limits: DecodeLimits | None = None) -> None:
+        """``limits``: what one file may cost; where they are not given, as everywhere else in the kit."""
         self.steps = steps
+        self._limits = limits or DecodeLimits()
         self._orient = any(isinstance(step, Orient) for step in steps)
         self._crop = next((step for step in steps if isinstance(step, Crop)), None)
         self._window = next((step for step in steps if isinstance(step, Window)), None)
@@ -71,24 +83,35 @@ class Preprocess:
     def decode(self, data: bytes, name: str) -> Decoded:
         """Decode a file's bytes to an upright picture. The pixels are valid until the next call.
 
-        Raises ImageError: not an image, empty, truncated, corrupt, a decompression bomb, 16 bits without ``window``.
+        Raises ImageError: not an image, empty, truncated, corrupt, over the limits of time or memory, 16 bits without
+        ``window``.
         """
+        if len(self._buffer) > _KEPT_BYTES:
+            self._buffer = bytearray()
         header = read_header(data, name)
         if header.bits > 8 and self._window is None:
             raise ImageError(
                 f"{name}: {header.bits} bits per channel, and this model was not trained with a grey-level window",
-                "export the picture with 8 bits per channel",
+                "export the image with 8 bits per channel",
             )
-        pixels = self._decode_jpeg(data, header, name) if header.format == "jpeg" else self._decode_cv(data, name)
+        pixels = (
+            self._decode_jpeg(data, header, name) if header.format == "jpeg" else self._decode_other(data, header, name)
+        )
         if self._orient and header.orientation != 1:
             pixels = upright(pixels, header.orientation)
         return Decoded(pixels, header)
+
+    def _admitted(self, header: ImageHeader, name: str, file_bytes: int, pixel_bytes: int) -> bool:
+        """Whether to decode here (True) or where it can be stopped. Raises ImageError: over the limits."""
+        return self._limits.admit(name, (header.width, header.height), header.work, file_bytes, pixel_bytes)
 
     def _decode_jpeg(self, data: bytes, header: ImageHeader, name: str) -> Pixels:
         if header.bits != 8:
             raise ImageError(f"{name}: a JPEG of {header.bits} bits per channel", "export it as an ordinary JPEG")
         factor = self._reduction(header)
         height, width = math.ceil(header.height / factor), math.ceil(header.width / factor)
+        upright_bytes = height * width * 3 * (1 if header.orientation == 1 else 2)
+        self._admitted(header, name, len(data), upright_bytes + (height * width * 4 if header.channels == 4 else 0))
         if len(self._buffer) < height * width * 3:
             self._buffer = bytearray(height * width * 3)
         try:
@@ -142,24 +165,34 @@ class Preprocess:
         side = max(across, down) if self._resize.mode == "pad" else min(across, down)
         return side / self._resize.zoom / self.size
 
-    def _decode_cv(self, data: bytes, name: str) -> Pixels:
-        flags = cv2.IMREAD_UNCHANGED if self._window else cv2.IMREAD_COLOR
-        try:
-            pixels: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as error:
-            raise ImageError(f"{name}: corrupt image ({error.err})", "take or export it again") from error
-        if pixels is None:
-            raise ImageError(f"{name}: truncated or corrupt image", "take or export it again")
-        if not self._window:
-            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-        return self._grey_source(pixels[..., 2::-1] if pixels.ndim == 3 else pixels)
+    def _decode_other(self, data: bytes, header: ImageHeader, name: str) -> Pixels:
+        if header.parts is not None:
+            data = b"".join(data[start:end] for start, end in header.parts)
+        unchanged = self._window is not None
+        sample_bytes = 2 if header.bits > 8 else 1
+        pixel_bytes = header.width * header.height * (header.channels * sample_bytes if unchanged else 3)
+        here = self._admitted(header, name, len(data), 2 * pixel_bytes)  # OpenCV's result is copied for Python
+        if header.tiff is not None and tiff_pixels.reads(header.tiff):
+            pixels = tiff_pixels.pixels_rgb(data, header.tiff, name, self._limits.seconds)
+            return self._grey_source(pixels) if unchanged else _in_colour(pixels)
+        if here:
+            pixels = decode_bgr(data, name, unchanged=unchanged)
+        else:
+            pixels = killable_decoder.SHARED.decode_bgr(
+                data, name, unchanged=unchanged, seconds=self._limits.seconds,
+                memory_bytes=2 * pixel_bytes + header.work.decoder_bytes,
+            )  # fmt: skip
+        if header.tiff is None and pixels.shape[:2] != (header.height, header.width):
+            raise ImageError(f"{name}: corrupt image (its data are of another size)", "take or export it again")
+        return self._grey_source(pixels, bgr=True) if unchanged else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     @staticmethod
-    def _grey_source(pixels: Pixels) -> Pixels:
-        """RGB or grey, 8 or 16 bits → grey ``[H,W]`` of the same depth."""
+    def _grey_source(pixels: Pixels, *, bgr: bool = False) -> Pixels:
+        """RGB, BGR, BGRA or grey, 8 or 16 bits → grey ``[H,W]`` of the same depth."""
         if pixels.ndim == 2:
             return pixels
-        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+        code = cv2.COLOR_RGB2GRAY if not bgr else cv2.COLOR_BGR2GRAY if pixels.shape[2] == 3 else cv2.COLOR_BGRA2GRAY
+        return cv2.cvtColor(np.ascontiguousarray(pixels), code)
 
     def __call__(self, pixels: Pixels, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
         """RGB ``[H,W,3]`` (or grey ``[H,W]``) → ``out``, uint8 ``[size,size,3]`` RGB, written in place."""
@@ -277,18 +310,28 @@ class Preprocess:
 
 
 def _windowed(grey: Pixels, window: Window) -> npt.NDArray[np.uint8]:
-    """Grey ``[H,W]`` of any depth → uint8, linear inside the window and clipped outside."""
+    """Grey ``[H,W]`` of any depth → uint8, linear inside the window and clipped outside. In bands: a copy of the whole
+    as float32 would be the largest thing in memory."""
     low = window.level - window.width / 2
-    scaled = (grey.astype(np.float32) - low) * (255.0 / window.width)
-    return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
+    windowed = np.empty(grey.shape, np.uint8)
+    rows = max(1, _BAND // max(grey.shape[1], 1))
+    for top in range(0, len(grey), rows):
+        scaled = (grey[top : top + rows].astype(np.float32) - low) * (255.0 / window.width)
+        windowed[top : top + rows] = np.rint(np.clip(scaled, 0, 255))
+    return windowed
+
+
+def _in_colour(pixels: Pixels) -> Pixels:
+    """Grey ``[H,W]`` or RGB ``[H,W,3]`` → RGB."""
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation 2…8 (CIPA DC-008, tag 0x0112)."""
-    if orientation >= 5:
-        pixels = cv2.transpose(pixels)
-    if orientation in (2, 3, 6, 7):
-        pixels = cv2.flip(pixels, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = cv2.flip(pixels, 0)
-    return pixels
+    """Undo an EXIF orientation 2…8 (CIPA DC-008, tag 0x0112). One copy, however the image lies."""
+    turns = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    if orientation in turns:
+        return cv2.rotate(pixels, turns[orientation])
+    if orientation in (2, 4):
+        return cv2.flip(pixels, 1 if orientation == 2 else 0)
+    pixels = cv2.transpose(pixels)
+    return pixels if orientation == 5 else cv2.flip(pixels, -1, dst=pixels)

@@ -15,6 +15,7 @@ from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
 from fieldlens.runtime.errors import AnswerError
+from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Finding, Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
@@ -50,14 +51,16 @@ class Classifier:
         golden: GoldenImages | None = None,
         *,
         golden_every_s: float = INTERVAL_S,
+        decode_limits: DecodeLimits | None = None,
     ) -> None:
         """``limits``: this device's, where it has its own; otherwise the manifest's. ``golden``: images that
         ``backend`` has just answered; otherwise it answers some now. They are answered again every ``golden_every_s``
-        seconds. Raises GoldenCheckFailed."""
+        seconds. ``decode_limits``: what decoding one image may cost. Raises GoldenCheckFailed."""
         self.bundle = bundle
         self.backend = backend
         self._limits = limits or limits_from_json(bundle.manifest.quality)
-        self.own = Preparer(bundle.manifest.preprocess, gated=self._limits is not None)
+        self._decode_limits = decode_limits
+        self.own = self._preparer(overlapped=False)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
         decision = bundle.manifest.decision
@@ -88,7 +91,15 @@ class Classifier:
 
     def preparer(self) -> Preparer:
         """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
-        return Preparer(self.bundle.manifest.preprocess, gated=self._limits is not None, overlapped=True)
+        return self._preparer(overlapped=True)
+
+    def _preparer(self, *, overlapped: bool) -> Preparer:
+        return Preparer(
+            self.bundle.manifest.preprocess,
+            gated=self._limits is not None,
+            overlapped=overlapped,
+            limits=self._decode_limits,
+        )
 
     def classify_bytes(
         self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None

@@ -82,6 +82,12 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that decode files and video frames ahead (default 0: one picture after the other)",
     )
+    parser.add_argument(
+        "--decode-seconds", type=_seconds, metavar="S", help="refuse an image that takes longer to decode (default 2)"
+    )
+    parser.add_argument(
+        "--decode-memory", type=_positive, metavar="MB", help="refuse an image that takes more memory (default 600)"
+    )
     parser.add_argument("--show", action="store_true", help="the annotated picture in a window; q ends the run")
     parser.add_argument(
         "--stream", type=_port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"

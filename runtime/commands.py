@@ -27,6 +27,7 @@ from fieldlens.runtime.machine.host import conditions, own_state_folder
 from fieldlens.runtime.machine.telemetry import Recorder, TelemetryRecord
 from fieldlens.runtime.model import Model, load_opened
 from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink, Talk
+from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.quality.camera_limits import measure_pictures, propose, save
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import check_place, observed, write_report
@@ -111,8 +112,13 @@ def _conclude(
 def _load(bundle: Bundle, arguments: argparse.Namespace) -> Model:
     return load_opened(
         bundle, backend=arguments.backend, precision=arguments.precision, state=arguments.state,
-        threads=arguments.threads, golden_every_s=arguments.golden_every,
+        threads=arguments.threads, golden_every_s=arguments.golden_every, decode_limits=_decode_limits(arguments),
     )  # fmt: skip
+
+
+def _decode_limits(arguments: argparse.Namespace) -> DecodeLimits:
+    given = {"seconds": arguments.decode_seconds, "memory_mb": arguments.decode_memory}
+    return DecodeLimits(**{name: value for name, value in given.items() if value is not None})
 
 
 def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:

@@ -31,6 +31,7 @@ from fieldlens.runtime.classifier import Answered, Classifier
 from fieldlens.runtime.errors import ConfigError, ImageError
 from fieldlens.runtime.fields import nearest
 from fieldlens.runtime.machine.host import own_state_folder
+from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.quality.camera_limits import device_limits
@@ -183,12 +184,14 @@ def load(
     state: PathLike | None = None,
     threads: int = 0,
     golden_every_s: float = golden_check.INTERVAL_S,
+    decode_limits: DecodeLimits | None = None,
 ) -> Model:
     """Open a bundle and load it on the best backend that passes its tests here.
 
     ``backend`` and ``precision``: ``"auto"``, or a name; a named one is never replaced. ``state``: this device's state
     folder (compiled models, self-tests, engines, camera limits); default: the service's, else the user's. ``threads``
-    0: one per core. The golden images are answered again every ``golden_every_s`` seconds of use.
+    0: one per core. The golden images are answered again every ``golden_every_s`` seconds of use. ``decode_limits``:
+    what decoding one image may cost (default: 2 s and 600 MB).
 
     Raises KitError with a hint: BundleError, SignatureRefused, BackendError, GoldenCheckFailed, ConfigError.
     """
@@ -196,12 +199,19 @@ def load(
     _known("precision", precision, PRECISIONS)
     return load_opened(
         open_bundle(Path(bundle)), backend=backend, precision=precision, state=state, threads=threads,
-        golden_every_s=golden_every_s,
+        golden_every_s=golden_every_s, decode_limits=decode_limits,
     )  # fmt: skip
 
 
 def load_opened(
-    bundle: Bundle, *, backend: str, precision: str, state: PathLike | None, threads: int, golden_every_s: float
+    bundle: Bundle,
+    *,
+    backend: str,
+    precision: str,
+    state: PathLike | None,
+    threads: int,
+    golden_every_s: float,
+    decode_limits: DecodeLimits | None = None,
 ) -> Model:
     """:func:`load`, for a bundle that is open already."""
     folder = own_state_folder(None if state is None else Path(state))
@@ -209,7 +219,9 @@ def load_opened(
     choice = choose_backend(bundle, backend, precision, options, folder)
     try:
         limits = device_limits(folder, bundle)
-        classifier = Classifier(bundle, choice.backend, limits, choice.golden, golden_every_s=golden_every_s)
+        classifier = Classifier(
+            bundle, choice.backend, limits, choice.golden, golden_every_s=golden_every_s, decode_limits=decode_limits
+        )
     except BaseException:
         choice.backend.close()
         raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
 from fieldlens.runtime.pixels.steps import Step
 from fieldlens.runtime.quality import measures as quality
@@ -39,9 +40,16 @@ class Prepared:
 class Preparer:
     """The manifest's preprocess with buffers of its own: one for every thread or place in a queue."""
 
-    def __init__(self, steps: tuple[Step, ...], *, gated: bool = True, overlapped: bool = False) -> None:
-        """``gated``: the quality of the pictures is to be measured."""
-        self.preprocess = Preprocess(steps)
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        *,
+        gated: bool = True,
+        overlapped: bool = False,
+        limits: DecodeLimits | None = None,
+    ) -> None:
+        """``gated``: the quality of the images is to be measured. ``limits``: what decoding one may cost."""
+        self.preprocess = Preprocess(steps, limits)
         self.image = self.preprocess.empty()
         self._gated, self._overlapped = gated, overlapped
 

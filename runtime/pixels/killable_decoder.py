@@ -46,7 +46,7 @@ class KillableDecoder:
     def decode_bgr(
         self, data: bytes, name: str, *, unchanged: bool, seconds: float, memory_bytes: int
     ) -> npt.NDArray[Any]:
-        """What :func:`fieldlens.runtime.pixels.opencv_decoder.decode_bgr` gives. Raises ImageError for a file that takes longer than
+        """What ``opencv_decoder.decode_bgr`` gives. Raises ImageError for a file that takes longer than
         ``seconds`` (of processor time) or more than ``memory_bytes`` beside itself, or ends the process.
 
         Neither process holds more than one that decodes by itself: the file, and the pixels twice.

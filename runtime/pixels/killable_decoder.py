@@ -30,7 +30,7 @@ _PATIENCE = 4
 that takes this many times as long by the clock on the wall is given up all the same."""
 _MARGIN_BYTES, _KEPT_BYTES = 64_000_000, 64_000_000
 _PACKAGE = __package__ or "runtime"
-_ROOT = Path(__file__).resolve().parents[len(_PACKAGE.split("."))]
+_ROOT = Path(__file__).absolute().parents[len(_PACKAGE.split("."))]
 
 
 class KillableDecoder:

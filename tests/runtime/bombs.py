@@ -226,7 +226,7 @@ BOMBS: dict[str, tuple[Maker, str]] = {
     "chunks.png": (lambda: png_of(8, 8, b"", chunk(b"tIME", b"") * 200_000), "chunks"),
     "flat.webp": (lambda: webp_of(lossless(10_000, 9999)), "over the limit"),
     "alpha.webp": (lambda: webp_of(lossless(16_383, 6100, alpha=True)), "over the limit"),
-    "groups.webp": (lambda: webp_of(lossless_groups(1024)), "corrupt image|made the decoder fail|took longer"),
+    "groups.webp": (lambda: webp_of(lossless_groups(512)), "corrupt image|made the decoder fail|took longer"),
     "canvas.webp": (lambda: webp_of(vp8x(16_383, 16_383), lossless(16, 16)), "canvas"),
     "animated.webp": (lambda: webp_of(vp8x(16, 16, 2), (b"ANIM", bytes(6))), "animated"),
     "short.tif": (lambda: tiff_of(9999, 9999, [zlib.compress(bytes(100))], 8), "cannot hold"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,7 +19,7 @@ from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize
 from tests.runtime.bombs import BOMBS, COSTLY, chunk, empty_deflate, png_of, progressive, rows
 from tests.runtime.conftest import jpeg, png, scene
-from tests.runtime.decode_worker import Work, decode_all
+from tests.runtime.decode_worker import ROOT, Work, decode_all
 
 SECONDS, MEMORY_MB = 2.0, 600
 SHORT_S = 0.3
@@ -74,6 +77,22 @@ def test_the_limits_are_settings() -> None:
     for limits in ({"seconds": 0.0}, {"memory_mb": 200.0}, {"seconds": float("nan")}):
         with pytest.raises(ConfigError):
             DecodeLimits(**limits)
+
+
+def test_the_limits_are_options_of_the_command(tmp_path: Path, basic: Sequence[object]) -> None:
+    (tmp_path / "large.png").write_bytes(png(np.zeros((3000, 4000, 3), np.uint8)))
+    command = [sys.executable, "-m", "runtime", "classify", tmp_path / "large.png", *basic]
+    for options, said in (
+        (["--decode-memory", 260], "over the limit of 60 (decompression bomb?)"),
+        (["--decode-seconds", 0.001], "over the limit of 0.001 (decompression bomb?)"),
+        (["--decode-memory", 100], "give 250 or more"),
+        ([], ""),
+    ):
+        done = subprocess.run(
+            list(map(str, [*command, *options])), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (2 if said else 0)
+        assert said in done.stderr
 
 
 def test_an_animation_of_one_frame_is_an_animation() -> None:

@@ -58,7 +58,7 @@ _PER_SCAN_BYTE_S = 35e-9
 _AGAIN = "take or export the image again"
 
 
-class Frame(NamedTuple):
+class JpegFrame(NamedTuple):
     """What the frame header says; ``blocks`` of 8×8 per component; ``channels`` as stored; and what decoding costs."""
 
     width: int
@@ -69,7 +69,7 @@ class Frame(NamedTuple):
     work: Work
 
 
-def read_frame(data: bytes, name: str) -> Frame:
+def read_frame(data: bytes, name: str) -> JpegFrame:
     """Walk the markers up to the first scan, and over all scans where there are several.
 
     Raises ImageError, and IndexError or struct.error where the file ends inside a segment. Entropy-coded data is judged
@@ -102,7 +102,7 @@ def read_frame(data: bytes, name: str) -> Frame:
     raise ImageError(f"{name}: corrupt JPEG (more than {_MOST_SEGMENTS} segments before its data)", _AGAIN)
 
 
-def _frame(data: bytes, name: str, kind: int, start: int, orientation: int, scan: int) -> Frame:
+def _frame(data: bytes, name: str, kind: int, start: int, orientation: int, scan: int) -> JpegFrame:
     bits, height, width, channels = struct.unpack_from(">BHHB", data, start)
     factors = data[start + 7 : start + 6 + 3 * channels : 3]  # across in the upper four bits, down in the lower
     across, down = [factor >> 4 for factor in factors], [factor & 15 for factor in factors]
@@ -112,11 +112,11 @@ def _frame(data: bytes, name: str, kind: int, start: int, orientation: int, scan
     blocks = [units * x * y for x, y in zip(across, down, strict=True)]
     if kind != 0xC2 and data[scan + 4] == channels:  # one scan, decoded row by row
         seconds = sum(blocks) * _PER_BLOCK_S + len(data) * _PER_BYTE_S
-        return Frame(width, height, bits, channels, orientation, Work(seconds, seconds))
+        return JpegFrame(width, height, bits, channels, orientation, Work(seconds, seconds))
     seconds = sum(blocks) * (_PER_BLOCK_S + _PER_KEPT_BLOCK_S) + len(data) * _PER_SCAN_BYTE_S
     identities = bytes(data[start + 6 + 3 * index] for index in range(channels))
     seconds += _scans_s(data, name, scan, dict(zip(identities, blocks, strict=True)))
-    return Frame(width, height, bits, channels, orientation, Work(seconds, seconds, sum(blocks) * 128))
+    return JpegFrame(width, height, bits, channels, orientation, Work(seconds, seconds, sum(blocks) * 128))
 
 
 def _scans_s(data: bytes, name: str, first: int, blocks: dict[int, int]) -> float:

@@ -1,28 +1,40 @@
-"""The command line of the benchmarks. Parsing imports nothing heavy; each command imports what it needs."""
+"""The command line of the benchmarks. Nothing heavy is imported here; ``commands`` holds what each command does."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fieldlens.benchmarks.record.parts import PARTS
+from fieldlens.runtime.terminal.dispatch import run
+from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
-RESULTS = Path(__file__).resolve().parent / "results"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+TITLE = "measure this device, beside what a user would pick instead"
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parent if _HERE.name == "benchmarks" and (_HERE.parent / "pyproject.toml").is_file() else Path()
+"""The checkout; where the kit is installed, the folder that it is called in."""
+RESULTS = _ROOT / "benchmarks" / "results"
+PAGE = _ROOT / "docs" / "benchmarks.md"
 ARCHS = ("resnet18", "resnet34", "resnet50")
 
-Subparsers = Any  # argparse has no public name for what add_subparsers returns
 
-
-def build_parser() -> argparse.ArgumentParser:
-    """All commands of ``python -m benchmarks``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Measure this device, beside what a user would pick instead.",
+def build_parser() -> Parser:
+    """``python -m benchmarks``."""
+    parser = Parser(
+        prog="python -m benchmarks", description="Measure this device, beside what a user would pick instead."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_commands(parser)
+    return parser
+
+
+def main(words: Words = None) -> int:
+    """Run one command; returns its exit code: 4 for a run that is INVALID. Raises KitError."""
+    return run(build_parser(), words)
+
+
+def add_commands(parser: Parser) -> None:
+    """All commands, below ``parser``."""
+    commands = Commands(parser, "fieldlens.benchmarks.commands")
     _add_compare(commands)
     _add_roofline(commands)
     _add_training(commands)
@@ -31,38 +43,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_agree(commands)
     _add_gate(commands)
     _add_docs(commands)
-    return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 4 for a run that is INVALID. Raises KitError."""
-    arguments = build_parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = arguments.run_command
-    return run(arguments)
-
-
-def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
-    def run(arguments: argparse.Namespace) -> int:
-        from fieldlens.benchmarks import commands
-
-        command: Callable[[argparse.Namespace], int] = getattr(commands, name)
-        return command(arguments)
-
-    return run
-
-
-def _add_compare(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "compare", help="this runtime against its peers, from picture bytes to class probabilities",
-        description="Run this runtime and its peers on the same pictures and the same network, a process each, taking "
+def _add_compare(commands: Commands) -> None:
+    parser = commands.add(
+        "compare", "this runtime against its peers, from picture bytes to class probabilities",
+        "Run this runtime and its peers on the same pictures and the same network, a process each, taking "
         "turns in random order. Prints a table and, last, one JSON line per contender. Exit code 4 if the machine was "
         "too busy for the figures to be believed.",
+        example="--random resnet18 --rounds 10",
     )  # fmt: skip
     _subject(parser)
     _rounds(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write table, picture, lines, raw times")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON lines here")
-    parser.set_defaults(run_command=_lazily("compare"))
 
 
 def _subject(parser: argparse.ArgumentParser) -> None:
@@ -96,24 +90,25 @@ def _machine(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_roofline(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "roofline", help="what this machine could do at best, and how far each stage is from it",
-        description="Measure memory bandwidth and the peak rate of multiply-adds in fp32, bf16 and int8, count the "
+def _add_roofline(commands: Commands) -> None:
+    parser = commands.add(
+        "roofline", "what this machine could do at best, and how far each stage is from it",
+        "Measure memory bandwidth and the peak rate of multiply-adds in fp32, bf16 and int8, count the "
         "network's operations and bytes, and print the floor of each stage beside its time, with uncertainties.",
+        example="--random resnet18",
     )  # fmt: skip
     _subject(parser)
     _machine(parser)
     parser.add_argument("--repeats", type=_positive, default=15, metavar="N", help="of each measurement (default: 15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.set_defaults(run_command=_lazily("roofline"))
 
 
-def _add_training(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "training", help="images a second of `train fit` against a plain torchvision loop, and what is possible",
-        description="Train the same network on the same made pictures with the same settings, by `python -m train fit` "
+def _add_training(commands: Commands) -> None:
+    parser = commands.add(
+        "training", "images a second of `train fit` against a plain torchvision loop, and what is possible",
+        "Train the same network on the same made pictures with the same settings, by `python -m train fit` "
         "by a plain loop of torchvision's transforms and DataLoader, and without any loading, taking turns.",
+        example="--size 224",
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=64, metavar="PX", help="of the network's input (default: 64)")
@@ -122,13 +117,13 @@ def _add_training(commands: Subparsers) -> None:
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="turns of each (default: 3)")
     _machine(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.set_defaults(run_command=_lazily("training"))
 
 
-def _add_conversion(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "conversion", help="how long each step of making a bundle takes",
-        description="Train a network shortly, make its bundle for all targets several times, and time every step.",
+def _add_conversion(commands: Commands) -> None:
+    parser = commands.add(
+        "conversion", "how long each step of making a bundle takes",
+        "Train a network shortly, make its bundle for all targets several times, and time every step.",
+        example="--arch resnet18 --json conversion.json",
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of the network's input (default: 224)")
@@ -142,14 +137,14 @@ def _add_conversion(commands: Subparsers) -> None:
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="how often (default: 3)")
     _machine(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.set_defaults(run_command=_lazily("conversion"))
 
 
-def _add_record(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "record", help="measure this device and add it to benchmarks/results/",
-        description="Compare, and measure roofline, training and conversion, and keep it all in a folder for this "
+def _add_record(commands: Commands) -> None:
+    parser = commands.add(
+        "record", "measure this device and add it to benchmarks/results/",
+        "Compare, and measure roofline, training and conversion, and keep it all in a folder for this "
         "device. Refuses when the conditions are not known (exit code 2) or the machine was not quiet (exit code 4).",
+        example="--bundle demo.bundle --power-mode \"15 W\"",
     )  # fmt: skip
     _subject(parser)
     _rounds(parser)
@@ -169,27 +164,27 @@ def _add_record(commands: Subparsers) -> None:
         "--earlier", type=Path, metavar="RUN",
         help="folder of an earlier compare --out of the same: whether both agree is kept, and must",
     )  # fmt: skip
-    parser.set_defaults(run_command=_lazily("record"))
 
 
-def _add_agree(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "agree", help="do two runs of compare say the same?",
-        description="Compare the ratios and the order of two runs on one device: exit code 2 where a ratio to ours "
+def _add_agree(commands: Commands) -> None:
+    parser = commands.add(
+        "agree", "do two runs of compare say the same?",
+        "Compare the ratios and the order of two runs on one device: exit code 2 where a ratio to ours "
         "changed by more than a tenth, or where both runs decide the order of a pair, each the other way.",
+        example="run-1 run-2",
     )  # fmt: skip
     parser.add_argument("earlier", type=Path, metavar="RUN", help="folder that compare --out or record wrote")
     parser.add_argument("later", type=Path, metavar="RUN", help="another one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.set_defaults(run_command=_lazily("agree"))
 
 
-def _add_gate(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "gate", help="which faults of a picture the gate sees, and how many good pictures it refuses",
-        description="Spoil good pictures in known ways and strengths, draw wrong subjects, and have the runtime judge "
+def _add_gate(commands: Commands) -> None:
+    parser = commands.add(
+        "gate", "which faults of a picture the gate sees, and how many good pictures it refuses",
+        "Spoil good pictures in known ways and strengths, draw wrong subjects, and have the runtime judge "
         "them as on the device. Prints a table of retakes, what each fault costs without a gate, and what is let "
         "through. Needs no quiet machine.",
+        example="--bundle demo.bundle --images good-images",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the folder NAME.bundle")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="good pictures, none trained on")
@@ -203,18 +198,17 @@ def _add_gate(commands: Subparsers) -> None:
     parser.add_argument("--seed", type=_count, default=0, metavar="S", help="of choice and faults (default: 0)")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    parser.set_defaults(run_command=_lazily("gate"))
 
 
-def _add_docs(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "docs", help="write docs/benchmarks.md from benchmarks/results/",
-        description="Write the page of all recorded devices. With --check only look: exit code 2 if it is old.",
+def _add_docs(commands: Commands) -> None:
+    parser = commands.add(
+        "docs", "write docs/benchmarks.md from benchmarks/results/",
+        "Write the page of all recorded devices. With --check only look: exit code 2 if it is old.",
+        example="--check",
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="default: docs/benchmarks.md")
     parser.add_argument("--check", action="store_true", help="only compare with what is there")
-    parser.set_defaults(run_command=_lazily("docs"))
 
 
 def _names(text: str) -> list[str]:

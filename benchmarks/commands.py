@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,15 @@ def docs(arguments: argparse.Namespace) -> int:
     if arguments.out.is_file() and arguments.out.read_text(encoding="utf-8") == text:
         return EXIT_OK
     raise KitError(f"{arguments.out} is not what {arguments.results} says", "run python -m benchmarks docs")
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "compare": compare,
+    "roofline": roofline,
+    "training": training,
+    "conversion": conversion,
+    "record": record,
+    "agree": agree,
+    "gate": gate,
+    "docs": docs,
+}

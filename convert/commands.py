@@ -1,6 +1,6 @@
-"""The host's commands behind ``python -m convert``; each imports what it needs when it runs.
+"""What each command of the converter does; each imports what it needs when it runs.
 
-The parser is in ``cli``, because a device has that file and not this one.
+A device has this file and ``engine/``, and none of what the other commands import.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from fieldlens.runtime.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
     from fieldlens.convert.origin.origin import BundleOptions, Origin
+    from fieldlens.runtime.terminal.reporter import Reporter
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
     """``convert bundle``."""
     if not 0 <= arguments.version < 2**53:
         raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
-    from fieldlens.convert.bundle import make_from
+    from fieldlens.convert.assembly import make_from
     from fieldlens.convert.origin.origin import BundleOptions
+    from fieldlens.train.console import Console
 
+    reporter = Console()
     read = _origin(arguments)
     options = BundleOptions(
         data=arguments.data,
@@ -36,7 +39,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         targets=_targets(arguments.targets),
     )
     with stopping.interrupting():  # told to stop, it clears its temporary folder away
-        make_from(lambda: read(options), arguments.out, options)
+        make_from(lambda: read(options, reporter), arguments.out, options, reporter)
     return EXIT_OK
 
 
@@ -54,7 +57,7 @@ def _targets(text: str) -> tuple[str, ...]:
     return tuple(target for target in TARGETS if target in asked)
 
 
-def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions], Origin]:
+def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions, Reporter], Origin]:
     """What to make the bundle from: exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
     given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
     if sum(given) != 1 or (arguments.weights and not any(given[1:])):
@@ -68,7 +71,7 @@ def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions], Origin]:
             raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
         from fieldlens.convert.origin.training_run import from_run
 
-        return lambda options: from_run(arguments.run, options)
+        return lambda options, reporter: from_run(arguments.run, options, reporter)
     if arguments.data:
         raise ConfigError("--data belongs to a RUN", "give pictures with --calibration DIR and --images DIR")
     if arguments.arch and not arguments.weights:
@@ -81,7 +84,7 @@ def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions], Origin]:
         arguments.arch or arguments.pretrained, arguments.weights, arguments.classes or "", arguments.recipe,
         arguments.size, arguments.pretrained is not None,
     )  # fmt: skip
-    return lambda options: from_weights(weights, options)
+    return lambda options, reporter: from_weights(weights, options, reporter)
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
@@ -90,8 +93,10 @@ def run_verify(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) and not arguments.data:
             raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
     from fieldlens.convert.measure.verify import ToleranceError, to_table, verify, write_json, write_predictions
+    from fieldlens.train.console import Console
 
-    verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend)
+    reporter = Console()
+    verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend, reporter)
     print(f"{verified.bundle.title}: {verified.what}")
     print(to_table(verified.figures, verified.names))
     if arguments.predictions:
@@ -103,7 +108,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if arguments.report and verified.source:
         from fieldlens.convert.measure.report import write_report
 
-        write_report(arguments.report, verified.bundle, verified.source, verified.answers)
+        write_report(arguments.report, verified.bundle, verified.source, verified.answers, reporter)
     if verified.broken:
         raise ToleranceError(
             "broken tolerances: " + "; ".join(verified.broken),
@@ -111,6 +116,13 @@ def run_verify(arguments: argparse.Namespace) -> int:
         )
     print("all tolerances of the manifest hold")
     return EXIT_OK
+
+
+def run_engine(arguments: argparse.Namespace) -> int:
+    """``convert engine``: the one command that a device has."""
+    from fieldlens.convert.engine import build
+
+    return build.run(arguments)
 
 
 def run_sign(arguments: argparse.Namespace) -> int:
@@ -124,5 +136,6 @@ def run_sign(arguments: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "bundle": run_bundle,
     "verify": run_verify,
+    "engine": run_engine,
     "sign": run_sign,
 }

@@ -21,13 +21,13 @@ import simplejpeg
 
 from fieldlens.convert import synthetic
 from fieldlens.convert.measure.answer import logits_of
-from fieldlens.convert.table import step
 from fieldlens.runtime.backends.base import Backend
 from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated, logit
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.data.samples import IMAGE_SUFFIXES, DataSet, Sample, label_name
 
 COUNT = 64
@@ -92,9 +92,9 @@ def from_folder(folder: Path) -> list[GoldenCandidate]:
     return [GoldenCandidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
 
 
-def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]]) -> list[GoldenCandidate]:
+def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]], reporter: Reporter = SILENT) -> list[GoldenCandidate]:
     """Synthetic candidates of nobody, from what 32 or more training images have in common."""
-    with step("draw", f"{SYNTHETIC} pictures of nobody, to choose golden images from"):
+    with reporter.step("draw", f"{SYNTHETIC} pictures of nobody, to choose golden images from"):
         return [GoldenCandidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
 
 

@@ -22,11 +22,11 @@ from fieldlens.convert.origin.origin import Judging
 from fieldlens.convert.quantization.calibrate import check_images
 from fieldlens.convert.quantization.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
 from fieldlens.convert.quantization.ranges import METHODS, observe, ranges
-from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
 from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
 from fieldlens.runtime.bundle.precision import REFERENCE, measured_for
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class AttemptResult:
 class Bench:
     """A bundle in the making, with FP32's answers on the pictures that judge."""
 
-    def __init__(self, folder: Path, draft: Manifest, judging: Judging) -> None:
-        self._folder, self._draft, self._judging = folder, draft, judging
-        with step("evaluate", f"{REFERENCE} on {judging.what}"):
+    def __init__(self, folder: Path, draft: Manifest, judging: Judging, reporter: Reporter) -> None:
+        self._folder, self._draft, self._judging, self.reporter = folder, draft, judging, reporter
+        with reporter.step("evaluate", f"{REFERENCE} on {judging.what}"):
             self._answers = self._run(REFERENCE)
         self.reference = compare(draft, [self._answers], judging.labels)[0]
 
@@ -81,9 +81,9 @@ class Bench:
         path = self._folder / f"model.{precision}.onnx"
         try:
             if attempt.build is not None:
-                with step("make", f"model.{precision}.onnx, {attempt.title}"):
+                with self.reporter.step("make", f"model.{precision}.onnx, {attempt.title}"):
                     path.write_bytes(to_bytes(attempt.build()))
-            with step("evaluate", f"{precision} on {self._judging.what}"):
+            with self.reporter.step("evaluate", f"{precision} on {self._judging.what}"):
                 found = self._run(precision)
         except ConversionError as error:
             return AttemptResult(attempt, (f"{precision}: {error.message}",))
@@ -104,37 +104,40 @@ def make_precisions(
     calibration: Sequence[Tensor],
     judging: Judging,
     targets: Sequence[str],
+    reporter: Reporter = SILENT,
 ) -> Manifest:
     """Write the model files of ``targets`` that keep to the tolerances; returns ``draft`` with tolerances and
     evaluation, the figures of every attempt among them. Without ``calibration`` there is no INT8.
 
     Raises ConversionError for calibration images that are too few or noise.
     """
-    bench = Bench(folder, draft, judging)
+    bench = Bench(folder, draft, judging, reporter)
     kept = [bench.reference]
     evaluation: dict[str, Any] = {REFERENCE: {"val": for_manifest(bench.reference)}}
     tolerances = {REFERENCE: tolerance.FP32}
-    for precision, groups in _plan(reference, calibration, targets):
+    for precision, groups in _plan(reference, calibration, targets, reporter):
         outcomes, best = _try(bench, precision, groups)
         evaluation[precision] = {**best.to_json(), "attempts": [o.to_json() for o in outcomes if o is not best]}
         path = folder / f"model.{precision}.onnx"
         path.unlink(missing_ok=True)
         if best.faults or best.figures is None or best.allowed is None:
-            print(f"left out: {precision}")
+            reporter.say(f"left out: {precision}")
             continue
         if best.data:
             path.write_bytes(best.data)
         tolerances[precision] = best.allowed
         kept.append(best.figures)
-    print(to_table(kept))
-    _tell_target(draft, kept)
+    reporter.say(to_table(kept))
+    _tell_target(draft, kept, reporter)
     return replace(draft, tolerances=tolerances, evaluation=evaluation)
 
 
 Plan = Iterator[tuple[str, list[list[Attempt]]]]
 
 
-def _plan(reference: onnx.ModelProto, calibration: Sequence[Tensor], targets: Sequence[str]) -> Plan:
+def _plan(
+    reference: onnx.ModelProto, calibration: Sequence[Tensor], targets: Sequence[str], reporter: Reporter
+) -> Plan:
     """For each precision, groups of attempts: the best of the first group in which one may stay is taken."""
     scaled = scaled_input(reference)
     wanted = {name for target in targets for name in measured_for(target)}
@@ -144,7 +147,7 @@ def _plan(reference: onnx.ModelProto, calibration: Sequence[Tensor], targets: Se
     if wanted <= {"fp16"} or not len(calibration):
         return
     check_images(calibration)
-    with step("calibrate", f"ranges by {' and '.join(METHODS)} from {len(calibration)} images"):
+    with reporter.step("calibrate", f"ranges by {' and '.join(METHODS)} from {len(calibration)} images"):
         seen = observe(scaled, calibration)
         found = {method: ranges(seen, method) for method in METHODS}
 
@@ -178,13 +181,13 @@ def _try(
         fresh = [bench.judge(precision, attempt) for attempt in group]
         for outcome in fresh:
             if outcome.faults:
-                print(f"refused: {'; '.join(outcome.faults)} ({outcome.attempt.title})")
+                bench.reporter.say(f"refused: {'; '.join(outcome.faults)} ({outcome.attempt.title})")
         outcomes += fresh
         good = [outcome for outcome in fresh if not outcome.faults]
         if good:
             best = min(good, key=lambda outcome: outcome.order)
             if len(fresh) > 1:
-                print(f"kept: {precision}, {best.attempt.title}")
+                bench.reporter.say(f"kept: {precision}, {best.attempt.title}")
             return outcomes, best
     return outcomes, min(outcomes, key=lambda outcome: outcome.order)
 
@@ -203,7 +206,7 @@ def for_manifest(row: Figures) -> dict[str, Any]:
     return value
 
 
-def _tell_target(manifest: Manifest, rows: Sequence[Figures]) -> None:
+def _tell_target(manifest: Manifest, rows: Sequence[Figures], reporter: Reporter) -> None:
     """The threshold was chosen with torch: does each precision still reach what it was chosen for?"""
     if manifest.decision is None:
         return
@@ -211,4 +214,4 @@ def _tell_target(manifest: Manifest, rows: Sequence[Figures]) -> None:
     for row in rows:
         reached = (row.decision or {}).get(name)
         if reached is not None and reached < float(least):
-            print(f"note: {row.precision} reaches {name} {reached:.4f} on validation, the target is {least}")
+            reporter.say(f"note: {row.precision} reaches {name} {reached:.4f} on validation, the target is {least}")

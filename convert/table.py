@@ -1,10 +1,8 @@
-"""Plain-text tables and step lines for people."""
+"""Plain-text tables for people."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from fieldlens.runtime.files.printable import printable
 
@@ -20,16 +18,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-@contextlib.contextmanager
-def step(name: str, what: str) -> Iterator[None]:
-    """Say what is being done, and when it is done how long it took. An error ends the line and goes on up."""
-    print(f"{name:<12}{what} …", end="", flush=True)
-    start = time.perf_counter()
-    try:
-        yield
-    except BaseException:
-        print(" stopped", flush=True)
-        raise
-    print(f" {time.perf_counter() - start:.1f} s", flush=True)

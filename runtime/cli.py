@@ -1,4 +1,4 @@
-"""The command line of the device. Imports nothing heavy: ``--help`` must answer at once."""
+"""The command line of the device. Nothing heavy is imported here; ``commands`` holds what each command does."""
 
 from __future__ import annotations
 
@@ -6,66 +6,43 @@ import argparse
 from pathlib import Path
 
 from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
+from fieldlens.runtime.terminal.dispatch import run
+from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
+MODULE = "fieldlens.runtime.commands"
 SOURCE_HELP = (
     "image, folder (recursive), glob, video, - for a list of paths on standard input; as the last one a camera: "
     "csi://N, v4l2://N, /dev/v4l/by-id/NAME, rtsp://HOST/PATH, http://HOST/PATH (MJPEG)"
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """``python -m runtime``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m runtime", description="Classify pictures, and say how long each took."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_classify(
-        commands.add_parser(
-            "classify",
-            help="classify files, folders, videos or a camera",
-            description="Classify files, folders, videos or a camera.",
-        )
-    )
-    camera = commands.add_parser(
-        "calibrate-camera",
-        help="fit the quality gate to this device's camera",
-        description="Fit the quality gate's limits to twenty or more good pictures of this device's own camera.",
-    )
-    camera.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
-    camera.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
-    camera.add_argument("--images", type=_positive, default=20, metavar="N", help="how many to take (default 20)")
-    camera.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its limits")
-    verify = commands.add_parser(
-        "verify", help="check a bundle's files and its signature", description="Check a bundle's files and signature."
-    )
-    verify.add_argument("bundle", type=Path, help="the folder NAME.bundle")
-    verify.add_argument(
-        "--allowed-signers", type=Path, metavar="FILE", help="whose signatures count (default: this device's policy)"
-    )
-    info = commands.add_parser("info", help="what a bundle is, for people", description="What a bundle is, for people.")
-    info.add_argument("bundle", type=Path, help="the folder NAME.bundle")
-    info.add_argument("--json", action="store_true", help="the manifest itself")
-    info.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
-    doctor = commands.add_parser(
-        "doctor",
-        help="check this device, and say how to mend what is wrong",
-        description="Check this device, one line each, with the command that mends what is wrong.",
-    )
-    doctor.add_argument("--bundle", type=Path, metavar="BUNDLE", help="also check this bundle, its signature and plan")
-    doctor.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and plans")
-    doctor.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    selftest = commands.add_parser(
-        "selftest",
-        help="run a bundle's golden images on this machine",
-        description="Run a bundle's golden images on this machine.",
-    )
-    selftest.add_argument("bundle", type=Path, help="the folder NAME.bundle")
-    selftest.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    _add_backend(selftest)
+    parser = Parser(prog="python -m runtime", description="Classify images, and say how long each took.")
+    add_commands(Commands(parser, MODULE))
     return parser
 
 
-def _add_classify(parser: argparse.ArgumentParser) -> None:
+def main(words: Words = None) -> int:
+    """Run one command; returns its exit code. Raises KitError."""
+    return run(build_parser(), words)
+
+
+def add_commands(commands: Commands) -> None:
+    """All commands of a device."""
+    _add_classify(commands)
+    _add_calibrate_camera(commands)
+    _add_verify(commands)
+    _add_info(commands)
+    _add_doctor(commands)
+    _add_selftest(commands)
+
+
+def _add_classify(commands: Commands) -> None:
+    parser = commands.add(
+        "classify", "classify files, folders, videos or a camera", "One line for each image, then the latency table.",
+        example="photos/ --bundle demo.bundle",
+    )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     _add_backend(parser)
@@ -120,6 +97,54 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="of single-stream: 60 (default), or 600 to compare with others"
     )
+
+
+def _add_calibrate_camera(commands: Commands) -> None:
+    parser = commands.add(
+        "calibrate-camera", "fit the quality gate to this device's camera",
+        "Measures twenty or more good images of this device's own camera and moves the gate's limits.",
+        example="v4l2://0 --bundle demo.bundle",
+    )  # fmt: skip
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
+    parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
+    parser.add_argument("--images", type=_positive, default=20, metavar="N", help="how many to take (default 20)")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its limits")
+
+
+def _add_verify(commands: Commands) -> None:
+    parser = commands.add(
+        "verify", "check a bundle's files and its signature", "How accurate it is, `convert verify` says.",
+        example="demo.bundle --allowed-signers /etc/fieldlens/allowed_signers",
+    )  # fmt: skip
+    parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
+    parser.add_argument(
+        "--allowed-signers", type=Path, metavar="FILE", help="whose signatures count (default: this device's policy)"
+    )
+
+
+def _add_info(commands: Commands) -> None:
+    parser = commands.add("info", "what a bundle is, for people", example="demo.bundle")
+    parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
+    parser.add_argument("--json", action="store_true", help="the manifest itself")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = commands.add(
+        "doctor", "check this device, and say how to fix what is wrong",
+        "One line for each thing that a station needs, with the command that fixes what is wrong.",
+        example="--bundle demo.bundle",
+    )  # fmt: skip
+    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="also check this bundle, its signature and plan")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and plans")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+
+
+def _add_selftest(commands: Commands) -> None:
+    parser = commands.add("selftest", "run a bundle's golden images on this machine", example="demo.bundle")
+    parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    _add_backend(parser)
 
 
 def _add_backend(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,8 @@ FOLDERS = ("runtime", "convert/engine")
 DOORS = (
     "fieldlens/__init__.py",
     "fieldlens/__main__.py",
-    *(f"convert/{n}.py" for n in ("__init__", "__main__", "cli")),
+    "fieldlens/cli.py",
+    *(f"convert/{n}.py" for n in ("__init__", "__main__", "cli", "commands")),
 )
 
 

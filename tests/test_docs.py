@@ -15,13 +15,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs/commands.md"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
-MUST_HAVE_A_CLI = ("train", "convert", "runtime")
-ROOMS = [
-    room for room in (*MUST_HAVE_A_CLI, "benchmarks") if room in MUST_HAVE_A_CLI or (ROOT / room / "cli.py").exists()
-]
+KIT = "fieldlens"
+ROOMS = ("train", "convert", "runtime", "benchmarks")
+"""Each is `python -m ROOM` in a checkout, too, with the same commands."""
 
 FENCE = re.compile(r"^ {0,3}```[^\n]*\n(.*?)^ {0,3}```", flags=re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"python[\d.]*\s+-m\s+(train|convert|runtime|benchmarks)\b([^\n]*)")
+COMMAND = re.compile(
+    r"(?:python[\d.]*\s+-m\s+(?P<room>train|convert|runtime|benchmarks)\b"
+    r"|(?<![\w./'-])(?:\.venv/bin/)?(?P<kit>fieldlens)(?=\s+[a-z-]))(?P<rest>[^\n]*)"
+)
 HEADING = re.compile(r"^#{2,6} (.*)$", flags=re.MULTILINE)
 
 
@@ -38,8 +40,9 @@ class Documented:
 
 
 def parser_of(room: str) -> argparse.ArgumentParser:
-    """Every room offers `build_parser()` in `<room>/cli.py`."""
-    parser = importlib.import_module(f"fieldlens.{room}.cli").build_parser()
+    """The kit and every room offer `build_parser()` in `cli.py`."""
+    module = "fieldlens.cli" if room == KIT else f"fieldlens.{room}.cli"
+    parser = importlib.import_module(module).build_parser()
     assert isinstance(parser, argparse.ArgumentParser)
     return parser
 
@@ -85,13 +88,13 @@ def shell_words(rest: str) -> tuple[str, ...]:
 def documented_in(text: str, page: str) -> list[Documented]:
     """The commands for our rooms inside a page's fenced blocks, continued lines joined."""
     blocks = "\n".join(FENCE.findall(text)).replace("\\\n", " ")
-    return [Documented(page, room, shell_words(rest)) for room, rest in COMMAND.findall(blocks)]
+    found = COMMAND.finditer(blocks)
+    return [Documented(page, each["room"] or each["kit"], shell_words(each["rest"])) for each in found]
 
 
 def all_documented() -> list[Documented]:
     pages = [page for page in PAGES if page.exists()]
-    found = [each for page in pages for each in documented_in(page.read_text(encoding="utf-8"), page.name)]
-    return [each for each in found if each.room in ROOMS]
+    return [each for page in pages for each in documented_in(page.read_text(encoding="utf-8"), page.name)]
 
 
 def fault(command: Documented, parser: argparse.ArgumentParser) -> str | None:
@@ -137,21 +140,28 @@ def missing_from(text: str, command: str, parser: argparse.ArgumentParser) -> li
     return lines
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_command_and_option_is_in_the_reference(room: str) -> None:
+def test_every_command_and_option_is_in_the_reference() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
-    found = list(commands(parser_of(room), room))
+    found = list(commands(parser_of(KIT), KIT))
     missing = [line for name, parser in found for line in missing_from(text, name, parser)]
     assert not missing, "add to docs/commands.md:\n" + "\n".join(missing)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_reference_describes_no_command_that_is_gone(room: str) -> None:
-    existing = {name for name, _ in commands(parser_of(room), room)}
+def test_the_reference_describes_no_command_that_is_gone() -> None:
+    existing = {name for name, _ in commands(parser_of(KIT), KIT)}
     headings = re.findall(
-        rf"^#{{3,6}} `({room}(?: [\w-]+)*)`", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
+        rf"^#{{3,6}} `({KIT}(?: [\w-]+)*)`", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
-    assert set(headings) <= existing
+    assert set(headings) == existing - {KIT}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_the_same_commands_in_a_checkout(room: str) -> None:
+    """`python -m train fit` takes what `fieldlens train fit` takes: one parser behind both."""
+    own, kit = parser_of(room), parser_of(KIT)
+    beside = kit if room == "runtime" else children(kit)[{"benchmarks": "bench"}.get(room, room)]
+    for name, parser in children(own).items():
+        assert parser.format_help().split("\n\n")[1:-1] == children(beside)[name].format_help().split("\n\n")[1:-1]
 
 
 @pytest.mark.parametrize("command", all_documented(), ids=str)
@@ -161,10 +171,10 @@ def test_a_documented_command_exists(command: Documented) -> None:
 
 def test_the_pages_show_every_main_room_at_work() -> None:
     """Guards the test above: with a broken pattern it would have nothing to check."""
-    assert {command.room for command in all_documented()} >= set(MUST_HAVE_A_CLI)
+    assert {command.room for command in all_documented()} >= {"train", "convert", "runtime"}
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", [KIT, *ROOMS])
 def test_every_command_says_what_it_does(room: str) -> None:
     silent = [name for name, parser in commands(parser_of(room), room) if not parser.description]
     assert not silent, "give these a description"
@@ -185,6 +195,8 @@ def example_parser() -> argparse.ArgumentParser:
         (".venv/bin/python -m train fit data --out=run | tee log --x", None),
         ("$ ls | python3 -m train fit - \\\n  --out run > log  # --nonsense", None),
         ("python -m train fitt data", "no subcommand 'fitt'"),
+        ("fieldlens fitt data", "no subcommand 'fitt'"),
+        ("$ .venv/bin/fieldlens fit data --out run", None),
         ("python -m train fit data --output run", "no flag '--output'"),
         ("python -m train --out run fit", "no subcommand 'run'"),
     ],

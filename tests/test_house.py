@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_ROOMS = ("train", "convert", "runtime", "benchmarks")
 MAX_FILES_IN_A_ROOM = 12
-DEVICE_CODE = ("fieldlens/__init__.py", "fieldlens/__main__.py", "runtime", "convert")
+DEVICE_CODE = ("fieldlens/__init__.py", "fieldlens/__main__.py", "fieldlens/cli.py", "runtime", "convert")
+FACES = ("train", "convert")
+"""Rooms that offer functions: their __init__.py loads them when they are first used."""
 NOT_OURS = {
     ".git",
     ".venv",
@@ -63,7 +65,7 @@ def run_tool(*arguments: str) -> None:
 def entries(path: Path) -> list[str]:
     """The lines of a requirements file that name a package, comments included."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith(("#", "-r ", " "))]
+    return [line for line in lines if line.strip() and not line.startswith(("#", " "))]
 
 
 def test_lint() -> None:
@@ -174,11 +176,11 @@ def test_a_room_holds_few_files_and_the_rest_in_folders(room: str) -> None:
 
 @pytest.mark.parametrize("room", SOURCE_ROOMS)
 def test_every_folder_says_what_it_owns(room: str) -> None:
-    """Its __init__.py is a docstring and nothing else: what it owns, what it may import, what it hands on."""
+    """Its __init__.py is a docstring: what it owns, what it may import, what it hands on. A face adds names to it."""
     for folder in {path.parent for path in python_files() if path.is_relative_to(ROOT / room)}:
-        (only,) = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
-        assert isinstance(only, ast.Expr), folder
-        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+        tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+        assert len(tree.body) == 1 or folder in [ROOT / face for face in FACES], folder
+        text = ast.get_docstring(tree) or ""
         assert re.search(r"\bimports?\b", text, flags=re.IGNORECASE), f"{folder}: say what it may import"
 
 

@@ -13,6 +13,7 @@ from torchvision import models
 
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import ARCHS
 from fieldlens.train.errors import FitError
 
@@ -46,8 +47,8 @@ def normalise(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() / 255.0 - mean) / std
 
 
-def load_weights(model: nn.Module, arch: str, source: str) -> str:
-    """Start from ``none``, ``imagenet`` or a state-dict file; print what was loaded, return what to record.
+def load_weights(model: nn.Module, arch: str, source: str, reporter: Reporter = SILENT) -> str:
+    """Start from ``none``, ``imagenet`` or a state-dict file; report what was loaded, return what to record.
 
     Returns ``none``, ``imagenet`` or the file's SHA-256. The head is dropped when its class count differs.
     Raises FitError: no network for ``imagenet``, a file that is missing, broken, or of another architecture.
@@ -59,7 +60,7 @@ def load_weights(model: nn.Module, arch: str, source: str) -> str:
     else:
         data = _read(Path(source))
         state, recorded = _state(data, source), hashlib.sha256(data).hexdigest()
-    print(_adopt(model, state, source))
+    reporter.say(_adopt(model, state, source))
     return recorded
 
 

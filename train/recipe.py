@@ -15,18 +15,23 @@ from fieldlens.train.config import Config, PreprocessConfig, StageConfig
 
 S = TypeVar("S")
 
+SHIPPED = Path(__file__).parents[1] / "recipes"
+"""The kit's own recipes: beside the rooms in a checkout, inside the package where it is installed."""
+
 
 def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a recipe (None: the defaults alone) and apply ``--set`` overrides.
 
+    ``path`` may be the bare name of one of the kit's own, ``demo`` for one; a file of that name comes first.
     Raises ConfigError: no such file, not TOML, an unknown section or key, a value of the wrong type or range.
     """
     value: dict[str, Any] = {}
     if path is not None:
+        path = _found(path)
         try:
             value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
-            raise ConfigError(f"there is no recipe {path}", "recipes/ holds the kit's own") from error
+            raise ConfigError(f"there is no recipe {path}", _shipped_hint(path)) from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path} cannot be read as TOML: {error}", "recipes/demo.toml shows the form") from error
         for name, section in value.items():
@@ -35,6 +40,18 @@ def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _override(value, override)
     return config_from_json(value)
+
+
+def _found(path: Path) -> Path:
+    """The file, or the kit's own recipe where ``path`` is the bare name of one and no file."""
+    bare = path.name == str(path) and not path.suffix
+    shipped = SHIPPED / f"{path.name}.toml"
+    return shipped if bare and not path.is_file() and shipped.is_file() else path
+
+
+def _shipped_hint(path: Path) -> str:
+    names = sorted(file.stem for file in SHIPPED.glob("*.toml"))
+    return f"give a file, or one of the kit's own: {nearest(path.stem, names)}" if names else "give a TOML file"
 
 
 def config_from_json(value: Any) -> Config:

@@ -11,14 +11,14 @@ import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fieldlens.convert.engine.acceptance import Acceptance, judge, race, table, too_slow
+from fieldlens.convert.engine.arguments import TACTIC_SOURCES
 from fieldlens.convert.engine.progress import BuildProgress
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.selftest import load_golden
-from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, WORDS, BuildOptions, Built, Recipe, TensorRt, tensorrt
+from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, BuildOptions, Built, Recipe, TensorRt, tensorrt
 from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend, this_device
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import EngineChoice, EngineRecord, Identity, PlanError
@@ -28,52 +28,10 @@ from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import EXIT_OK, BackendError, ConfigError, KitError
 from fieldlens.runtime.machine.host import conditions, own_state_folder, power_mode
 
-PRECISIONS = ("auto", *WORDS)
-TACTIC_SOURCES = "FIELDLENS_TACTIC_SOURCES"
 _SAFER = {"int8": "fp16", "fp16": "fp32"}
 _MAX_BATCH = 256
 _LEAST_WORKSPACE = 256 * 2**20
 """A limit, not a reservation. On a Jetson "free" leaves out what the page cache would give back."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``convert engine``."""
-    parser.description = (
-        "Build a TensorRT engine for this device's own GPU, and accept it only if it agrees with the bundle's golden "
-        "images and, for INT8, is at least 5% faster than FP16 here. Whatever fails, the last good engine stays."
-    )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="default: auto, the fastest that passes (int8, fp16, fp32)",
-    )
-    parser.add_argument(
-        "--ensure", action="store_true", help="do nothing if a valid engine for exactly this device exists"
-    )
-    parser.add_argument(
-        "--batch",
-        default="1",
-        metavar="N,N",
-        help="batch sizes to build for, e.g. 1,4,8; each takes its time (default: 1)",
-    )
-    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its engines")
-    parser.add_argument(
-        "--workspace",
-        type=int,
-        default=0,
-        metavar="MIB",
-        help="memory the builder may use (default: half of what is free)",
-    )
-    parser.add_argument(
-        "--optimization-level", type=int, choices=range(6), default=3, metavar="0-5",
-        help="how long TensorRT searches: higher builds longer (default: 3)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tactic-sources", default=None, metavar="NAMES",
-        help=f"libraries TensorRT may use, by its names, comma-separated (default: ${TACTIC_SOURCES}, else all)",
-    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:

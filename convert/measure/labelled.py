@@ -12,6 +12,7 @@ import numpy as np
 from fieldlens.convert.measure.evaluate import Labels
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import BundleError, ConfigError, KitError
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import Config, DataConfig
 from fieldlens.train.data.folds import split_of
 from fieldlens.train.data.load import load_data
@@ -35,7 +36,7 @@ class Labelled:
     part: str
 
 
-def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
+def labelled(manifest: Manifest, path: Path, part: str, reporter: Reporter = SILENT) -> Labelled:
     """Labelled data for a finished bundle, read as the run read its own.
 
     Where it is the run's own data, the split must come out as it was in training. Other data is judged by the split
@@ -53,10 +54,10 @@ def labelled(manifest: Manifest, path: Path, part: str) -> Labelled:
                 "use the version of the kit that made the bundle, or make it anew",
             )
         if part in ("train", "all"):
-            print("note: the network was trained on some of these images: its figures flatter")
+            reporter.say("note: the network was trained on some of these images: its figures flatter")
     else:
         parts = {sample.id: sample.split for sample in data.samples if sample.split}
-        print(f"note: {data.name} is not the data set that the bundle was made from")
+        reporter.say(f"note: {data.name} is not the data set that the bundle was made from")
     samples = tuple(sample for sample in data.samples if part in ("all", parts.get(sample.id)))
     if not samples:
         raise OriginError(

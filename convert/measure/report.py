@@ -8,21 +8,27 @@ import numpy as np
 
 from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.labelled import Labelled
-from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
 from fieldlens.train.scoring import evaluated_model
 from fieldlens.train.scoring.evaluation_set import EvaluationSet
 
 
-def write_report(folder: Path, bundle: Bundle, source: Labelled, answers: tuple[PrecisionAnswers, ...]) -> None:
+def write_report(
+    folder: Path,
+    bundle: Bundle,
+    source: Labelled,
+    answers: tuple[PrecisionAnswers, ...],
+    reporter: Reporter = SILENT,
+) -> None:
     """``report.html`` and ``report.json`` into ``folder``, by the code that judges a training run. Raises KitError."""
     who = evaluated_model.of_bundle(bundle)
     own = source.data.hash == who.data_hash
     part = EvaluationSet(source.part if own else f"other:{source.data.name}", source.data, source.samples, None)
-    with step("report", f"{len(answers)} precisions into {folder}"):
+    with reporter.step("report", f"{len(answers)} precisions into {folder}"):
         atomic.make_folder(folder)
         found = {item.precision: _as_trainers(item) for item in answers}
         report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder)

@@ -24,6 +24,7 @@ from fieldlens.runtime.bundle.precision import REFERENCE
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.data.samples import label_name
 
 
@@ -44,16 +45,22 @@ class Verified:
     source: Labelled | None = None
 
 
-def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
+def verify(
+    path: Path,
+    data: Path | None = None,
+    split: str = "test",
+    backend: str = "auto",
+    reporter: Reporter = SILENT,
+) -> Verified:
     """Run every precision, TensorRT's by emulation. Golden images are always checked, labelled data where given.
 
     Raises KitError: a bundle, data or backend that cannot be used. Broken tolerances are returned, not raised.
     """
     bundle = open_bundle(path)
-    golden = on_golden(bundle, backend)
+    golden = on_golden(bundle, backend, reporter)
     if data is None:
         return golden
-    source = labelled(bundle.manifest, data, split)
+    source = labelled(bundle.manifest, data, split, reporter)
     preprocess = Preprocess(bundle.manifest.preprocess)
     answers = answer(
         bundle, wanted(bundle.manifest), (source.data.tensor(s, preprocess) for s in source.samples), backend
@@ -65,7 +72,7 @@ def verify(path: Path, data: Path | None, split: str, backend: str) -> Verified:
     return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), names, source)
 
 
-def on_golden(bundle: Bundle, backend: str) -> Verified:
+def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT) -> Verified:
     """The golden images against the stored reference, judged as a device's self-test does: by logits and by decisions
     turned into their opposite. They were picked, so shares of them mean nothing."""
     golden = load_golden(bundle)
@@ -83,7 +90,8 @@ def on_golden(bundle: Bundle, backend: str) -> Verified:
             broken.append(f"{row.precision}: {row.flips} golden images turned to the opposite decision, allowed 0")
         broken += tolerance.overflow(row)
     if golden.preprocess_differs:
-        print(f"note: {golden.preprocess_differs} golden images give another tensor here than where they were made")
+        told = f"{golden.preprocess_differs} golden images give another tensor here than where they were made"
+        reporter.say(f"note: {told}")
     what = f"{len(golden.logits)} golden images against the stored reference"
     return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), golden_names(bundle))
 

@@ -17,10 +17,10 @@ from fieldlens.convert.measure.answer import Tensor
 from fieldlens.convert.measure.labelled import OriginError, labels_of, pinned
 from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
 from fieldlens.convert.quantization import calibrate
-from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.contents import OOD
 from fieldlens.runtime.bundle.manifest import Manifest, Version
 from fieldlens.runtime.pixels.preprocess import Preprocess
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import TrainingRun, load_run, read_split
 from fieldlens.train.data.folds import split_of
 from fieldlens.train.data.load import load_data
@@ -45,20 +45,22 @@ class Source:
         return tuple(sample for sample in self.data.samples if self.parts[sample.id] == name)
 
 
-def from_run(run_folder: Path, options: BundleOptions) -> Origin:
+def from_run(run_folder: Path, options: BundleOptions, reporter: Reporter = SILENT) -> Origin:
     """A training run and its pictures, as the converter wants them. Raises KitError."""
-    with step("read", f"{run_folder} and its data"):
+    with reporter.step("read", f"{run_folder} and its data"):
         source = load_source(run_folder, options.data)
     run, val = source.run, source.part("val")
     chosen = calibrate.choose(source.data.samples, source.parts, options.calibration_images)
     preprocess = Preprocess(run.preprocess)
-    with step("pictures", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"):
+    with reporter.step(
+        "pictures", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"
+    ):
         tensors = calibrate.tensors(source.data, chosen, preprocess)
         judging = Judging(
             calibrate.tensors(source.data, val, preprocess), labels_of(val), f"{len(val)} validation images"
         )
     gate = read_gate(run.path)
-    candidates, origin = golden_candidates(source, tensors, options)
+    candidates, origin = golden_candidates(source, tensors, options, reporter)
     calibration = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
     files = {OOD: gate.npz()} if gate else {}
     files |= report_files(run.path, run.data.shareable or options.golden_from_data)
@@ -133,7 +135,7 @@ def _where_it_was(run: TrainingRun) -> Path:
 
 
 def golden_candidates(
-    source: Source, tensors: Sequence[Tensor], options: BundleOptions
+    source: Source, tensors: Sequence[Tensor], options: BundleOptions, reporter: Reporter = SILENT
 ) -> tuple[list[golden.GoldenCandidate], str]:
     """Patients' pictures only where the data is public or synthetic, or somebody consented with a flag."""
     if options.images is not None:
@@ -141,7 +143,7 @@ def golden_candidates(
     if options.golden_from_data or source.run.data.shareable:
         why = "by explicit consent" if options.golden_from_data else "which may be shared"
         return golden.from_data(source.data, source.part("val")), f"from the validation data, {why}"
-    return golden.from_statistics(tensors), "synthetic, because the data is not marked as shareable"
+    return golden.from_statistics(tensors, reporter), "synthetic, because the data is not marked as shareable"
 
 
 def data_provenance(run: TrainingRun) -> dict[str, Any]:

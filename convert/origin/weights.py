@@ -23,11 +23,11 @@ from fieldlens.convert.graph.contract import ConversionError
 from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
 from fieldlens.convert.origin.training_run import converted_with
 from fieldlens.convert.quantization.calibrate import MIN_IMAGES, shuffled
-from fieldlens.convert.table import step
 from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Version
 from fieldlens.runtime.errors import ConfigError, KitError
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, with_size
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import Config, DataConfig
 from fieldlens.train.data.samples import IMAGE_SUFFIXES
 from fieldlens.train.model import build_model
@@ -53,18 +53,18 @@ class Weights:
     pretrained: bool = False
 
 
-def from_weights(weights: Weights, options: BundleOptions) -> Origin:
+def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = SILENT) -> Origin:
     """The network and the pictures to convert it with. Raises KitError for weights that do not fit."""
     config = load_recipe(weights.recipe)
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
-    with step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
+    with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
         state, source = _state(weights)
         network = _adopt(build_model(weights.arch, len(classes)), state, weights)
     steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
     steps = with_size(steps, weights.size) if weights.size else steps
     name = f"{weights.arch}-imagenet" if weights.pretrained else weights.file.stem if weights.file else weights.arch
-    calibration, judging, facts = _pictures(Preprocess(steps), options)
-    candidates, origin = _golden(calibration, judging, options)
+    calibration, judging, facts = _pictures(Preprocess(steps), options, reporter)
+    candidates, origin = _golden(calibration, judging, options, reporter)
     draft = Manifest(
         name=options.name or (config.recipe.name if weights.recipe else name),
         version=Version(options.version, options.label),
@@ -179,10 +179,12 @@ def _adopt(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> nn
     return network.eval()
 
 
-def _pictures(preprocess: Preprocess, options: BundleOptions) -> tuple[list[Any], Judging, dict[str, Any] | None]:
+def _pictures(
+    preprocess: Preprocess, options: BundleOptions, reporter: Reporter
+) -> tuple[list[Any], Judging, dict[str, Any] | None]:
     """Tensors that calibrate, tensors that judge, and what to record of the first."""
     if options.calibration is None:
-        print("note: no INT8, it needs pictures like the device's: --calibration DIR")
+        reporter.say("note: no INT8, it needs pictures like the device's: --calibration DIR")
         if options.images is not None:
             given = [preprocess.from_bytes(path.read_bytes(), path.name) for path in _files(options.images)[:_MADE]]
             return [], Judging(given, None, f"{len(given)} pictures of the folder that was given"), None
@@ -197,7 +199,9 @@ def _pictures(preprocess: Preprocess, options: BundleOptions) -> tuple[list[Any]
             f"judge; INT8 needs at least {MIN_IMAGES}",
             "put 40 pictures or more into it, better 700",
         )
-    with step("pictures", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"):
+    with reporter.step(
+        "pictures", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"
+    ):
         tensors, judging = (
             [preprocess.from_bytes(path.read_bytes(), path.name) for path in some] for some in (chosen, aside)
         )
@@ -225,11 +229,11 @@ def _in_turns(paths: Sequence[Path], root: Path) -> list[Path]:
 
 
 def _golden(
-    calibration: Sequence[Any], judging: Judging, options: BundleOptions
+    calibration: Sequence[Any], judging: Judging, options: BundleOptions, reporter: Reporter
 ) -> tuple[list[golden.GoldenCandidate], str]:
     """Given pictures, or pictures of nobody."""
     if options.images is not None:
         return golden.from_folder(options.images), "from a folder that was given"
     if options.golden_from_data and options.calibration is not None:
         return golden.from_folder(options.calibration), "from the calibration pictures, by explicit consent"
-    return golden.from_statistics(calibration or judging.tensors), "synthetic"
+    return golden.from_statistics(calibration or judging.tensors, reporter), "synthetic"

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fieldlens.train.config import Config
-from fieldlens.train.fit.fit import fit
+from fieldlens.train.fitting.fit import fit
 from fieldlens.train.model import build_model, normalise
 from fieldlens.train.recipe import config_from_json
 

@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 
-from fieldlens.convert.bundle import make
+from fieldlens.convert.assembly import bundle as make_bundle
 from fieldlens.convert.graph.contract import check_graph
 from fieldlens.convert.measure.answer import load_lane
 from fieldlens.convert.origin.origin import BundleOptions, Origin
@@ -24,6 +24,7 @@ from fieldlens.convert.precisions import make_precisions, write_manifest
 from fieldlens.runtime.backends import onnxruntime, openvino
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.terminal.reporter import Lines
 from tests.convert.conftest import ALL, PARTS, real_like
 from tests.fakes.onnx_rules import complaints
 
@@ -152,7 +153,7 @@ def test_targets_limit_what_is_made(
 
 
 def test_same_run_same_model_files(bundle_folder: Path, run: Path, tmp_path: Path) -> None:
-    again = open_bundle(make(run, tmp_path / "again.bundle", BundleOptions(version=7, label="spring"))).manifest
+    again = make_bundle(run, tmp_path / "again.bundle", BundleOptions(version=7, label="spring")).manifest
     first = open_bundle(bundle_folder).manifest
     for name in first.files:
         assert again.files[name] == first.files[name] or name == "card.md", name
@@ -162,7 +163,7 @@ def test_private_data_gives_synthetic_golden_images(broken_run: Path, data: Path
     facts = json.loads((broken_run / "run.json").read_text())
     facts["data"]["shareable"] = False
     (broken_run / "run.json").write_text(json.dumps(facts))
-    private = open_bundle(make(broken_run, tmp_path / "private.bundle", BundleOptions(targets=("cpu",)))).manifest
+    private = make_bundle(broken_run, tmp_path / "private.bundle", BundleOptions(targets=("cpu",)), Lines()).manifest
     assert private.provenance["golden"]["from"].startswith("synthetic")
     (tmp_path / "public").mkdir()
     with np.load(data) as content:
@@ -181,7 +182,7 @@ def test_an_int8_that_loses_too_much_is_left_out(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("fieldlens.convert.measure.tolerance.LOGIT_SHARE", dict.fromkeys(("fp16", "int8"), (0.0, 1e-6)))
-    manifest = open_bundle(make(run, tmp_path / "fp32-only.bundle", BundleOptions(targets=("cpu",)))).manifest
+    manifest = make_bundle(run, tmp_path / "fp32-only.bundle", BundleOptions(targets=("cpu",)), Lines()).manifest
     assert manifest.precisions == ("fp32",)
     assert set(manifest.tolerances) == {"fp32"}
     said = manifest.evaluation["int8-cpu"]
@@ -201,7 +202,7 @@ def test_activations_beyond_fp16_are_refused(
         checkpoint["model"][f"layer1.0.bn1.{name}"] *= 3e4
     checkpoint["model"]["layer1.0.conv2.weight"] *= 1 / 3e4
     torch.save(checkpoint, broken_run / "best.pt")
-    manifest = open_bundle(make(broken_run, tmp_path / "loud.bundle", BundleOptions(calibration_images=40))).manifest
+    manifest = make_bundle(broken_run, tmp_path / "loud.bundle", BundleOptions(calibration_images=40), Lines()).manifest
     assert manifest.precisions == ("fp32", "int8-cpu")
     printed = capsys.readouterr().out
     for name in ("fp16", "int8", "int8-trt8"):

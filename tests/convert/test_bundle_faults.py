@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from fieldlens.convert.bundle import make, make_from
+from fieldlens.convert.assembly import bundle as make_bundle
+from fieldlens.convert.assembly import make_from
 from fieldlens.convert.cli import main
 from fieldlens.convert.origin.origin import BundleOptions, Origin
 from fieldlens.runtime.boundary import run_cli
@@ -102,19 +103,19 @@ def test_weights_that_are_not_finite_are_refused(broken_run: Path, tmp_path: Pat
     checkpoint["model"]["layer1.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     torch.save(checkpoint, broken_run / "best.pt")
     with pytest.raises(KitError, match="not finite"):
-        make(broken_run, tmp_path / "no.bundle", BundleOptions())
+        make_bundle(broken_run, tmp_path / "no.bundle", BundleOptions())
 
 
 def test_too_few_training_images_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(KitError, match="31 training images"):
-        make(run, tmp_path / "no.bundle", BundleOptions(calibration_images=31))
+        make_bundle(run, tmp_path / "no.bundle", BundleOptions(calibration_images=31))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_out_that_is_in_use_is_left_alone(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(KitError, match="exists and is not empty"):
-        make(run, tmp_path, BundleOptions())
+        make_bundle(run, tmp_path, BundleOptions())
     assert (tmp_path / "mine").read_text() == "keep"
 
 

@@ -117,7 +117,7 @@ def configure() -> Configure:
 @pytest.fixture(scope="session")
 def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, fitted once for all tests; its data is beside it in ``data``. Not to be changed."""
-    from fieldlens.train.fit.fit import fit
+    from fieldlens.train.fitting.fit import fit
 
     root = tmp_path_factory.mktemp("shared")
     data = make_table_data(root / "data")

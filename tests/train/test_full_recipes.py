@@ -15,7 +15,7 @@ import torch
 from fieldlens.train.demo_data.photographs import make_demo_data
 from fieldlens.train.evaluation.crossval import crossval
 from fieldlens.train.evaluation.evaluate import evaluate
-from fieldlens.train.fit.fit import fit
+from fieldlens.train.fitting.fit import fit
 from fieldlens.train.recipe import load_recipe
 from tests.train.ct_heads import EASY, make_heads
 

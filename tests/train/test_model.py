@@ -10,6 +10,7 @@ import torch
 from torchvision import models
 
 from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.errors import FitError
 from fieldlens.train.model import MEAN, STD, build_model, load_weights, normalise
 
@@ -44,10 +45,10 @@ def test_a_file_of_weights_keeps_or_drops_its_head(tmp_path: Path, capsys: pytes
     path = tmp_path / "w.pt"
     torch.save(source.state_dict(), path)
     same, other = build_model("resnet18", 3, dropout=0.2), build_model("resnet18", 5)
-    assert load_weights(same, "resnet18", str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_weights(same, "resnet18", str(path), Lines()) == hashlib.sha256(path.read_bytes()).hexdigest()
     assert "with its head" in capsys.readouterr().out
     assert torch.equal(same.state_dict()["fc.1.weight"], source.state_dict()["fc.weight"])
-    load_weights(other, "resnet18", str(path))
+    load_weights(other, "resnet18", str(path), Lines())
     assert "head dropped" in capsys.readouterr().out
     assert torch.equal(other.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
 

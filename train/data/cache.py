@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.files.atomic import PRIVATE
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Step
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.data.samples import DataSet, Image, Sample
 from fieldlens.train.errors import DataError, listing
 
@@ -63,19 +63,28 @@ def where_to_cache(samples: int, size: int, file: Path | None, free_bytes: int |
 
 
 def load_tensors(
-    data: DataSet, samples: Sequence[Sample], steps: tuple[Step, ...], title: str, file: Path | None = None
+    data: DataSet,
+    samples: Sequence[Sample],
+    steps: tuple[Step, ...],
+    title: str,
+    file: Path | None = None,
+    reporter: Reporter = SILENT,
 ) -> Tensors:
     """Decode and preprocess ``samples`` in threads, into memory or (if given) into ``file``.
 
     Raises DataError that lists every image that cannot be read, with the reason.
     """
     images = _room_for(len(samples), steps, file)
-    _refuse(data, _fill(images, data, samples, steps, title))
+    _refuse(data, _fill(images, data, samples, steps, title, reporter))
     return tensors_of(samples, images)
 
 
 def load_parts(
-    data: DataSet, parts: Mapping[str, Sequence[Sample]], steps: tuple[Step, ...], keep: Mapping[str, Path | None]
+    data: DataSet,
+    parts: Mapping[str, Sequence[Sample]],
+    steps: tuple[Step, ...],
+    keep: Mapping[str, Path | None],
+    reporter: Reporter = SILENT,
 ) -> dict[str, Tensors]:
     """Decode all parts; those named in ``keep`` are returned (in memory, or in the file given there).
 
@@ -85,7 +94,7 @@ def load_parts(
     kept = {part: _room_for(len(parts[part]), steps, file) for part, file in keep.items()}
     problems: list[str] = []
     for part, samples in parts.items():
-        problems += _fill(kept.get(part), data, samples, steps, f"decoding {part}")
+        problems += _fill(kept.get(part), data, samples, steps, f"decoding {part}", reporter)
     _refuse(data, problems)
     return {part: tensors_of(parts[part], images) for part, images in kept.items()}
 
@@ -112,7 +121,12 @@ def _refuse(data: DataSet, problems: Sequence[str]) -> None:
 
 
 def _fill(
-    images: Image | None, data: DataSet, samples: Sequence[Sample], steps: tuple[Step, ...], title: str
+    images: Image | None,
+    data: DataSet,
+    samples: Sequence[Sample],
+    steps: tuple[Step, ...],
+    title: str,
+    reporter: Reporter,
 ) -> list[str]:
     """Fill ``images`` (if any) and return what could not be read. Decoders release the GIL, so threads suffice."""
     local = threading.local()
@@ -129,5 +143,5 @@ def _fill(
         return None
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        results = tqdm(pool.map(one, range(len(samples))), title, len(samples), leave=False, disable=None, unit="img")
+        results = reporter.each(pool.map(one, range(len(samples))), title, len(samples), "img")
         return [problem for problem in results if problem is not None]

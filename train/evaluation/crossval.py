@@ -6,13 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, load_run
 from fieldlens.train.config import Config
 from fieldlens.train.data.cache import load_tensors
@@ -24,15 +25,15 @@ from fieldlens.train.decide.operating_point import check_decision
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.errors import RunError
 from fieldlens.train.evaluation.evaluate import store, write_report
-from fieldlens.train.fit import plots
-from fieldlens.train.fit.fit import fit_parts
+from fieldlens.train.fitting import plots
+from fieldlens.train.fitting.fit import fit_parts
 from fieldlens.train.report.contents import Setting, build, read_curves
 from fieldlens.train.report.text import OUT_OF_FOLD
 from fieldlens.train.scoring import evaluated_model
 from fieldlens.train.scoring.answers import Answers, of_run
 from fieldlens.train.scoring.evaluated_model import load_facts
 from fieldlens.train.scoring.evaluation_set import EvaluationSet
-from fieldlens.train.scoring.figures import evaluation, table
+from fieldlens.train.scoring.figures import Evaluation, evaluation, table
 from fieldlens.train.scoring.out_of_fold import (
     Fold,
     lines,
@@ -46,6 +47,20 @@ from fieldlens.train.scoring.out_of_fold import (
 STATE, RESULT, ANSWERS, FINAL = "state.json", "crossval.json", "out-of-fold.json", "final"
 
 
+@dataclass(frozen=True)
+class CrossvalReport:
+    """What all folds gave together. ``report``: the HTML page; ``final``: the run to deploy. ``str()`` of it is the
+    table for people."""
+
+    figures: Evaluation
+    table: str
+    report: Path
+    final: Path
+
+    def __str__(self) -> str:
+        return f"{self.table}\nreport: {self.report}; final run: {self.final}"
+
+
 def crossval(
     config: Config,
     data_path: Path,
@@ -54,8 +69,9 @@ def crossval(
     *,
     ungrouped: bool = False,
     skip_bad: bool = False,
-) -> str:
-    """Fit and judge every fold, then the final run; returns the table for people.
+    reporter: Reporter = SILENT,
+) -> CrossvalReport:
+    """Fit and judge every fold, then the final run.
 
     Started again in the same folder it skips what is finished and resumes what is not. Raises KitError: as ``fit``, a
     folder that holds something else or was begun with other settings, classes too small for so many folds.
@@ -63,10 +79,10 @@ def crossval(
     own = config.data
     config = replace(config, data=replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad))
     with atomic.alone(out):
-        return _crossval(config, data_path, out, weights)
+        return _crossval(config, data_path, out, weights, reporter)
 
 
-def _crossval(config: Config, data_path: Path, out: Path, weights: str) -> str:
+def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter: Reporter) -> CrossvalReport:
     data = load_data(data_path, config.data)
     check_decision(config.decision, data.classes, config.data.task)
     configs = [replace(config, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
@@ -75,12 +91,13 @@ def _crossval(config: Config, data_path: Path, out: Path, weights: str) -> str:
     _claim(out, config, data, splits, weights)
     held_out = sum(part == HELD_OUT for part in splits[0].values())
     if held_out:
-        print(f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate")
+        told = f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate"
+        reporter.say(told)
     folds = [
-        _fold(out / f"fold-{k}", k, each, data, parts, data_path, weights)
+        _fold(out / f"fold-{k}", k, each, data, parts, data_path, weights, reporter)
         for k, (each, parts) in enumerate(zip(configs, splits, strict=True), 1)
     ]
-    final = _final(out, config, data, data_path, weights, folds)
+    final = _final(out, config, data, data_path, weights, folds, reporter)
     return _judge(out, final, config, data, splits, folds)
 
 
@@ -109,18 +126,19 @@ def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], we
 
 
 def _fold(
-    run: Path, number: int, config: Config, data: DataSet, parts: Split, data_path: Path, weights: str
+    run: Path, number: int, config: Config, data: DataSet, parts: Split, data_path: Path, weights: str,
+    reporter: Reporter,
 ) -> Fold:  # fmt: skip
     """Fit one fold (or go on with it, or take it as it is) and let it judge its own test part."""
-    print(f"fold {number} of {config.crossval.folds}")
-    history = fit_parts(config, data, parts, run, weights, resume=True)
+    reporter.say(f"fold {number} of {config.crossval.folds}")
+    history = fit_parts(config, data, parts, run, weights, resume=True, reporter=reporter)
     atomic.write_json(run / LOCAL, {"data": str(data_path.resolve())})
     samples = tuple(sample for sample in data.samples if parts[sample.id] == "test")
     finished = load_run(run)
     answers = _stored(run, samples)
     if answers is None:
-        tensors = load_tensors(data, samples, finished.preprocess, f"decoding fold {number}")
-        answers = of_run(finished, data, tensors, read_gate(run))
+        tensors = load_tensors(data, samples, finished.preprocess, f"decoding fold {number}", reporter=reporter)
+        answers = of_run(finished, data, tensors, read_gate(run), reporter=reporter)
         _keep(run, samples, answers)
     best = history.best
     kept = {"epoch": best.epoch, history.metric: getattr(best, history.metric)}
@@ -153,18 +171,20 @@ def _stored(run: Path, samples: Sequence[Sample]) -> Answers | None:
     )  # fmt: skip
 
 
-def _final(out: Path, config: Config, data: DataSet, data_path: Path, weights: str, folds: Sequence[Fold]) -> Path:
+def _final(
+    out: Path, config: Config, data: DataSet, data_path: Path, weights: str, folds: Sequence[Fold], reporter: Reporter
+) -> Path:
     """One more network on everything, or a copy of the fold that validation (not its own test) likes best."""
     final = out / FINAL
     if config.crossval.keep == "refit":
-        print("final: one more network, fitted on all folds")
+        reporter.say("final: one more network, fitted on all folds")
         whole = replace(config, data=replace(config.data, test_fraction=0.0))
-        fit_parts(whole, data, split(data, whole.data), final, weights, resume=True)
+        fit_parts(whole, data, split(data, whole.data), final, weights, resume=True, reporter=reporter)
         atomic.write_json(final / LOCAL, {"data": str(data_path.resolve())})
         return final
     sign = -1 if config.train.metric.endswith("loss") else 1
     best = max(folds, key=lambda fold: sign * float(fold.kept[config.train.metric]))
-    print(f"final: fold {best.number}, the best by {config.train.metric}")
+    reporter.say(f"final: fold {best.number}, the best by {config.train.metric}")
     if not final.exists():
         with atomic.folder(final) as temporary:
             shutil.copytree(out / f"fold-{best.number}", temporary, dirs_exist_ok=True)
@@ -181,7 +201,7 @@ def _alike(out: Path, folds: int) -> dict[str, Any]:
 
 def _judge(
     out: Path, final: Path, config: Config, data: DataSet, splits: Sequence[Split], folds: Sequence[Fold]
-) -> str:  # fmt: skip
+) -> CrossvalReport:  # fmt: skip
     """Pooled figures, their files, and the report; into the final run as well, because that is what travels."""
     whole = pool(folds, data.classes, config.data.ordinal)
     figures = evaluation(whole, thresholds_mean(folds))
@@ -201,4 +221,4 @@ def _judge(
     for name in (RESULT, "report.json", "report.html", "evaluation.json"):
         atomic.write_bytes(final / name, (out / name).read_bytes())
     text = table(config.recipe.name, f"{len(folds)} folds, pooled", figures, "each fold's own", "of each fold")
-    return "\n".join([text, *lines(result), f"report: {out / 'report.html'}; final run: {final}"])
+    return CrossvalReport(figures, "\n".join([text, *lines(result)]), out / "report.html", final)

@@ -18,12 +18,13 @@ from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import state_folder
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, TrainingRun, load_run, read_split
 from fieldlens.train.data.cache import load_tensors
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.epoch.loop import pick_device
 from fieldlens.train.errors import RunError
-from fieldlens.train.fit import plots
+from fieldlens.train.fitting import plots
 from fieldlens.train.metrics import Ints
 from fieldlens.train.report.contents import Setting, build, read_crossval, read_curves
 from fieldlens.train.report.mistakes import beside_maps
@@ -52,14 +53,28 @@ class EvaluationOptions:
     name: str = ""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found. ``figures``: by precision, the first is the report's; ``report``: the HTML page, with
+    ``report.json`` beside it. ``str()`` of it is the table for people."""
+
+    figures: Mapping[str, Evaluation]
+    table: str
+    report: Path
+
+    def __str__(self) -> str:
+        return f"{self.table}\nreport: {self.report}"
+
+
 def evaluate(
     path: Path,
     data: Path | None = None,
     part: str = "test",
     other_data: bool = False,
     options: EvaluationOptions | None = None,
-) -> str:
-    """Judge a run folder or a bundle and return the table for people.
+    reporter: Reporter = SILENT,
+) -> Report:
+    """Judge a run folder or a bundle on one part of its data.
 
     Into a run go ``evaluation.json``, ``report.html``, ``report.json`` and a confusion matrix; a bundle is never
     edited, its report goes to ``--out``. Raises KitError: what is broken, missing, or not the same as in training.
@@ -69,22 +84,34 @@ def evaluate(
         raise ConfigError(f"--prevalence {wanted.prevalence:g} is no share", "for example 0.05: one in twenty has it")
     choose = partial(choose_evaluation_set, part=part, other_data=other_data)
     if (path / MANIFEST).is_file():
-        return _bundle(path, data, choose, wanted)
-    return _run(load_run(path), data, choose, wanted)
+        return _bundle(path, data, choose, wanted, reporter)
+    return _run(load_run(path), data, choose, wanted, reporter)
 
 
-def _run(run: TrainingRun, data: Path | None, choose: Callable[..., EvaluationSet], wanted: EvaluationOptions) -> str:
+def _run(
+    run: TrainingRun,
+    data: Path | None,
+    choose: Callable[..., EvaluationSet],
+    wanted: EvaluationOptions,
+    reporter: Reporter,
+) -> Report:
     if wanted.precision not in ("all", "fp32"):
         raise RunError(f"{run.path} has no {wanted.precision}: it is a run, not a bundle", "leave --precision out")
     who = evaluated_model.of_run(run)
     run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
     part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
-    tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}")
-    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), wanted.with_images)
+    tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}", reporter=reporter)
+    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), wanted.with_images, reporter)
     return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
 
 
-def _bundle(path: Path, data: Path | None, choose: Callable[..., EvaluationSet], wanted: EvaluationOptions) -> str:
+def _bundle(
+    path: Path,
+    data: Path | None,
+    choose: Callable[..., EvaluationSet],
+    wanted: EvaluationOptions,
+    reporter: Reporter,
+) -> Report:
     if wanted.out is None or data is None:
         lacking = "--out DIR" if wanted.out is None else "--data DATA"
         raise RunError(
@@ -95,7 +122,8 @@ def _bundle(path: Path, data: Path | None, choose: Callable[..., EvaluationSet],
     part = choose(who, data, split=partial(derived_split, who))
     labels = labels_of(part.samples)
     answers = {
-        name: _on_device(bundle, part, name, wanted) for name in _precisions(bundle, wanted.precision, wanted.backend)
+        name: _on_device(bundle, part, name, wanted, reporter)
+        for name in _precisions(bundle, wanted.precision, wanted.backend)
     }
     atomic.make_folder(wanted.out)
     return report_on(who, part, labels, answers, wanted, wanted.out)
@@ -110,11 +138,13 @@ def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
     return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
 
 
-def _on_device(bundle: Bundle, part: EvaluationSet, precision: str, wanted: EvaluationOptions) -> Answers:
+def _on_device(
+    bundle: Bundle, part: EvaluationSet, precision: str, wanted: EvaluationOptions, reporter: Reporter
+) -> Answers:
     """The runtime's own classifier on one precision."""
     name = cpu_backend() if wanted.backend == "auto" else wanted.backend
     loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
-    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, wanted.with_images)
+    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, wanted.with_images, reporter)
 
 
 def report_on(
@@ -124,8 +154,8 @@ def report_on(
     answers: Mapping[str, Answers],
     wanted: EvaluationOptions,
     stored_in: Path,
-) -> str:
-    """Judge every precision; store figures, report and confusion matrix; return the table for people."""
+) -> Report:
+    """Judge every precision; store figures, report and confusion matrix."""
     ordinal, point = who.config.data.ordinal, who.operating_point
     results = {
         name: scored(
@@ -153,7 +183,7 @@ def report_on(
         table(who.name if len(figures) == 1 else f"{who.name}, {precision}", part.key, one, f"{point.temperature:.3f}")
         for precision, one in figures.items()
     ]
-    return "\n".join([*tables, f"report: {out / name}.html"])
+    return Report(figures, "\n".join(tables), out / f"{name}.html")
 
 
 def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes], name: str = "report") -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from fieldlens.runtime.backends.base import Backend
 from fieldlens.runtime.bundle.opened import Bundle
@@ -20,6 +19,7 @@ from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.quality.measures import judge, measure
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import TrainingRun
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.samples import DataSet, Sample
@@ -56,11 +56,18 @@ class Answers:
         return dict(Counter(check for each in self.findings or () for check in each).most_common())
 
 
-def of_run(run: TrainingRun, data: DataSet, tensors: Tensors, gate: Gate | None, with_maps: bool = False) -> Answers:
+def of_run(
+    run: TrainingRun,
+    data: DataSet,
+    tensors: Tensors,
+    gate: Gate | None,
+    with_maps: bool = False,
+    reporter: Reporter = SILENT,
+) -> Answers:
     """The trainer's network on decoded pictures."""
     positive = run.operating_point.decision.positive if run.operating_point.decision else run.class_ids
     candidates = [run.class_ids.index(name) for name in positive]
-    logits, features, explained, maps, seconds = _pass(run.model, tensors.images, candidates, with_maps)
+    logits, features, explained, maps, seconds = _pass(run.model, tensors.images, candidates, with_maps, reporter)
     findings = None
     if gate is not None:
         strange = distances(features, gate.arrays["means"], gate.arrays["precision"]) > gate.ood["threshold"]
@@ -77,7 +84,11 @@ def _quality(image: npt.NDArray[np.uint8], side: int, limits: Limits) -> tuple[s
 
 
 def _pass(
-    model: torch.nn.Module, images: npt.NDArray[np.uint8], candidates: Sequence[int], with_maps: bool
+    model: torch.nn.Module,
+    images: npt.NDArray[np.uint8],
+    candidates: Sequence[int],
+    with_maps: bool,
+    reporter: Reporter,
 ) -> tuple[npt.NDArray[np.float32], Floats, npt.NDArray[np.int64], npt.NDArray[np.float32] | None, float]:
     """One pass: logits, pooled features, the likeliest of ``candidates`` and its map, seconds in the network."""
     last: list[torch.Tensor] = []
@@ -86,7 +97,8 @@ def _pass(
     weight = head.detach().float().cpu().numpy()
     logits, features, maps, seconds = [], [], [], 0.0
     try:
-        for start in tqdm(range(0, len(images), EVALUATION_BATCH), "judging", leave=False, disable=None):
+        starts = range(0, len(images), EVALUATION_BATCH)
+        for start in reporter.each(starts, "judging", len(starts)):
             began = time.perf_counter()
             logits.append(predict(model, np.ascontiguousarray(images[start : start + EVALUATION_BATCH])))
             seconds += time.perf_counter() - began
@@ -124,7 +136,13 @@ def _run_times(run: TrainingRun, tensors: Tensors, seconds: float) -> dict[str, 
 
 
 def of_bundle(
-    bundle: Bundle, data: DataSet, samples: Sequence[Sample], backend: Backend, precision: str, with_maps: bool = False
+    bundle: Bundle,
+    data: DataSet,
+    samples: Sequence[Sample],
+    backend: Backend,
+    precision: str,
+    with_maps: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Answers:
     """A bundle on one backend, one picture at a time, from its bytes, as on a device. Closes the backend.
 
@@ -133,7 +151,7 @@ def of_bundle(
     logits, findings, times, explained, maps, problems = [], [], [], [], [], []
     ids = bundle.manifest.class_ids
     with Classifier(bundle, backend) as classifier:
-        for sample in tqdm(samples, f"judging {precision}", leave=False, disable=None):
+        for sample in reporter.each(samples, f"judging {precision}", len(samples)):
             try:
                 prediction = _answer(classifier, data, sample)
             except ImageError as error:

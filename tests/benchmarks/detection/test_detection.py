@@ -15,10 +15,10 @@ from fieldlens.benchmarks.cli import main
 from fieldlens.benchmarks.detection import subjects
 from fieldlens.benchmarks.detection.detection import GOOD, WRONG, Detection, DetectionRow, Seen, separation
 from fieldlens.benchmarks.detection.faults import catalogue
-from fieldlens.convert.bundle import make
+from fieldlens.convert.assembly import bundle as make_bundle
 from fieldlens.convert.origin.origin import BundleOptions
 from fieldlens.train.demo_data.photographs import make_demo_data
-from fieldlens.train.fit.fit import fit
+from fieldlens.train.fitting.fit import fit
 from fieldlens.train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,7 +98,7 @@ def test_the_demos_gate_detects_what_costs_answers(tmp_path: Path) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     make_demo_data(tmp_path / "data")
     fit(load_recipe(ROOT / "recipes/demo.toml"), tmp_path / "data", tmp_path / "run")
-    make(tmp_path / "run", tmp_path / "demo.bundle", BundleOptions(targets=("cpu",)))
+    make_bundle(tmp_path / "run", tmp_path / "demo.bundle", BundleOptions(targets=("cpu",)))
     make_demo_data(tmp_path / "other", seed=23)
     out = tmp_path / "gate.json"
     arguments = ["--bundle", tmp_path / "demo.bundle", "--images", tmp_path / "other", "--state", tmp_path / "state"]

@@ -14,6 +14,7 @@ from fieldlens.convert.measure.labelled import labelled
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.terminal.reporter import Lines
 from tests.convert.conftest import PARTS, arrays, picture
 from tests.runtime.conftest import tiny_manifest
 
@@ -42,7 +43,7 @@ def test_other_data_with_a_split_of_its_own(
     manifest: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "other.npz", **arrays({"train": 10, "test": 20}))  # type: ignore[arg-type]
-    assert len(labelled(manifest, tmp_path / "other.npz", "test").samples) == 20
+    assert len(labelled(manifest, tmp_path / "other.npz", "test", Lines()).samples) == 20
     assert "is not the data set that the bundle was made from" in capsys.readouterr().out
     with pytest.raises(KitError, match="no 'val' part"):
         labelled(manifest, tmp_path / "other.npz", "val")

@@ -31,7 +31,7 @@ def test_a_bundle_is_judged_in_every_precision_that_runs_here(
     bundle_folder: Path, data: Path, evaluated: Path, tmp_path: Path
 ) -> None:
     before = open_bundle(bundle_folder).hash
-    printed = evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", prevalence=0.05))
+    printed = str(evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", prevalence=0.05)))
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert list(report["precisions"]) == ["fp32", "int8"]
     trained = json.loads((evaluated / "report.json").read_text())

@@ -11,7 +11,7 @@ import cv2
 import pytest
 import torch
 
-from fieldlens.convert.bundle import make_from
+from fieldlens.convert.assembly import make_from
 from fieldlens.convert.cli import main
 from fieldlens.convert.measure.verify import verify
 from fieldlens.convert.origin.origin import BundleOptions
@@ -23,6 +23,7 @@ from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.pixels.steps import Orient, Resize
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.model import normalise
 from tests.convert.conftest import ALL, picture, trained_looking
 
@@ -97,10 +98,10 @@ def test_it_can_be_verified_on_labelled_data(bundle: Path, tmp_path: Path) -> No
 
 def test_without_pictures_there_is_no_int8(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = BundleOptions(targets=("cpu", "tensorrt10"))
-    out = make_from(
-        lambda: from_weights(Weights("resnet18", weights, "a,b,c", size=64), options), tmp_path / "o", options
-    )
-    assert open_bundle(out).manifest.precisions == ("fp32", "fp16")
+    told, mine = Lines(), Weights("resnet18", weights, "a,b,c", size=64)
+    made = make_from(lambda: from_weights(mine, options, told), tmp_path / "o", options, told)
+    assert open_bundle(made.path).manifest == made.manifest
+    assert made.manifest.precisions == ("fp32", "fp16")
     printed = capsys.readouterr().out
     assert "no INT8" in printed
     assert "64 synthetic pictures" in printed

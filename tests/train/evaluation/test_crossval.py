@@ -11,6 +11,7 @@ import pytest
 from sklearn import metrics as theirs
 
 from fieldlens.convert.origin.training_run import load_source
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.config import Config
 from fieldlens.train.errors import DataError, RunError
 from fieldlens.train.evaluation.crossval import crossval
@@ -31,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("crossval")
     make_table_data(root / "data", subjects=12)
     with single_thread():
-        text = crossval(recipe(), root / "data", root / "cv")
+        text = str(crossval(recipe(), root / "data", root / "cv", reporter=Lines()))
     (root / "printed.txt").write_text(text)
     return root
 

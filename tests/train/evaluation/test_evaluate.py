@@ -13,15 +13,19 @@ from fieldlens.train.checkpoint import read_split
 from fieldlens.train.config import Config
 from fieldlens.train.errors import DataError, RunError
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
-from fieldlens.train.fit.fit import fit
+from fieldlens.train.fitting.fit import fit
 
 
 def test_figures_are_printed_and_stored(finished_run: Path) -> None:
-    text = evaluate(finished_run)
+    result = evaluate(finished_run)
+    text = str(result)
+    assert result.report == finished_run / "report.html"
+    assert result.report.is_file()
     stored = json.loads((finished_run / "evaluation.json").read_text())["test"]
     expected = list(read_split(finished_run).values()).count("test")
     assert stored["n"] == expected
     assert f"{expected} images of {stored['groups']} groups" in text
+    assert result.figures["fp32"].accuracy == stored["accuracy"]
     assert f"accuracy {stored['accuracy']:.4f}" in text
     assert f"AUC {stored['auc']:.4f}" in text
     assert stored["auc_interval"][0] <= stored["auc"] <= stored["auc_interval"][1]
@@ -53,7 +57,7 @@ def test_the_data_may_have_moved_but_not_changed(finished_run: Path, shared_run:
     with pytest.raises(DataError, match="hash differs") as caught:
         evaluate(finished_run, moved)
     assert "--other-data" in caught.value.hint
-    text = evaluate(finished_run, moved, other_data=True)
+    text = evaluate(finished_run, moved, other_data=True).table
     assert "60 images" in text
     assert "other:data" in json.loads((finished_run / "evaluation.json").read_text())
 
@@ -73,7 +77,7 @@ def test_another_set_may_lack_a_class(table_data: Path, tmp_path: Path, configur
     table.write_text("\n".join([lines[0], *third]))
     fit(configure(train={"epochs": 1}), table_data, tmp_path / "run")
     table.write_text("\n".join([lines[0], *(line for line in third if ",odd," not in line)]))
-    assert "45 images" in evaluate(tmp_path / "run", table_data, other_data=True)
+    assert "45 images" in evaluate(tmp_path / "run", table_data, other_data=True).table
     stored = json.loads((tmp_path / "run/evaluation.json").read_text())["other:table data"]
     assert stored["classes"]["odd"]["support"] == 0
 

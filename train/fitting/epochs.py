@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from tqdm import tqdm
 
 from fieldlens.runtime.bundle.decision import calibrated
 from fieldlens.runtime.files.atomic import write_bytes
+from fieldlens.runtime.terminal.reporter import SILENT, Progress, Reporter
 from fieldlens.train.checkpoint import FORMAT, write_checkpoint
 from fieldlens.train.config import Config, TrainConfig
 from fieldlens.train.epoch.augment import Augment
@@ -25,8 +24,8 @@ from fieldlens.train.epoch.loop import EpochResult, Trainer, predict
 from fieldlens.train.epoch.loss import make_loss
 from fieldlens.train.epoch.sampling import epoch_size, steps_in
 from fieldlens.train.epoch.schedule import first_whole_stage, plateau_drops, stages_of
-from fieldlens.train.fit import plots
-from fieldlens.train.fit.run_data import RunData
+from fieldlens.train.fitting import plots
+from fieldlens.train.fitting.run_data import RunData
 from fieldlens.train.metrics import accuracy, auc, balanced_accuracy, log_loss, quadratic_kappa
 
 SPARING = 20
@@ -39,8 +38,9 @@ class Fitting:
 
     def __init__(
         self, config: Config, model: nn.Module, material: RunData, run: Path, ranks: Ranks,
-        state: Mapping[str, Any] | None,
+        state: Mapping[str, Any] | None, reporter: Reporter = SILENT,
     ) -> None:  # fmt: skip
+        self._reporter = reporter
         self._config, self._material, self._run, self._ranks = config, material, run, ranks
         self._model, self._state = model, state
         self._unsaved_best: dict[str, Any] | None = None
@@ -58,17 +58,14 @@ class Fitting:
         """All that is left. Raises FitError for a loss that is not finite."""
         options, rows = self._config.train, self.history.rows
         steps = steps_in(self._material.train.labels, options, self._ranks.world)
-        hidden = None if self._ranks.main else True  # None: only where a person looks
-        with tqdm(
-            total=options.epochs * steps, initial=len(rows) * steps, desc="fit", unit="step", disable=hidden,
-            dynamic_ncols=True,
-        ) as bar:  # fmt: skip
+        seen = self._reporter if self._ranks.main else SILENT
+        with seen.progress("fit", options.epochs * steps, done=len(rows) * steps, unit="step") as bar:
             for number, stage in enumerate(stages_of(options), 1):
                 if not rows or rows[-1].stage <= number:
                     self._stage(number, stage, bar)
         return self.history
 
-    def _stage(self, number: int, options: TrainConfig, bar: Any) -> None:
+    def _stage(self, number: int, options: TrainConfig, bar: Progress) -> None:
         """One stage's epochs that are left; early stopping ends the stage, and the next one begins."""
         history, train = self.history, self._material.train
         done = len(history.merits(number))
@@ -81,17 +78,17 @@ class Fitting:
         while len(history.merits(number)) < options.epochs and not history.stale(options.patience, number):
             began = time.perf_counter()
             drops = plateau_drops(history.merits(number), options.plateau_epochs)
-            result = trainer.epoch(len(history.rows), train, lambda _: bar.update() and None, drops)
+            result = trainer.epoch(len(history.rows), train, lambda _: bar.update(), drops)
             row = self._ranks.same(self._judged(number, options, result, began) if self._ranks.main else None)
             assert row is not None
             best = history.add(row)
             if self._ranks.main:
                 self._keep(trainer, best)
-            _say(_epoch_line(row, self._config.train.epochs, best))
+            self._reporter.say(_epoch_line(row, self._config.train.epochs, best))
         if self._unsaved:
             self._save(trainer)
         if history.stale(options.patience, number):
-            _say(f"stopped early: no better {options.metric} in {options.patience} epochs")
+            self._reporter.say(f"stopped early: no better {options.metric} in {options.patience} epochs")
 
     @property
     def _judging(self) -> nn.Module:
@@ -148,12 +145,6 @@ class Fitting:
 
 def _plain(model: nn.Module) -> dict[str, Any]:
     return {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-
-
-def _say(line: str) -> None:
-    """A line above the progress bar, at once, also where the output is a file that somebody follows."""
-    tqdm.write(line)
-    sys.stdout.flush()
 
 
 def _epoch_line(row: EpochRow, epochs: int, best: bool) -> str:

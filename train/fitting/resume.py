@@ -17,7 +17,7 @@ from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
 from fieldlens.train.data.splits import Split, split_hash
 from fieldlens.train.errors import RunError, listing
-from fieldlens.train.fit.run_data import CACHE
+from fieldlens.train.fitting.run_data import CACHE
 from fieldlens.train.recipe import config_from_json
 
 NEW, UNFINISHED, FINISHED = "new", "unfinished", "finished"

@@ -14,6 +14,7 @@ from fieldlens.runtime.files.atomic import write_json
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import steps_to_json
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import FORMAT, write_split
 from fieldlens.train.config import Config
 from fieldlens.train.data.cache import Tensors, load_parts, tensors_of, where_to_cache
@@ -57,13 +58,15 @@ def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def decode(config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks = ALONE) -> RunData:
+def decode(
+    config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks = ALONE, reporter: Reporter = SILENT
+) -> RunData:
     """Decode everything once: training and validation are kept, the test set is only found to be readable.
 
     Of several processes the first decodes into a file that all map; the others get no validation pictures.
     """
     file = run / CACHE if ranks.world > 1 else None
-    material = _decoded(config, data, parts, run, file) if ranks.main else None
+    material = _decoded(config, data, parts, run, file, reporter) if ranks.main else None
     ranks.wait()
     if material is None:
         train = [sample for sample in data.samples if parts[sample.id] == "train"]
@@ -72,27 +75,27 @@ def decode(config: Config, data: DataSet, parts: Split, run: Path, ranks: Ranks 
     return material
 
 
-def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path | None) -> RunData:
+def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path | None, reporter: Reporter) -> RunData:
     steps = config.preprocess.steps
     chosen = {part: [sample for sample in data.samples if parts[sample.id] == part] for part in PARTS}
     size = Preprocess(steps).size
     began = time.perf_counter()
     file = file or where_to_cache(len(chosen["train"]) + len(chosen["val"]), size, run / CACHE)
-    kept = load_parts(data, chosen, steps, keep={"train": file, "val": None})
+    kept = load_parts(data, chosen, steps, keep={"train": file, "val": None}, reporter=reporter)
     where = "memory" if file is None else f"{file}, mapped"
     megabytes = sum(map(len, kept.values())) * size * size * 3 / 1e6
-    print(f"decoded once to {size}×{size} in {time.perf_counter() - began:.1f} s; {megabytes:.0f} MB in {where}")
+    reporter.say(f"decoded once to {size}×{size} in {time.perf_counter() - began:.1f} s; {megabytes:.0f} MB in {where}")
     return RunData(data, parts, kept["train"], kept["val"])
 
 
-def write_facts(run: Path, config: Config, material: RunData, weights: str) -> None:
+def write_facts(run: Path, config: Config, material: RunData, weights: str, reporter: Reporter = SILENT) -> None:
     """Everything that is known before the first epoch: config.json, split.csv, run.json."""
     data, parts = material.data, material.parts
     counts = {part: sum(1 for value in parts.values() if value == part) for part in PARTS}
     pairs = near_duplicates(data, parts)
     if pairs:
         told = [f"{pair.first} ({pair.parts[0]}) and {pair.second} ({pair.parts[1]})" for pair in pairs]
-        print(listing("warning: nearly the same picture on two sides of the split", told))
+        reporter.say(listing("warning: nearly the same picture on two sides of the split", told))
     write_json(run / "config.json", config.to_json())
     write_split(run / "split.csv", data, parts)
     facts: dict[str, Any] = {

@@ -11,6 +11,7 @@ from torch import nn
 
 from fieldlens.runtime.bundle.decision import Decision
 from fieldlens.runtime.files.atomic import alone, write_json
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.load import load_split
@@ -22,15 +23,15 @@ from fieldlens.train.epoch.distributed import Ranks, joined, started_as
 from fieldlens.train.epoch.history import History
 from fieldlens.train.epoch.loop import pick_device, predict
 from fieldlens.train.epoch.schedule import first_whole_stage
-from fieldlens.train.fit.epochs import Fitting
-from fieldlens.train.fit.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
-from fieldlens.train.fit.run_data import CACHE, RunData, decode, describe_split, write_facts
+from fieldlens.train.fitting.epochs import Fitting
+from fieldlens.train.fitting.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
+from fieldlens.train.fitting.run_data import CACHE, RunData, decode, describe_split, write_facts
 from fieldlens.train.model import build_model, load_weights
 
 
 def fit(
     config: Config, data_path: Path, run: Path, weights: str = "none", *, resume: bool = False,
-    ungrouped: bool = False, skip_bad: bool = False,
+    ungrouped: bool = False, skip_bad: bool = False, reporter: Reporter = SILENT,
 ) -> History:  # fmt: skip
     """Read ``data_path``, split it, and train into the folder ``run``; its last file is ``operating-point.json``.
 
@@ -42,22 +43,24 @@ def fit(
     own = replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad)
     config = replace(config, data=own)
     if not started_as().main:  # the others come later, when it may have begun
-        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path)
+        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path, reporter)
     with alone(run):  # this and the next before minutes of reading
         state_of(run, resume)
-        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path)
+        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path, reporter)
 
 
 def fit_parts(
-    config: Config, data: DataSet, parts: Split, run: Path, weights: str = "none", *, resume: bool = False
-) -> History:
+    config: Config, data: DataSet, parts: Split, run: Path, weights: str = "none", *, resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> History:  # fmt: skip
     """Train into ``run`` on a split of one's own (sample id → part), as :func:`fit` does on the recipe's."""
-    return _fit(config, data, parts, run, weights, resume, None)
+    return _fit(config, data, parts, run, weights, resume, None, reporter)
 
 
 def _fit(
-    config: Config, data: DataSet, parts: Split, run: Path, weights: str, resume: bool, data_path: Path | None
-) -> History:
+    config: Config, data: DataSet, parts: Split, run: Path, weights: str, resume: bool, data_path: Path | None,
+    reporter: Reporter,
+) -> History:  # fmt: skip
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     check_decision(config.decision, data.classes, config.data.task)
@@ -65,40 +68,42 @@ def _fit(
     with joined(device) as ranks:
         state = ranks.same(state_of(run, resume) if ranks.main else "")
         if state == FINISHED:
-            print(f"the run in {run} is finished: nothing to do")
+            reporter.say(f"the run in {run} is finished: nothing to do")
             stored = read_checkpoint(run / "last.pt")["history"]
             return History.from_plain(config.train.metric, stored, first_whole_stage(config.train))
-        print(describe_split(data, parts))
+        reporter.say(describe_split(data, parts))
         torch.manual_seed(config.train.seed)
         model = build_model(config.model.arch, len(data.classes), config.model.dropout)
-        recorded = load_weights(model, config.model.arch, weights)
+        recorded = load_weights(model, config.model.arch, weights, reporter)
         with alone_in(run) if ranks.main else contextlib.nullcontext():
             if state == UNFINISHED and ranks.main:
                 check_same(run, config, data, parts, recorded)
-            material = decode(config, data, parts, run, ranks)
+            material = decode(config, data, parts, run, ranks, reporter)
             if state == NEW and ranks.main:
-                write_facts(run, config, material, recorded)
+                write_facts(run, config, material, recorded, reporter)
             if data_path is not None and ranks.main:
                 write_json(run / LOCAL, {"data": str(data_path.resolve())})
-            return _train(config, model.to(device), material, run, ranks, state)
+            return _train(config, model.to(device), material, run, ranks, state, reporter)
 
 
-def _train(config: Config, model: nn.Module, material: RunData, run: Path, ranks: Ranks, state: str) -> History:
+def _train(
+    config: Config, model: nn.Module, material: RunData, run: Path, ranks: Ranks, state: str, reporter: Reporter
+) -> History:
     """What is left of the epochs; then rank 0 fits the operating point and the gate to the best weights."""
     model = ranks.synchronised(model.to(memory_format=torch.channels_last))
     stored = last_state(run) if state == UNFINISHED else None
     if state == UNFINISHED:
-        print(f"going on after epoch {stored['epoch'] if stored else 0}")
-    history = Fitting(config, model, material, run, ranks, stored).train()
+        reporter.say(f"going on after epoch {stored['epoch'] if stored else 0}")
+    history = Fitting(config, model, material, run, ranks, stored, reporter).train()
     if ranks.main:
         (run / CACHE).unlink(missing_ok=True)
         model.load_state_dict(read_checkpoint(run / "best.pt")["model"])
-        _finish(config, model, material, run)
+        _finish(config, model, material, run, reporter)
     ranks.wait()
     return history
 
 
-def _finish(config: Config, model: nn.Module, material: RunData, run: Path) -> None:
+def _finish(config: Config, model: nn.Module, material: RunData, run: Path, reporter: Reporter) -> None:
     """Temperature and decision on validation, written last: their file says that the run is whole."""
     logits = predict(model, material.val.images)
     point, value = fit_operating_point(
@@ -107,10 +112,12 @@ def _finish(config: Config, model: nn.Module, material: RunData, run: Path) -> N
     sides = shorter_sides(material.data, material.train.samples)
     write_gate(run, fit_gate(model, material.train, material.val, sides))
     write_json(run / "operating-point.json", value)
-    print(f"temperature {point.temperature:.3f}; ECE {value['ece_before']:.3f} → {value['ece_after']:.3f} on val")
+    reporter.say(
+        f"temperature {point.temperature:.3f}; ECE {value['ece_before']:.3f} → {value['ece_after']:.3f} on val"
+    )
     if point.decision:
         reached = point.decision.reached
-        print(
+        reporter.say(
             f"refer when {_rule(point.decision)}, "
             f"uncertain within {point.decision.band[0]:.3f}–{point.decision.band[1]:.3f}; on validation "
             f"sensitivity {_told(reached['sensitivity'])}, specificity {_told(reached['specificity'])} "

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 import torch
 
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.checkpoint import read_checkpoint, write_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.errors import RunError
-from fieldlens.train.fit import epochs
-from fieldlens.train.fit.fit import fit
-from fieldlens.train.fit.resume import alone_in
+from fieldlens.train.fitting import epochs
+from fieldlens.train.fitting.fit import fit
+from fieldlens.train.fitting.resume import alone_in
 
 Configure = Callable[..., Config]
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,7 +101,7 @@ def test_a_finished_run_is_left_as_it_is(
     finished_run: Path, shared_run: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished_run.iterdir()}
-    history = fit(configure(), shared_run.parent / "data", finished_run, resume=True)
+    history = fit(configure(), shared_run.parent / "data", finished_run, resume=True, reporter=Lines())
     assert "finished: nothing to do" in capsys.readouterr().out
     assert [row.epoch for row in history.rows] == [1, 2]
     assert {path: path.stat().st_mtime_ns for path in finished_run.iterdir()} == before

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from fieldlens.train.epoch.history import EpochRow
-from fieldlens.train.fit import plots
+from fieldlens.train.fitting import plots
 
 
 def decoded(png: bytes) -> np.ndarray:

@@ -17,7 +17,7 @@ from fieldlens.train.data.load import load_data
 from fieldlens.train.data.splits import split, split_hash
 from fieldlens.train.errors import DataError, FitError, RunError
 from fieldlens.train.evaluation.crossval import crossval
-from fieldlens.train.fit.fit import fit, fit_parts
+from fieldlens.train.fitting.fit import fit, fit_parts
 from fieldlens.train.report.contents import read_curves
 
 Configure = Callable[..., Config]

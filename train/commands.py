@@ -1,0 +1,80 @@
+"""What each command of the trainer does; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def run_demo_data(arguments: argparse.Namespace) -> int:
+    """``train demo-data``."""
+    from fieldlens.train.demo_data.photographs import make_demo_data
+
+    make_demo_data(arguments.folder, arguments.images, arguments.seed)
+    return 0
+
+
+def run_fit(arguments: argparse.Namespace) -> int:
+    """``train fit``."""
+    from fieldlens.train.recipe import load_recipe
+
+    config = load_recipe(arguments.recipe, arguments.overrides)  # before torch: a typo is told at once
+    from fieldlens.train.console import Console
+    from fieldlens.train.epoch.distributed import started_as
+    from fieldlens.train.fitting.fit import fit
+
+    history = fit(
+        config, arguments.data, arguments.out, arguments.weights, resume=arguments.resume,
+        ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad, reporter=Console(),
+    )  # fmt: skip
+    best = history.best
+    value = getattr(best, history.metric)
+    if started_as().main:
+        print(f"kept epoch {best.epoch}: {history.metric} {value:.4f}; the run is in {arguments.out}")
+    return 0
+
+
+def run_crossval(arguments: argparse.Namespace) -> int:
+    """``train crossval``."""
+    from fieldlens.train.recipe import load_recipe
+
+    config = load_recipe(arguments.recipe, arguments.overrides)
+    from fieldlens.train.console import Console
+    from fieldlens.train.evaluation.crossval import crossval
+
+    result = crossval(
+        config, arguments.data, arguments.out, arguments.weights,
+        ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad, reporter=Console(),
+    )  # fmt: skip
+    print(result)
+    return 0
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """``train evaluate``."""
+    from fieldlens.train.console import Console
+    from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
+
+    options = EvaluationOptions(
+        arguments.with_images, arguments.prevalence, arguments.out, arguments.backend, arguments.precision
+    )
+    print(evaluate(arguments.run, arguments.data, arguments.split, arguments.other_data, options, Console()))
+    return 0
+
+
+def run_export_images(arguments: argparse.Namespace) -> int:
+    """``train export-images``."""
+    from fieldlens.train.data.export_images import export_images
+
+    count = export_images(arguments.data, arguments.split, arguments.out, arguments.photographs)
+    print(f"{count} images in {arguments.out}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "demo-data": run_demo_data,
+    "fit": run_fit,
+    "crossval": run_crossval,
+    "evaluate": run_evaluate,
+    "export-images": run_export_images,
+}

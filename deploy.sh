@@ -208,12 +208,21 @@ install_requirements() {
     locks/*) say "installing from $files; the first time this downloads some gigabytes (torch)" ;;
     *) say "no lock for Python $(python_version "$PY"): installing from the ranges in" "${files//$'\n'/ and }" ;;
   esac
+  install "${options[@]}" ||
+    fail "the requirements could not be installed" "see pip's message above; then run ./deploy.sh setup again"
+}
+
+install() { # options…: with uv, or with pip where that fails
   cd -- "$ROOT"
-  if ! install_with_uv "${options[@]}"; then
+  if ! install_with_uv "$@"; then
     say "falling back to pip, for the reason above"
-    "$PY" -m pip install --disable-pip-version-check "${options[@]}" ||
-      fail "the requirements could not be installed" "see pip's message above; then run ./deploy.sh setup again"
+    "$PY" -m pip install --disable-pip-version-check "$@"
   fi
+}
+
+install_command() { # .venv/bin/fieldlens runs this checkout; its link makes the package fieldlens importable, nothing else
+  install --quiet --no-deps --no-build-isolation --editable . ||
+    fail "the command fieldlens could not be installed" "see the message above; then run ./deploy.sh setup again"
 }
 
 build_environment() {
@@ -224,6 +233,7 @@ build_environment() {
   prepare_venv
   rm -f -- "$STAMP"
   install_requirements
+  install_command
   identity >"$STAMP.new"
   mv -- "$STAMP.new" "$STAMP"
 }

@@ -167,11 +167,13 @@ def test_a_changed_lock_is_noticed(kit: Path, bare_path: Path) -> None:
     make_ready(kit)
     lock = kit / (kit / ".venv/fieldlens-ready").read_text(encoding="utf-8").split()[0]
     lock.write_text(lock.read_text(encoding="utf-8") + "# moved\n", encoding="utf-8")
-    executable(bare_path / "uv", f'#!{BASH}\n[ "$1" = --version ] || echo "$@" >uv-calls.txt\n')
+    executable(bare_path / "uv", f'#!{BASH}\n[ "$1" = --version ] || echo "$@" >>uv-calls.txt\n')
     done = deploy(kit, "setup", PATH=str(bare_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "the requirements changed" in done.stdout
-    assert f"-r {lock.relative_to(kit)}" in (kit / "uv-calls.txt").read_text(encoding="utf-8")
+    locked, linked = (kit / "uv-calls.txt").read_text(encoding="utf-8").splitlines()
+    assert f"-r {lock.relative_to(kit)}" in locked
+    assert "--no-deps --no-build-isolation --editable ." in linked, "the command comes last, and brings no package"
     assert "ready" in deploy(kit, "setup").stdout
 
 

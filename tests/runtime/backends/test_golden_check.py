@@ -140,6 +140,9 @@ class Endless:
     def live(self) -> Iterator[Item | None]:
         return iter(())
 
+    def unfinished(self) -> Iterator[Item]:
+        return iter(())
+
 
 def test_a_backend_that_begins_to_lie_is_stopped_within_an_interval(
     bundle: Bundle, truth: Backend, monkeypatch: pytest.MonkeyPatch

@@ -195,7 +195,7 @@ class Scripted(Backend):
     """Answers after ``compute_ms(seconds since the first call)``, and says that copies took ``copies_ms`` more."""
 
     def __init__(self, compute_ms: Callable[[float], float], copies_ms: float = 0.0) -> None:
-        self.info = BackendInfo("scripted", "1", "none", "fp32", 1)
+        self.info = BackendInfo("fake", "1", "none", "fp32", 1)
         self._compute_ms, self._copies_ms = compute_ms, copies_ms
         self._began: float | None = None
         if copies_ms:

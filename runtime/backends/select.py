@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from fieldlens.runtime.backends import fake, onnxruntime, openvino
-from fieldlens.runtime.backends.base import Backend, LoadOptions
+from fieldlens.runtime.backends.base import Backend, BackendInfo, LoadOptions
 from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages
-from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest
+from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest, kept_selftest
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.backends.tensorrt.api import NotInstalled
 from fieldlens.runtime.bundle.opened import Bundle
@@ -148,7 +148,7 @@ class _Chooser:
         fast = cached_selftest(self._bundle, int8, self._state, self._reasons)
         why = _doubts(fast)
         if not why:
-            slow = self._fp32_selftest(backend)
+            slow = self._fp32_selftest(backend, int8.info)
             figures = f"{fast.inference_p50_ms:.1f} ms against {slow.inference_p50_ms:.1f} ms"
             try:
                 if fast.inference_p50_ms < slow.inference_p50_ms:
@@ -161,7 +161,11 @@ class _Chooser:
         self._reasons.append(f"fp32: {why}")
         return self._proven(self._load(backend, "fp32"))
 
-    def _fp32_selftest(self, backend: str) -> SelfTest:
+    def _fp32_selftest(self, backend: str, beside: BackendInfo) -> SelfTest:
+        """The kept result of FP32 under the library, CPU and threads of ``beside``; without one, FP32 is loaded."""
+        known = kept_selftest(self._bundle, replace(beside, precision="fp32"), self._state, [])
+        if known is not None:
+            return known
         with self._load(backend, "fp32") as reference:
             return cached_selftest(self._bundle, reference, self._state, self._reasons)
 

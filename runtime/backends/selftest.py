@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fieldlens.runtime.backends.base import Backend
+from fieldlens.runtime.backends.base import Backend, BackendInfo
 from fieldlens.runtime.bundle.contents import golden_file, golden_images, golden_logits
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.manifest import Tolerance
@@ -131,22 +131,35 @@ def cached_selftest(bundle: Bundle, backend: Backend, state: Path, notes: list[s
 
     Adds to ``notes`` why a kept result could not be used.
     """
-    info = backend.info
-    identity = {
+    if (found := kept_selftest(bundle, backend.info, state, notes)) is not None:
+        return found
+    result = run_selftest(bundle, backend, load_golden(bundle))
+    if result.passed:  # a failure is tested again next time: its cause may have been fixed
+        _keep(*_place(bundle, backend.info, state), result)
+    return result
+
+
+def kept_selftest(bundle: Bundle, info: BackendInfo, state: Path, notes: list[str]) -> SelfTest | None:
+    """The kept result of what ``info`` describes, without loading it; None where there is none that can be used.
+
+    Adds to ``notes`` why a kept result could not be used.
+    """
+    try:
+        payload = kept.load(*_place(bundle, info, state))
+        return None if payload is None else SelfTest(**json.loads(payload))
+    except (KitError, ValueError, TypeError) as error:
+        notes.append(f"the self-test was run again: {error.message if isinstance(error, KitError) else error}")
+        return None
+
+
+def _place(bundle: Bundle, info: BackendInfo, state: Path) -> tuple[Path, kept.Identity]:
+    """Where a result is kept, and all that it depends on."""
+    identity: kept.Identity = {
         "kind": "self-test", "bundle": bundle.hash, "backend": info.name, "version": info.version,
         "precision": info.precision, "threads": info.threads, "cpu": cpu_fingerprint(),
     }  # fmt: skip
     key = f"{info.name}-{info.version}-{info.precision}-{info.threads}-{identity['cpu']}"
-    path = state / "selftest" / bundle.hash[:16] / f"{key}.kept"
-    try:
-        if (payload := kept.load(path, identity)) is not None:
-            return SelfTest(**json.loads(payload))
-    except (KitError, ValueError, TypeError) as error:
-        notes.append(f"the self-test was run again: {error.message if isinstance(error, KitError) else error}")
-    result = run_selftest(bundle, backend, load_golden(bundle))
-    if result.passed:  # a failure is tested again next time: its cause may have been fixed
-        _keep(path, identity, result)
-    return result
+    return state / "selftest" / bundle.hash[:16] / f"{key}.kept", identity
 
 
 def _keep(path: Path, identity: kept.Identity, result: SelfTest) -> None:

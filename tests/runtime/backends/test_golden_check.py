@@ -227,7 +227,7 @@ def test_the_command_stops_and_says_what_happened(bundle: Bundle, tmp_path: Path
 def test_auto_passes_over_what_fails_now(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """INT8 passed its self-test on an earlier start, and lies today."""
     choose_backend(bundle, "openvino", "auto", LoadOptions(), tmp_path).backend.close()
-    monkeypatch.setattr(select._Chooser, "_fp32_selftest", lambda self, _: replace_p50(self, bundle, tmp_path))
+    monkeypatch.setattr(select._Chooser, "_fp32_selftest", lambda self, *_: replace_p50(self, bundle, tmp_path))
     honest = select.load_backend
 
     def lying(bundle: Bundle, backend: str, precision: str, options: LoadOptions) -> Backend:

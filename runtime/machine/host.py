@@ -204,6 +204,10 @@ def own_state_folder(given: Path | None) -> Path:
         hint = "give another one with --state DIR, which this user can write and nobody else"
         raise KitError(f"state folder: {error.message}", f"{error.hint}; or {hint}") from error
     except OSError as error:
+        if os.path.lexists(folder):
+            raise KitError(
+                f"state folder: {folder} is not a folder ({error.strerror})", "remove it, or give --state DIR"
+            ) from error
         keeping.refused(folder, error)
     return folder
 

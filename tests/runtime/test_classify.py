@@ -215,7 +215,7 @@ def test_a_duration_ends_an_endless_run(basic: Sequence[object], tmp_path: Path)
     [
         (("--limit", "0"), "not a positive number"),
         (("--duration", "-1"), "not a positive number"),
-        (("--backend", "tensorflow"), "invalid choice"),
+        (("--backend", "tensorflow"), "did you mean tensorrt?"),
         (("--report", "report.txt"), "not an HTML file's name"),
     ],
 )

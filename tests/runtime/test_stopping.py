@@ -40,6 +40,12 @@ def standard_input(place: Place) -> Hanging:
     return run
 
 
+def after_notes(run: Hanging) -> bytes:
+    """The first line on standard output that is no note."""
+    assert run.process.stdout is not None
+    return next(line for line in iter(run.process.stdout.readline, b"") if not line.startswith(b"note: "))
+
+
 def hung_read(place: Place, *more: object) -> Hanging:
     """As on a network drive whose server is gone."""
     patch = "from fieldlens.runtime.sources import regular\n"
@@ -106,7 +112,7 @@ def watcher_who_stops_reading(place: Place) -> Hanging:
     filmed = place.stack.enter_context(camera(30))
     run = place.classify(filmed.url, "--stream", 0, "--json", place.folder / "r.jsonl")
     assert run.process.stdout is not None
-    port = int(run.process.stdout.readline().decode().rstrip("/\n").rpartition(":")[2])
+    port = int(after_notes(run).decode().rstrip("/\n").rpartition(":")[2])
     client = place.stack.enter_context(socket.create_connection(("127.0.0.1", port)))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.sendall(f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
@@ -119,7 +125,7 @@ def watched_folder(place: Place) -> Hanging:
     run = place.classify(place.folder / "in", "--watch", "--workers", 1)
     (place.folder / "in" / "1.jpg").write_bytes(place.image.read_bytes())
     assert run.process.stdout is not None
-    assert b"1.jpg" in run.process.stdout.readline()
+    assert b"1.jpg" in after_notes(run)
     return run
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fieldlens.runtime.backends.tensorrt.callbacks import (
-    Progress,
+    BuildWatcher,
     held_back_interrupt,
     keeping_logger,
     parser_error,
@@ -100,7 +100,7 @@ class TensorRt:
 
     def build(
         self, model: bytes, recipe: Recipe, options: BuildOptions, side: int,
-        workspace_bytes: int, timing_cache: bytes, progress: Progress,
+        workspace_bytes: int, timing_cache: bytes, progress: BuildWatcher,
     ) -> Built:  # fmt: skip
         """Build an engine for images of ``side`` pixels. Raises BackendError with all that TensorRT said."""
         self._lines.clear()
@@ -175,7 +175,7 @@ class TensorRt:
         attached = cache is not None and config.set_timing_cache(cache, False)
         return (cache if attached else None), ("the saved timing cache did not fit and was started anew",)
 
-    def _watch(self, config: Any, progress: Progress, interrupted: threading.Event) -> Any:
+    def _watch(self, config: Any, progress: BuildWatcher, interrupted: threading.Event) -> Any:
         """Attach a progress monitor where this version has one (10.0 and later)."""
         if not hasattr(self.trt, "IProgressMonitor"):
             return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 
-class Progress(Protocol):
+class BuildWatcher(Protocol):
     """Who wants to know how far a build is. ``step`` answers whether to go on."""
 
     def phase(self, name: str, parent: str | None, steps: int) -> None: ...
@@ -47,7 +47,7 @@ def held_back_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def progress_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:
+def progress_monitor(trt: Any, progress: BuildWatcher, interrupted: threading.Event) -> Any:
     """Hands TensorRT's calls on, and ends the build once it is interrupted."""
     methods = {
         "__init__": lambda self: trt.IProgressMonitor.__init__(self),

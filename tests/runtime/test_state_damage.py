@@ -176,7 +176,7 @@ def gpu(world: World, tmp_path: Path) -> Device:
 
 def check(device: Device, tmp_path: Path, trials: int) -> None:
     counts = try_damages(device, tmp_path / "scratch", trials, seed=trials)
-    print(f"{device.backend}: {trials} damages, {dict(counts)}")
+    print(f"{device.backend}: {trials} damages of {len(device.files())} files, {dict(counts)}")
     assert counts["different"] == 0
     assert counts.total() == trials
     assert counts["same"] > 0, "most of it is made again"
@@ -191,13 +191,13 @@ def test_no_damage_of_a_gpus_state_changes_an_answer(gpu: Device, tmp_path: Path
 
 
 @pytest.mark.full
-def test_five_hundred_damages_of_a_cpus_state(cpu: Device, tmp_path: Path) -> None:
-    check(cpu, tmp_path, FULL_TRIALS)
+def test_five_hundred_damages_of_each_file_of_a_cpus_state(cpu: Device, tmp_path: Path) -> None:
+    check(cpu, tmp_path, FULL_TRIALS * len(cpu.files()))
 
 
 @pytest.mark.full
-def test_five_hundred_damages_of_a_gpus_state(gpu: Device, tmp_path: Path) -> None:
-    check(gpu, tmp_path, FULL_TRIALS)
+def test_five_hundred_damages_of_each_file_of_a_gpus_state(gpu: Device, tmp_path: Path) -> None:
+    check(gpu, tmp_path, FULL_TRIALS * len(gpu.files()))
 
 
 def test_a_damaged_compiled_model_is_made_again_and_said(cpu: Device) -> None:

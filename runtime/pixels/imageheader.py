@@ -73,8 +73,7 @@ def read_header(data: bytes, name: str) -> ImageHeader:
 
 def _dispatch(data: bytes, name: str) -> ImageHeader:
     if data[:2] == b"\xff\xd8":
-        frame = read_frame(data, name)
-        return ImageHeader("jpeg", frame.width, frame.height, frame.bits, frame.orientation, frame.channels, frame.work)
+        return ImageHeader("jpeg", *read_frame(data, name))
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         png = read_png(data, name)
         return ImageHeader(

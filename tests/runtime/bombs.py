@@ -214,7 +214,7 @@ BOMBS: dict[str, tuple[Maker, str]] = {
     "scans.jpg": (lambda: progressive(4000, 3000, 1000), "scans, over the limit"),
     "passes.jpg": (lambda: progressive(8000, 8000, 60), "s to decode, over the limit"),
     "coefficients.jpg": (lambda: progressive(9999, 9999, 1, 3), "MB to decode, over the limit"),
-    "baseline-scans.jpg": (lambda: baseline_scans(640, 480, 600), "scans, over the limit"),
+    "baseline-scans.jpg": (lambda: baseline_scans(640, 480, 900), "scans, over the limit"),
     "largest.jpg": (lambda: jpeg_frame(65_500, 65_500, 3) + first_scan(3) + bytes(500), "over the limit"),
     "arithmetic.jpg": (lambda: jpeg_frame(64, 64, 3, 0xC9) + first_scan(3) + bytes(500), "arithmetic-coded"),
     "segments.jpg": (lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * 1_000_000, "segments before its data"),

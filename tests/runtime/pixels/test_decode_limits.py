@@ -18,7 +18,7 @@ from tests.runtime.damage import FORMATS, progressive_jpeg
 PAGE = (Path(__file__).parents[3] / "docs/inputs.md").read_text(encoding="utf-8")
 PICTURE = np.ascontiguousarray(scene(5, 1000, 1000))
 FILES = {
-    "JPEG, one scan": jpeg(PICTURE),
+    "JPEG, one scan": jpeg(np.ascontiguousarray(scene(5, 2100, 2100))),
     "JPEG, progressive": progressive_jpeg(PICTURE),
     "PNG": png(PICTURE),
     "PNG, 16-bit grey": png(PICTURE[..., 0].astype(np.uint16) * 256),
@@ -30,8 +30,9 @@ def megapixels(data: bytes) -> float:
     """The largest image of this kind, with as many bytes per pixel, by the default limits."""
     limits, header = DecodeLimits(), read_header(data, "x")
     pixel_bytes = 3 / 64 if header.format == "jpeg" else 2 * 2 if header.bits > 8 else 2 * 3
-    per_pixel = (len(data) + header.work.decoder_bytes) / 1e6 + pixel_bytes
-    return min(limits.image_bytes / per_pixel, limits.seconds / header.work.least_s * 1e6) / 1e6
+    pixels = header.width * header.height
+    per_pixel = (len(data) + header.work.decoder_bytes) / pixels + pixel_bytes
+    return min(limits.image_bytes / per_pixel, limits.seconds / header.work.least_s * pixels) / 1e6
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,15 +1,18 @@
 """The command ``fieldlens``, also as ``python -m fieldlens``."""
 
-import sys
+from typing import NoReturn
 
 from fieldlens.cli import main as run_command
+from fieldlens.runtime import stopping
 from fieldlens.runtime.boundary import run_cli
+from fieldlens.runtime.terminal.process import start
 
 
-def main() -> int:
-    """Run this process's command line; returns its exit code. The console script calls it."""
-    return run_cli(run_command)
+def main() -> NoReturn:
+    """Run this process's command line and end the process, after a signal at once. The console script calls it."""
+    start()
+    stopping.leave(run_cli(run_command))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

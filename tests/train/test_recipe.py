@@ -8,7 +8,7 @@ import pytest
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.pixels.steps import Resize
 from fieldlens.train.config import Config, StageConfig
-from fieldlens.train.recipe import config_from_json, load_recipe
+from fieldlens.train.recipe import SHIPPED, config_from_json, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,3 +146,18 @@ def test_keys_that_do_not_go_together_are_refused(overrides: list[str], told: st
     with pytest.raises(ConfigError) as caught:
         load_recipe(None, overrides)
     assert told in caught.value.message
+
+
+def test_a_bare_name_is_one_of_the_kits_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # where ./deploy.sh demo puts its outputs
+    assert load_recipe(Path("demo")) == load_recipe(SHIPPED / "demo.toml")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(Path("demmo"))
+    assert "did you mean 'demo'?" in caught.value.hint
+
+
+def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").write_text('[recipe]\nname = "mine"\n')
+    assert load_recipe(Path("demo")).recipe.name == "mine"

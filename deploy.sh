@@ -46,7 +46,7 @@ commands:
   demo     the whole pipeline on synthetic data: train, convert, verify, classify; everything lands in demo/
   test     run the checks; --full adds the long ones, other arguments go to pytest
   setup    make the environment .venv, and nothing else
-  lock     write locks/ anew from the requirements; --upgrade also moves the pinned versions
+  lock     write locks/ again from the requirements; --upgrade also moves the pinned versions
   clean    remove demo/ and .venv
   help     this text (also --help, -h)
 
@@ -284,21 +284,21 @@ demo_classify() {
 }
 
 first_overlay() {
-  local picture
-  for picture in demo/overlays/*; do
-    [ -f "$picture" ] || fail "no heat map in demo/overlays" "run ./deploy.sh demo again and read what classify says"
-    printf '%s\n' "$picture"
+  local image
+  for image in demo/overlays/*; do
+    [ -f "$image" ] || fail "no heat map in demo/overlays" "run ./deploy.sh demo again and read what classify says"
+    printf '%s\n' "$image"
     return
   done
 }
 
 demo_closing() {
-  local picture
-  picture="$(first_overlay)"
+  local image
+  image="$(first_overlay)"
   cat <<TEXT
 
 report:    $ROOT/demo/report.html
-heat map:  $ROOT/$picture
+heat map:  $ROOT/$image
 
 next, in $ROOT:
   .venv/bin/python -m runtime classify YOUR_FOLDER --bundle demo/demo.bundle

@@ -47,15 +47,15 @@ def add_commands(parser: Parser) -> None:
 
 def _add_compare(commands: Commands) -> None:
     parser = commands.add(
-        "compare", "this runtime against its peers, from picture bytes to class probabilities",
-        "Run this runtime and its peers on the same pictures and the same network, a process each, taking "
+        "compare", "this runtime against its peers, from image bytes to class probabilities",
+        "Run this runtime and its peers on the same images and the same network, a process each, taking "
         "turns in random order. Prints a table and, last, one JSON line per contender. Exit code 4 if the machine was "
         "too busy for the figures to be believed.",
         example="--random resnet18 --rounds 10",
     )  # fmt: skip
     _subject(parser)
     _rounds(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table, picture, lines, raw times")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table, image, lines, raw times")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON lines here")
 
 
@@ -65,8 +65,8 @@ def _subject(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--random", choices=ARCHS, metavar="ARCH", help=f"no bundle at hand: random weights ({', '.join(ARCHS)})"
     )
-    parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of --random's pictures (default: 224)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures (default: 16 made JPEG files of 640×480)")
+    parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of --random's images (default: 224)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images (default: 16 made JPEG files of 640×480)")
     parser.add_argument("--labels", type=Path, metavar="CSV", help="columns image and label: adds accuracy and AUC")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps TensorRT's engines")
 
@@ -74,7 +74,7 @@ def _subject(parser: argparse.ArgumentParser) -> None:
 def _rounds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", type=_names, metavar="A,B,…", help="only these contenders (ours is always there)")
     parser.add_argument("--rounds", type=_positive, default=30, metavar="N", help="turns per contender (default: 30)")
-    parser.add_argument("--per-round", type=_positive, default=20, metavar="N", help="pictures a turn (default: 20)")
+    parser.add_argument("--per-round", type=_positive, default=20, metavar="N", help="images a turn (default: 20)")
     parser.add_argument(
         "--starts", type=_count, default=3, metavar="N", help="more fresh processes for start-up times (default: 3)"
     )
@@ -106,13 +106,13 @@ def _add_roofline(commands: Commands) -> None:
 def _add_training(commands: Commands) -> None:
     parser = commands.add(
         "training", "images a second of `train fit` against a plain torchvision loop, and what is possible",
-        "Train the same network on the same made pictures with the same settings, by `python -m train fit` "
+        "Train the same network on the same made images with the same settings, by `python -m train fit` "
         "by a plain loop of torchvision's transforms and DataLoader, and without any loading, taking turns.",
         example="--size 224",
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=64, metavar="PX", help="of the network's input (default: 64)")
-    parser.add_argument("--pictures", type=_positive, default=640, metavar="N", help="JPEG 640×480 (default: 640)")
+    parser.add_argument("--images", type=_positive, default=640, metavar="N", help="JPEG 640×480 (default: 640)")
     parser.add_argument("--epochs", type=_positive, default=3, metavar="N", help="of each turn (default: 3)")
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="turns of each (default: 3)")
     _machine(parser)
@@ -128,7 +128,7 @@ def _add_conversion(commands: Commands) -> None:
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of the network's input (default: 224)")
     parser.add_argument(
-        "--pictures",
+        "--images",
         type=_enough,
         default=240,
         metavar="N",
@@ -180,21 +180,21 @@ def _add_agree(commands: Commands) -> None:
 
 def _add_gate(commands: Commands) -> None:
     parser = commands.add(
-        "gate", "which faults of a picture the gate sees, and how many good pictures it refuses",
-        "Spoil good pictures in known ways and strengths, draw wrong subjects, and have the runtime judge "
+        "gate", "which faults of an image the gate sees, and how many good images it refuses",
+        "Spoil good images in known ways and strengths, draw wrong subjects, and have the runtime judge "
         "them as on the device. Prints a table of retakes, what each fault costs without a gate, and what is let "
         "through. Needs no quiet machine.",
         example="--bundle demo.bundle --images good-images",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the folder NAME.bundle")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="good pictures, none trained on")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="good images, none trained on")
     parser.add_argument(
         "--labels", type=Path, metavar="CSV",
         help="columns image and label: what is right (default: labels.csv in the folder, else the answer to the good "
-        "picture)",
+        "image)",
     )  # fmt: skip
-    parser.add_argument("--near", type=Path, metavar="DIR", help="pictures of the same subject from another site")
-    parser.add_argument("--limit", type=_positive, default=200, metavar="N", help="pictures spoilt (default: 200)")
+    parser.add_argument("--near", type=Path, metavar="DIR", help="images of the same subject from another site")
+    parser.add_argument("--limit", type=_positive, default=200, metavar="N", help="images spoilt (default: 200)")
     parser.add_argument("--seed", type=_count, default=0, metavar="S", help="of choice and faults (default: 0)")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
@@ -232,7 +232,7 @@ def _positive(text: str) -> int:
 def _enough(text: str) -> int:
     value = int(text)
     if value < 90:
-        raise argparse.ArgumentTypeError("calibration needs 32 pictures, and others judge: at least 90")
+        raise argparse.ArgumentTypeError("calibration needs 32 images, and others judge: at least 90")
     return value
 
 

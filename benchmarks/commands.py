@@ -26,7 +26,7 @@ def compare(arguments: argparse.Namespace) -> int:
         print(session.show(comparison, stage, around))
         if arguments.out:
             session.write(arguments.out, comparison, stage, around)
-            print(f"table, picture, lines and raw times: {arguments.out}")
+            print(f"table, image, lines and raw times: {arguments.out}")
     if arguments.json:
         atomic.write_text(arguments.json, json_lines(comparison))
     print(verdict(comparison.quiet))
@@ -49,7 +49,7 @@ def training(arguments: argparse.Namespace) -> int:
     from fieldlens.benchmarks.pipeline import training as room
 
     settings = room.TrainingSettings(
-        arguments.arch, arguments.size, arguments.pictures, arguments.epochs, arguments.rounds, arguments.threads
+        arguments.arch, arguments.size, arguments.images, arguments.epochs, arguments.rounds, arguments.threads
     )
     with session.scratch() as folder:
         result = room.measure(settings, folder, arguments.settle)
@@ -61,7 +61,7 @@ def conversion(arguments: argparse.Namespace) -> int:
     from fieldlens.benchmarks.pipeline import conversion as room
 
     settings = room.ConversionSettings(
-        arguments.arch, arguments.size, arguments.pictures, arguments.rounds, arguments.threads
+        arguments.arch, arguments.size, arguments.images, arguments.rounds, arguments.threads
     )
     with session.scratch() as folder:
         result = room.measure(settings, folder, arguments.settle)
@@ -99,7 +99,7 @@ def gate(arguments: argparse.Namespace) -> int:
     """Spoil, judge, print."""
     from fieldlens.benchmarks.detection.detection import examine
     from fieldlens.benchmarks.detection.table import show as tables
-    from fieldlens.benchmarks.pictures import read
+    from fieldlens.benchmarks.image_set import read
     from fieldlens.runtime.model import load
 
     model = load(arguments.bundle, state=arguments.state)

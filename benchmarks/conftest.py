@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks import image_set
 from fieldlens.benchmarks.machine.quiet import reference_loop_ms
 from fieldlens.benchmarks.suites import ratios
 from fieldlens.runtime.bundle.open import open_bundle
@@ -21,7 +21,7 @@ _RATIOS = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Size of the network's pictures, and the file of ratios to write or to compare with."""
+    """Size of the network's images, and the file of ratios to write or to compare with."""
     group = parser.getgroup("fieldlens")
     group.addoption("--px", type=int, default=224, help="side of the network's input (default: 224)")
     group.addoption("--store-ratios", type=Path, metavar="FILE", help="write every ratio to the reference loop here")
@@ -84,19 +84,19 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def picture() -> npt.NDArray[np.uint8]:
     """uint8 RGB ``[480,640,3]``."""
-    return pictures.scene(0)
+    return image_set.scene(0)
 
 
 @pytest.fixture(scope="session")
 def photo() -> bytes:
     """A JPEG of 640×480."""
-    return pictures.jpeg(pictures.scene(0))
+    return image_set.jpeg(image_set.scene(0))
 
 
 @pytest.fixture(scope="session")
 def large_photo() -> bytes:
     """A JPEG of twelve megapixels."""
-    return pictures.jpeg(pictures.scene(0, 4000, 3000))
+    return image_set.jpeg(image_set.scene(0, 4000, 3000))
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:

@@ -28,7 +28,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
         "",
         "On the validation split, which also chose the temperature and the threshold, so it flatters:"
         if run
-        else "Agreement with FP32 on pictures without labels:",
+        else "Agreement with FP32 on images without labels:",
         "",
         "| precision | AUC | accuracy | ECE | decisions changed |",
         "|---|---|---|---|---|",
@@ -105,7 +105,7 @@ def _test(run: Path) -> str:
 
 
 def report_files(run: Path, with_pictures: bool) -> dict[str, bytes]:
-    """``report.html`` of a run that has one. Unless its pictures may travel, drawn anew without any, and without names.
+    """``report.html`` of a run that has one. Unless its images may travel, drawn again without any, and without names.
 
     Raises SourceError for a ``report.json`` that cannot be read.
     """

@@ -55,7 +55,7 @@ def _add_bundle(commands: Commands) -> None:
     golden = parser.add_mutually_exclusive_group()
     golden.add_argument(
         "--golden-from-data", action="store_true",
-        help="consent: put 64 of the data's own pictures into the bundle, though the data is not marked as shareable",
+        help="consent: put 64 of the data's own images into the bundle, though the data is not marked as shareable",
     )  # fmt: skip
     golden.add_argument("--images", type=Path, metavar="DIR", help="take the golden images from this folder instead")
     parser.add_argument(
@@ -83,7 +83,7 @@ def _add_weights(group: argparse._ArgumentGroup) -> None:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help="pictures like the device's, for INT8; without them there is none",
+        help="images like the device's, for INT8; without them there is none",
     )
 
 

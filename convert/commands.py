@@ -73,7 +73,7 @@ def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions, Reporter]
 
         return lambda options, reporter: from_run(arguments.run, options, reporter)
     if arguments.data:
-        raise ConfigError("--data belongs to a RUN", "give pictures with --calibration DIR and --images DIR")
+        raise ConfigError("--data belongs to a RUN", "give images with --calibration DIR and --images DIR")
     if arguments.arch and not arguments.weights:
         raise ConfigError("--arch needs the --weights FILE to load", "or give --pretrained for torchvision's weights")
     if arguments.pretrained and arguments.classes:
@@ -112,7 +112,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if verified.broken:
         raise ToleranceError(
             "broken tolerances: " + "; ".join(verified.broken),
-            "do not deploy this precision; make the bundle anew with more --calibration-images, or use FP32",
+            "do not deploy this precision; make the bundle again with more --calibration-images, or use FP32",
         )
     print("all tolerances of the manifest hold")
     return EXIT_OK

@@ -1,6 +1,6 @@
-"""The golden images: 64 pictures with the reference's answers, by which a device tests itself.
+"""The golden images: 64 images with the reference's answers, by which a device tests itself.
 
-Pixels are decoded and encoded anew, so that no name, place, date or camera of the original travels; file names are
+Pixels are decoded and encoded again, so that no name, place, date or camera of the original travels; file names are
 numbers. What a device must reproduce is the answer for *these* files, so the reference is computed from them.
 """
 
@@ -42,7 +42,7 @@ _QUALITY = 92
 
 @dataclass(frozen=True)
 class GoldenCandidate:
-    """A picture that may become golden. ``name`` is for error messages and does not travel; ``load`` gives a file's
+    """An image that may become golden. ``name`` is for error messages and does not travel; ``load`` gives a file's
     bytes or its pixels; ``stratum`` is class and site."""
 
     name: str
@@ -87,25 +87,25 @@ def from_folder(folder: Path) -> list[GoldenCandidate]:
     if len(paths) < MIN_COUNT:
         raise KitError(
             f"{folder} holds {len(paths)} image files; golden images need at least {MIN_COUNT}",
-            f"put {COUNT} pictures into it, or leave --images out for synthetic ones",
+            f"put {COUNT} images into it, or leave --images out for synthetic ones",
         )
     return [GoldenCandidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
 
 
 def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]], reporter: Reporter = SILENT) -> list[GoldenCandidate]:
     """Synthetic candidates of nobody, from what 32 or more training images have in common."""
-    with reporter.step("draw", f"{SYNTHETIC} pictures of nobody, to choose golden images from"):
+    with reporter.step("draw", f"{SYNTHETIC} images of nobody, to choose golden images from"):
         return [GoldenCandidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
 
 
 def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifest, lanes: Sequence[GoldenLane]) -> int:
     """Choose golden images and write ``golden/`` into ``folder``; returns how many.
 
-    ``lanes``: the reference, then every other precision. Pictures on which a precision differs from the reference by
+    ``lanes``: the reference, then every other precision. Images on which a precision differs from the reference by
     more than half of its tolerance already here are left out: they would test the calibration, which validation does
     better, and not the device. The rest is spread over classes, sites and scores. Preferred are those whose score lies
     further from the decision's border than the tolerances let it move: then a flipped decision on a device means a
-    fault, and not rounding. Raises ImageError for a picture that cannot be read, KitError for too few pictures.
+    fault, and not rounding. Raises ImageError for an image that cannot be read, KitError for too few images.
     """
     # A difference of two logits moves by at most twice what one may, and the temperature divides it.
     border_logits = 2.0 * max(lane.allowed for lane in lanes) / manifest.temperature
@@ -116,9 +116,9 @@ def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifes
         faithful += [item for item, keep in zip(scored, _faithful(scored, lanes), strict=True) if keep]
     if len(faithful) < MIN_COUNT:
         raise KitError(
-            f"only {len(faithful)} of {len(candidates)} pictures are enough like the training's for golden images: on "
+            f"only {len(faithful)} of {len(candidates)} images are enough like the training's for golden images: on "
             "the others INT8 leaves its calibrated range, on any machine",
-            "give pictures like the training's with --images, or leave it out",
+            "give images like the training's with --images, or leave it out",
         )
     chosen = _spread(faithful, border_logits)
     entries = []
@@ -136,7 +136,7 @@ def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifes
 
 
 def _score(candidate: GoldenCandidate, manifest: Manifest, preprocess: Preprocess, reference: GoldenLane) -> _Scored:
-    """Encode anew, preprocess what was encoded, and ask the reference."""
+    """Encode again, preprocess what was encoded, and ask the reference."""
     content = candidate.load()
     pixels = preprocess.decode(content, candidate.name).pixels if isinstance(content, bytes) else content
     suffix, data = encode(pixels)
@@ -162,7 +162,7 @@ def _faithful(scored: Sequence[_Scored], lanes: Sequence[GoldenLane]) -> npt.NDA
 def _room_to_flip(score: float, decision: Decision) -> float:
     """How far the score's logit may move before refer becomes no-sign-found or the other way round.
 
-    From inside the band that is not possible in one picture's answer: ``uncertain`` is neither.
+    From inside the band that is not possible in one image's answer: ``uncertain`` is neither.
     """
     outcome = decision.outcome(score)
     if outcome is Outcome.UNCERTAIN:
@@ -201,7 +201,7 @@ def _in_turns(strata: dict[tuple[str, ...], list[Any]], count: int) -> Iterator[
 def encode(pixels: Pixels) -> tuple[str, bytes]:
     """Pixels (RGB or grey) → suffix and bytes of a file that says nothing but its pixels.
 
-    PNG where the picture is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling.
+    PNG where the image is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling.
     """
     height, width = pixels.shape[:2]
     if max(height, width) > _LONGEST_SIDE:
@@ -212,7 +212,7 @@ def encode(pixels: Pixels) -> tuple[str, bytes]:
         bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
         done, data = cv2.imencode(".png", bgr)
         if not done:
-            raise ImageError("a golden image could not be encoded as PNG", "give pictures with 8 or 16 bits")
+            raise ImageError("a golden image could not be encoded as PNG", "give images with 8 or 16 bits")
         return ".png", data.tobytes()
     grey = pixels.ndim == 2
     return ".jpg", simplejpeg.encode_jpeg(

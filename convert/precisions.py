@@ -1,4 +1,4 @@
-"""The precisions beside FP32: made, measured on pictures kept aside, kept only if they lose no more than they may."""
+"""The precisions beside FP32: made, measured on images kept aside, kept only if they lose no more than they may."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class AttemptResult:
 
 
 class Bench:
-    """A bundle in the making, with FP32's answers on the pictures that judge."""
+    """A bundle in the making, with FP32's answers on the images that judge."""
 
     def __init__(self, folder: Path, draft: Manifest, judging: Judging, reporter: Reporter) -> None:
         self._folder, self._draft, self._judging, self.reporter = folder, draft, judging, reporter
@@ -200,7 +200,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def for_manifest(row: Figures) -> dict[str, Any]:
-    """The row without the worst picture's index, which means something only beside the data."""
+    """The row without the worst image's index, which means something only beside the data."""
     value = row.to_json()
     del value["worst_index"]
     return value

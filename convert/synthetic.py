@@ -1,10 +1,10 @@
-"""Pictures of nobody: for golden images where patients' pictures may not travel and no others are given.
+"""Images of nobody: for golden images where patients' images may not travel and no others are given.
 
 A network calibrated on fundus photographs meets drawings of discs with activations far outside of its calibrated
 ranges: INT8 then differs from FP32 on every machine (by half of the logits' range, measured), which tests no machine.
-So these are noise with the look of the training set: its mean picture, plus random fields with its mean power spectrum
+So these are noise with the look of the training set: its mean image, plus random fields with its mean power spectrum
 and its correlation of colours (random phases; Galerne et al., Random Phase Textures, IEEE TIP 2011). A mean over 32
-pictures or more shows none of them.
+images or more shows none of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ENLARGED = 2
 
 
 def pictures(tensors: Sequence[npt.NDArray[np.uint8]], count: int, seed: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
-    """``count`` pictures uint8 RGB ``[2S,2S,3]`` like the ``tensors`` uint8 ``[S,S,3]``, which are 32 or more."""
+    """``count`` images uint8 RGB ``[2S,2S,3]`` like the ``tensors`` uint8 ``[S,S,3]``, which are 32 or more."""
     stack = np.stack(tensors).astype(np.float32)
     mean = stack.mean(axis=0)
     rest = stack - mean
@@ -46,13 +46,13 @@ def _field(amplitude: npt.NDArray[Any], shape: Sequence[int], draw: np.random.Ge
 
 
 def _colour_mixing(rest: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Matrix ``[3,3]`` M with Mᵀ·M the covariance of the colours: unit fields times M vary as the pictures do."""
+    """Matrix ``[3,3]`` M with Mᵀ·M the covariance of the colours: unit fields times M vary as the images do."""
     values, vectors = np.linalg.eigh(np.cov(rest.reshape(-1, 3), rowvar=False))
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T, np.float32)
 
 
 def natural(count: int, side: int, seed: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
-    """``count`` pictures uint8 RGB ``[side,side,3]`` for a network of which no pictures are known.
+    """``count`` images uint8 RGB ``[side,side,3]`` for a network of which no images are known.
 
     Random phases with amplitudes that fall as 1/f, as in photographs (Field, JOSA A 1987), and ImageNet's mean,
     standard deviation and high correlation of colours.

@@ -25,7 +25,7 @@ from fieldlens.runtime.quality.ood import load_ood
 
 @dataclass(frozen=True)
 class Answered:
-    """A prediction, and the upright picture it was made from (valid until the next call)."""
+    """A prediction, and the upright image it was made from (valid until the next call)."""
 
     prediction: Prediction
     pixels: Pixels
@@ -33,7 +33,7 @@ class Answered:
 
     @property
     def pixels_rgb(self) -> Pixels:
-        """The picture as RGB, whatever it came as."""
+        """The image as RGB, whatever it came as."""
         return self.pixels[..., ::-1] if self.bgr else self.pixels
 
 
@@ -163,7 +163,7 @@ class Classifier:
         )
 
     def _latency_ms(self, prepared: Prepared, start: float, inferred: float, done: float) -> dict[str, float]:
-        """Where the time went. ``total`` begins with the picture's bytes and includes any waiting for its turn."""
+        """Where the time went. ``total`` begins with the image's bytes and includes any waiting for its turn."""
         measured = self.backend.measured_ms
         copies_ms = measured.get("host_to_device", 0.0) + measured.get("device_to_host", 0.0)
         total_ms = _ms(prepared.began, done)

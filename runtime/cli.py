@@ -49,7 +49,7 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON object a line; - for standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row per input")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="report of the run; also writes FILE.json")
-    parser.add_argument("--overlays", type=Path, metavar="DIR", help="a picture with its heat map per input")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="an image with its heat map per input")
     parser.add_argument("--top-k", type=_positive, default=1, metavar="K", help="classes named per line (default 1)")
     parser.add_argument("--watch", action="store_true", help="go on with the images that come into the folder")
     parser.add_argument(
@@ -57,7 +57,7 @@ def _add_classify(commands: Commands) -> None:
         type=_count,
         default=0,
         metavar="N",
-        help="threads that decode files and video frames ahead (default 0: one picture after the other)",
+        help="threads that decode files and video frames ahead (default 0: one image after the other)",
     )
     parser.add_argument(
         "--decode-seconds", type=_seconds, metavar="S", help="refuse an image that takes longer to decode (default 2)"
@@ -65,12 +65,12 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument(
         "--decode-memory", type=_positive, metavar="MB", help="refuse an image that takes more memory (default 600)"
     )
-    parser.add_argument("--show", action="store_true", help="the annotated picture in a window; q ends the run")
+    parser.add_argument("--show", action="store_true", help="the annotated image in a window; q ends the run")
     parser.add_argument(
         "--stream", type=_port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"
     )
     parser.add_argument(
-        "--rotate", type=_size, metavar="SIZE", help="continue --json and --csv, and start anew at this size (10M)"
+        "--rotate", type=_size, metavar="SIZE", help="continue --json and --csv, and start again at this size (10M)"
     )
     parser.add_argument(
         "--keep", type=_positive, default=10, metavar="N", help="how many old files --rotate leaves (default 10)"

@@ -28,13 +28,13 @@ from fieldlens.runtime.machine.telemetry import Recorder, TelemetryRecord
 from fieldlens.runtime.model import Model, load_opened
 from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink, Talk
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
-from fieldlens.runtime.quality.camera_limits import measure_pictures, propose, save
+from fieldlens.runtime.quality.camera_limits import measure_images, propose, save
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import check_place, observed, write_report
 from fieldlens.runtime.running.latency import table
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import ClassificationRun, RunLog
-from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_pictures, run_single_stream
+from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_images, run_single_stream
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.live import LiveView
@@ -144,16 +144,16 @@ def _view(
 
 
 def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
-    """The benchmark: pictures into memory, then one query after the other."""
+    """The benchmark: images into memory, then one query after the other."""
     others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream")
     if given := [name for name in others if getattr(arguments, name)]:
         raise KitError(f"--{given[0]} does not go with --mode single-stream", "it takes --seconds and --report")
     seconds = arguments.seconds or SHORT_S
     with model:
-        pictures = load_pictures(Sources(arguments.sources))
+        pictures = load_images(Sources(arguments.sources))
         stopper, talk = Stopper(), Talk()
         with stopper.listening(to_the_end=True):
-            Talk(sys.stderr).say(f"{len(pictures)} pictures in memory; asking for {seconds:g} s or longer")
+            Talk(sys.stderr).say(f"{len(pictures)} images in memory; asking for {seconds:g} s or longer")
             with Recorder() as watch:
                 log, verdict = run_single_stream(model.classifier, pictures, seconds, stopper=stopper)
             log.notes += keeping.notes()
@@ -181,7 +181,7 @@ def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, .
     if log.answered:
         talk.say_all(table(log.latency.summary()))
     outcomes = ", ".join(f"{count} {name}" for name, count in log.outcomes.most_common())
-    say(f"{log.answered} pictures in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
+    say(f"{log.answered} images in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
     say(f"{log.dropped} frames dropped; ended by {log.ended_by}")
     say(_backend_line(model.info))
     if log.golden_check is not None:
@@ -234,7 +234,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def calibrate_camera(arguments: argparse.Namespace) -> int:
-    """Measure good pictures of this device's camera, and move the gate's limits as far as the bundle allows."""
+    """Measure good images of this device's camera, and move the gate's limits as far as the bundle allows."""
     bundle = open_bundle(arguments.bundle)
     limits = limits_from_json(bundle.manifest.quality)
     if limits is None:
@@ -243,11 +243,11 @@ def calibrate_camera(arguments: argparse.Namespace) -> int:
     with stopper.listening(to_the_end=True):
         try:
             with stopper.waiting():
-                measures = measure_pictures(bundle, Sources(arguments.sources), arguments.images)
+                measures = measure_images(bundle, Sources(arguments.sources), arguments.images)
         except Stop:
             raise KitError(f"ended by {stopper.reason}: nothing was kept", "run it again") from None
     moved = propose(limits, measures)
-    print(f"{len(measures)} pictures\n{'check':<12}{'seen':>20}{'limits before':>24}{'limits now':>24}")
+    print(f"{len(measures)} images\n{'check':<12}{'seen':>20}{'limits before':>24}{'limits now':>24}")
     for row in moved:
         mark = "  moved" if row.after != row.before else ""
         print(f"{row.check:<12}{_range(row.seen):>20}{_range(row.before):>24}{_range(row.after):>24}{mark}")

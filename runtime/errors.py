@@ -10,7 +10,7 @@ EXIT_INVALID_RUN = 4
 
 
 class KitError(Exception):
-    """A failure that a person can mend: what happened, and what to do about it."""
+    """A failure that a person can fix: what happened, and what to do about it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)

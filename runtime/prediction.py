@@ -20,11 +20,11 @@ STAGES = (
     "frame_age", "decode", "preprocess", "host_to_device", "inference", "device_to_host", "postprocess", "wait",
     "total", "camera_to_answer", "enqueue",
 )  # fmt: skip
-"""Stages of one picture's latency, in ms, in the order in which they happen. ``total`` is measured on its own, from
+"""Stages of one image's latency, in ms, in the order in which they happen. ``total`` is measured on its own, from
 the bytes (or frame) at hand to the Prediction; it is not the sum. ``frame_age`` (capture to the start of our work) and
 ``camera_to_answer`` exist for cameras. ``host_to_device``, ``device_to_host`` and ``enqueue`` exist where the backend
 measures them; ``inference`` is then the rest of the network's call, and ``enqueue`` is a part of it, not a stage more.
-``wait`` exists where workers decode ahead: the time in which a picture waited for its turn, a part of ``total``.
+``wait`` exists where workers decode ahead: the time in which an image waited for its turn, a part of ``total``.
 """
 
 ALWAYS = ("decode", "preprocess", "inference", "postprocess", "total")
@@ -33,7 +33,7 @@ ALWAYS = ("decode", "preprocess", "inference", "postprocess", "total")
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason to take the picture again: what was measured, what was allowed, and what to do about it."""
+    """A reason to take the image again: what was measured, what was allowed, and what to do about it."""
 
     check: str
     value: float
@@ -156,7 +156,7 @@ def _blank(source: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that gave no picture: which, why, and what to do about it."""
+    """An input that gave no image: which, why, and what to do about it."""
 
     source: str
     error: str

@@ -16,10 +16,10 @@ from fieldlens.runtime.quality import measures as quality
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture ready for the network; its arrays are valid until its Preparer prepares the next one.
+    """An image ready for the network; its arrays are valid until its Preparer prepares the next one.
 
-    ``image`` is uint8 ``[1,S,S,3]`` RGB, ``pixels`` the upright picture it was made from. ``measures``: of its
-    quality, taken here because the picture is still in the cache, and the thread may be one that works ahead. ``began``
+    ``image`` is uint8 ``[1,S,S,3]`` RGB, ``pixels`` the upright image it was made from. ``measures``: of its
+    quality, taken here because the image is still in the cache, and the thread may be one that works ahead. ``began``
     (``time.perf_counter``, seconds) is when the bytes or the frame were at hand, less the time it took to read them.
     ``age_ms`` is how old a camera's frame was then. ``overlapped``: made by another thread, so that it may have waited
     for its turn.

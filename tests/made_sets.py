@@ -32,7 +32,7 @@ def write(path: Path, marks: Iterable[int], seed: int) -> None:
 
 
 def folders(root: Path, names: Iterable[str], each: int, pattern: str = "{name}/{index}.png") -> Path:
-    """A folder per class; ``pattern`` may hold ``{patient}``, each of whom has two pictures."""
+    """A folder per class; ``pattern`` may hold ``{patient}``, each of whom has two images."""
     for label, name in enumerate(names):
         for index in range(each):
             patient = label * each + index // 2
@@ -68,7 +68,7 @@ def ham10000(root: Path) -> Path:
 
 
 def chest(root: Path) -> Path:
-    """The set's own table and folders: none, one or two findings a picture, three pictures a patient."""
+    """The set's own table and folders: none, one or two findings an image, three images a patient."""
     lines = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"]
     random = np.random.default_rng(0)
     for index in range(240):

@@ -144,7 +144,7 @@ def test_no_file_names_a_developers_machine() -> None:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            continue  # a picture or a model
+            continue  # an image or a model
         found += [f"{path.relative_to(ROOT)}: {needle}" for needle in MACHINE_PATHS if needle in text]
     assert not found
 

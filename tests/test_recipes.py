@@ -1,4 +1,4 @@
-"""Every recipe from pictures to an answer, through the commands that a person types, on made data of its set's form."""
+"""Every recipe from images to an answer, through the commands that a person types, on made data of its set's form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHORT = ("ham10000-binary", "chest-xray14", "head-ct")
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Pictures this small gain nothing from threads that wait for each other."""
+    """Images this small gain nothing from threads that wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 
 
 def sets_of(name: str) -> list[str]:
-    """The recipe made small: its network, its epochs and its pictures, and nothing else."""
+    """The recipe made small: its network, its epochs and its images, and nothing else."""
     stages = load_recipe(RECIPES / f"{name}.toml").train.stages
     epochs = [f"train.stages.{n}.epochs=1" for n in range(len(stages))] or ["train.epochs=2"]
     values = ["model.arch=resnet18", "preprocess.size=32", "train.batch_size=16", "train.device=cpu", *epochs]
@@ -65,7 +65,7 @@ def classified(bundle: Path, tmp_path: Path, *pictures: Path) -> list[dict]:
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
 
-def pictures_of(tmp_path: Path) -> list[Path]:
+def images_of(tmp_path: Path) -> list[Path]:
     found = [path for path in sorted((tmp_path / "data").rglob("*")) if path.suffix in (".png", ".jpg", ".bmp")]
     return found[:: max(1, len(found) // 5)]
 
@@ -73,7 +73,7 @@ def pictures_of(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize(
     "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.full) for name in SETS]
 )
-def test_from_pictures_to_an_answer(name: str, tmp_path: Path) -> None:
+def test_from_images_to_an_answer(name: str, tmp_path: Path) -> None:
     config = load_recipe(RECIPES / f"{name}.toml")
     run = fitted(name, tmp_path)
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -81,7 +81,7 @@ def test_from_pictures_to_an_answer(name: str, tmp_path: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         assert train.main(["evaluate", str(run)]) == 0
     assert "95%" in said.getvalue() or "[" in said.getvalue()
-    pictures = [] if name == "pneumonia" else pictures_of(tmp_path)
+    pictures = [] if name == "pneumonia" else images_of(tmp_path)
     if name == "pneumonia":
         images = tmp_path / "images"
         assert train.main(["export-images", str(tmp_path / "data/pneumoniamnist.npz"), "--out", str(images)]) == 0

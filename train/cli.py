@@ -140,5 +140,5 @@ def _add_export_images(commands: Commands) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder: 00000.png, 00001.png, …")
     parser.add_argument(
         "--photographs", action="store_true",
-        help="JPEG files of 640×480 instead, the picture enlarged in the middle, as a camera would send them",
+        help="JPEG files of 640×480 instead, the image enlarged in the middle, as a camera would send them",
     )  # fmt: skip

@@ -35,7 +35,7 @@ class RecipeConfig:
     """Who this recipe is."""
 
     name: str = "unnamed"  # travels with the run and the bundle
-    title: str = ""  # a line for people: what is screened, on which pictures
+    title: str = ""  # a line for people: what is screened, on which images
     intended_use: str = ""  # model card: for whom, by whom, with which camera
     reference_standard: str = ""  # model card: how the labels were made, and by whom
     not_for: str = ""  # model card: where it must not be used
@@ -45,17 +45,17 @@ class RecipeConfig:
 class DataConfig:
     """Where samples and labels come from, and how they are split."""
 
-    task: str = "multiclass"  # one class a picture; "multilabel": any number of findings, also none
+    task: str = "multiclass"  # one class an image; "multilabel": any number of findings, also none
     ordinal: bool = False  # the classes are grades in order: kappa and off-by-one in the report
     table: str = "labels.csv"  # the table looked for when DATA is a folder
-    image_column: str = "image"  # file, path or id of the picture
+    image_column: str = "image"  # file, path or id of the image
     label_column: str = "label"  # what the table calls the class
     label_columns: tuple[str, ...] = ()  # multilabel: instead, a column of 0 and 1 for each finding
     label_separator: str = "|"  # multilabel: between the findings in the label column
-    no_finding: str = "No Finding"  # multilabel: what the label column says of a picture without one
+    no_finding: str = "No Finding"  # multilabel: what the label column says of an image without one
     group_column: str = "group"  # patient, subject, lesion: never on both sides of a split
-    group_pattern: str = ""  # regex whose first group, found in a picture's path, is its patient
-    ungrouped: bool = False  # spread single pictures whatever belongs together; `--ungrouped` sets it
+    group_pattern: str = ""  # regex whose first group, found in an image's path, is its patient
+    ungrouped: bool = False  # spread single images whatever belongs together; `--ungrouped` sets it
     site_column: str = "site"  # clinic or camera, for per-site tables
     subgroup_columns: tuple[str, ...] = ()  # sex, device, view: figures for each of their values
     split_column: str = "split"  # the set's own train/val/test, which wins over ours
@@ -67,8 +67,8 @@ class DataConfig:
     val_fraction: float = 0.15  # for the checkpoint, the temperature and the threshold
     test_fraction: float = 0.15  # opened once, at the end
     split_seed: int = 0  # of its own, so that another training seed keeps the same split
-    skip_bad: bool = False  # leave out pictures that cannot be read, and name them; `--skip-bad` sets it
-    shareable: bool = False  # may pictures travel in the bundle? Only public or synthetic ones
+    skip_bad: bool = False  # leave out images that cannot be read, and name them; `--skip-bad` sets it
+    shareable: bool = False  # may images travel in the bundle? Only public or synthetic ones
 
     def __post_init__(self) -> None:
         _choose("data.task", self.task, ("multiclass", "multilabel"))
@@ -79,9 +79,9 @@ class DataConfig:
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError("data.classes names a class twice", "once each, in the order of the logits")
         if self.task == "multiclass" and self.label_columns:
-            raise ConfigError("data.label_columns is for several findings a picture", 'set data.task = "multilabel"')
+            raise ConfigError("data.label_columns is for several findings an image", 'set data.task = "multilabel"')
         if self.task == "multilabel" and self.ordinal:
-            raise ConfigError("data.ordinal is for grades, of which a picture has one", 'set data.task = "multiclass"')
+            raise ConfigError("data.ordinal is for grades, of which an image has one", 'set data.task = "multiclass"')
         try:
             groups = re.compile(self.group_pattern).groups
         except re.error as error:
@@ -118,7 +118,7 @@ class StageConfig:
     freeze: str = "none"  # as train.freeze
     train_blocks: int = 0  # as train.train_blocks
     schedule: str = ""  # as train.schedule; empty: the same
-    shrink: int = 1  # pictures at this part of the side (2: half), for cheap first epochs; the last stage has 1
+    shrink: int = 1  # images at this part of the side (2: half), for cheap first epochs; the last stage has 1
 
     def __post_init__(self) -> None:
         _within("train.stages.epochs", self.epochs, 1, 10_000)
@@ -143,7 +143,7 @@ class TrainConfig:
     """Fitting."""
 
     epochs: int = 20  # upper bound; early stopping may end it before. With stages: their sum
-    batch_size: int = 32  # pictures a step, over all processes; small sets want steps more than parallelism
+    batch_size: int = 32  # images a step, over all processes; small sets want steps more than parallelism
     optimizer: str = "adamw"  # adamw | adam | sgd
     lr: float = 0.001  # the schedule's peak
     weight_decay: float = 0.01  # decoupled for adamw, L2 otherwise; not on biases and norms
@@ -159,7 +159,7 @@ class TrainConfig:
     shrink: int = 1  # a stage's; set it in [[train.stages]]
     stages: tuple[StageConfig, ...] = ()  # [[train.stages]] one after the other; empty: one, of the keys above
     loss: str = "auto"  # auto (cross-entropy, or bce for multilabel) | cross-entropy | bce | focal
-    focal_gamma: float = 2.0  # focal: how much an easy picture counts less (Lin et al., ICCV 2017)
+    focal_gamma: float = 2.0  # focal: how much an easy image counts less (Lin et al., ICCV 2017)
     class_weights: str = "balanced"  # balanced (inverse frequency, mean 1; multilabel: absent / present) | none
     sampling: str = "none"  # none | balanced (rare classes repeated) | undersample (frequent ones thinned to 1:1)
     label_smoothing: float = 0.0  # against overconfidence, and for labels that are not certain
@@ -217,7 +217,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What a picture may look like without changing its class. Every range is drawn per picture."""
+    """What an image may look like without changing its class. Every range is drawn per image."""
 
     rotate_degrees: float = 0.0  # uniform in ±
     zoom: float = 0.0  # scale factor, log-uniform in 1/(1+zoom) … 1+zoom
@@ -228,7 +228,7 @@ class AugmentConfig:
     window_width: float = 0.0  # CT: factor of the window's width, log-uniform in 1/(1+this) … 1+this
     stretch: float = 0.0  # probability of stretching the grey values to the full range (torchvision's autocontrast)
     brightness: float = 0.0  # factor, uniform in 1 ± this
-    contrast: float = 0.0  # factor around the picture's mean, uniform in 1 ± this
+    contrast: float = 0.0  # factor around the image's mean, uniform in 1 ± this
     colour: float = 0.0  # factor per channel, uniform in 1 ± this: another lamp, another camera
     noise: float = 0.0  # standard deviation of Gaussian noise, on the 0…1 scale, uniform in 0 … this
 
@@ -255,7 +255,7 @@ class DecisionConfig:
 
 @dataclass(frozen=True)
 class CrossvalConfig:
-    """``crossval``: every picture is judged once, by a network that has not seen its group."""
+    """``crossval``: every image is judged once, by a network that has not seen its group."""
 
     folds: int = 5  # parts that take turns as the test
     seed: int = 0  # of the assignment to folds
@@ -287,11 +287,11 @@ class Config:
         if train.shrink != 1:
             raise ConfigError("train.shrink alone would never train at the device's size", "set it in [[train.stages]]")
         if several and train.loss == "cross-entropy":
-            raise ConfigError("train.loss is cross-entropy, for one class a picture", "set bce or focal")
+            raise ConfigError("train.loss is cross-entropy, for one class an image", "set bce or focal")
         if not several and train.loss == "bce":
-            raise ConfigError("train.loss is bce, for several findings a picture", "set cross-entropy or focal")
+            raise ConfigError("train.loss is bce, for several findings an image", "set cross-entropy or focal")
         if several and train.sampling != "none":
-            raise ConfigError("train.sampling is for one class a picture", 'use train.class_weights = "balanced"')
+            raise ConfigError("train.sampling is for one class an image", 'use train.class_weights = "balanced"')
         if train.metric == "val_kappa" and not self.data.ordinal:
             raise ConfigError("train.metric is val_kappa, for grades in order", "set data.ordinal = true")
 

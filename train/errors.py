@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 def all_at_once(name: str, problems: Sequence[Problem]) -> DataError:
     """One error that tells everything that is wrong with the data ``name``."""
     hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
-    hint = "; ".join(hints) or "mend these, then run again"
+    hint = "; ".join(hints) or "fix these, then run again"
     if len(problems) == 1:
         return DataError(f"{name}: {problems[0].text}", hint)
     return DataError(listing(f"{name}: everything that is wrong", [problem.text for problem in problems]), hint)

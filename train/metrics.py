@@ -1,6 +1,6 @@
 """Figures of merit and their intervals, in numpy.
 
-Probabilities are ``[n,C]``. Labels are int ``[n]`` (one class a picture) or 0/1 ``[n,C]`` (multi-label): functions that
+Probabilities are ``[n,C]``. Labels are int ``[n]`` (one class an image) or 0/1 ``[n,C]`` (multi-label): functions that
 take both say what they mean for the second.
 """
 
@@ -40,7 +40,7 @@ def multilabel(labels: Ints) -> bool:
 
 
 def correct(probabilities: Floats, labels: Ints) -> Floats:
-    """What each picture adds to the accuracy, ``[n]``: 1 or 0, or (multi-label) the share of its labels told rightly.
+    """What each image adds to the accuracy, ``[n]``: 1 or 0, or (multi-label) the share of its labels told rightly.
 
     A multi-label probability says "present" from 0.5 on, as in MedMNIST (Yang et al., Scientific Data 2023).
     """
@@ -50,12 +50,12 @@ def correct(probabilities: Floats, labels: Ints) -> Floats:
 
 
 def accuracy(probabilities: Floats, labels: Ints) -> float:
-    """Share of pictures whose most probable class is the right one; multi-label: of label decisions that are right."""
+    """Share of images whose most probable class is the right one; multi-label: of label decisions that are right."""
     return float(np.mean(correct(probabilities, labels)))
 
 
 def exact_match(probabilities: Floats, labels: Ints) -> float:
-    """Multi-label ``[n,C]``: the share of pictures with every label right (subset accuracy)."""
+    """Multi-label ``[n,C]``: the share of images with every label right (subset accuracy)."""
     return float(np.mean(correct(probabilities, labels) == 1))
 
 
@@ -236,7 +236,7 @@ def score_auc_interval(
 def auc_difference(
     ours: Floats, theirs: Floats, labels: Ints, groups: Sequence[str], rounds: int = 1000, seed: int = 0
 ) -> Interval:
-    """``auc(ours) - auc(theirs)`` on the same pictures: paired bootstrap by group, 95% interval."""
+    """``auc(ours) - auc(theirs)`` on the same images: paired bootstrap by group, 95% interval."""
     values = [_resampled_aucs(each, labels, groups, rounds, seed) for each in (ours, theirs)]
     return _percentiles(auc(ours, labels) - auc(theirs, labels), values[0] - values[1])
 
@@ -259,7 +259,7 @@ def _resampled_aucs(probabilities: Floats, labels: Ints, groups: Sequence[str], 
 
 
 def _weighted_aucs(scores: Floats, positive: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]) -> Floats:
-    """:func:`binary_auc` with each picture taken ``counts`` ``[R,n]`` times: ``[R]``."""
+    """:func:`binary_auc` with each image taken ``counts`` ``[R,n]`` times: ``[R]``."""
     order = np.argsort(scores, kind="stable")
     sorted_scores, drawn = scores[order], counts[:, order]
     ties = np.flatnonzero(np.append(True, sorted_scores[1:] != sorted_scores[:-1]))

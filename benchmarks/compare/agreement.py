@@ -54,22 +54,20 @@ def agreement(first: Path, second: Path) -> Agreement:
     """Of two folders that ``compare --out`` or ``record`` wrote.
 
     The weights may differ: they change no time. Raises KitError: not such folders, another architecture or size, other
-    pictures, a run that was not quiet.
+    images, a run that was not quiet.
     """
     facts = [_json(folder / "conditions.json") for folder in (first, second)]
     for folder, run in zip((first, second), facts, strict=True):
         if not run["quiet"]["valid"]:
-            raise KitError(f"{folder}: this run is INVALID, its machine was not quiet", "measure it anew")
-    if any(facts[0][key] != facts[1][key] for key in ("network", "pictures")):
-        raise KitError(
-            f"{first} and {second} measured different things", "the same network and the same pictures twice"
-        )
+            raise KitError(f"{folder}: this run is INVALID, its machine was not quiet", "measure it again")
+    if any(facts[0][key] != facts[1][key] for key in ("network", "images")):
+        raise KitError(f"{first} and {second} measured different things", "the same network and the same images twice")
     times: list[Times] = [_json(folder / "raw.json") for folder in (first, second)]
     lines = _lines(first / "compare.jsonl")
     reference = lines[0]["reference"]
     both = [line["contender"] for line in lines if line["contender"] in times[0] and line["contender"] in times[1]]
     if reference not in both:
-        raise KitError(f"{reference} did not run in both", "measure anew")
+        raise KitError(f"{reference} did not run in both", "measure again")
     values = {
         name: (ratio(times[0][name], times[0][reference]).value, ratio(times[1][name], times[1][reference]).value)
         for name in both

@@ -18,12 +18,12 @@ from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.runtime.errors import KitError
 from fieldlens.train.metrics import accuracy, auc
 
-WARM_UP_PICTURES = 20
+WARM_UP_IMAGES = 20
 
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """``warmup``: pictures of every turn that are not counted, because the others left cold caches behind.
+    """``warmup``: images of every turn that are not counted, because the others left cold caches behind.
     ``starts``: further fresh processes per contender, for the start-up with warm caches."""
 
     rounds: int = 30
@@ -126,14 +126,14 @@ def _start(row: ContenderRow, stage: Stage, threads: int, starts: int) -> Lane |
 
 
 def _warm_up(rows: dict[str, ContenderRow], lanes: dict[str, Lane], count: int) -> None:
-    """Pictures into memory, all answers (untimed), and enough turns to be warm where the pictures are few."""
+    """Images into memory, all answers (untimed), and enough turns to be warm where the images are few."""
     for name, lane in list(lanes.items()):
         try:
-            lane.read_pictures()
+            lane.read_images()
             answers = lane.ask("answers", TURN_TIMEOUT_S)["probabilities"]
             if answers[0] is not None:
                 rows[name].probabilities = answers
-            lane.ask("turn", TURN_TIMEOUT_S, order=[i % count for i in range(WARM_UP_PICTURES)], warmup=0)
+            lane.ask("turn", TURN_TIMEOUT_S, order=[i % count for i in range(WARM_UP_IMAGES)], warmup=0)
         except LaneError as error:
             rows[name].note = f"failed: {error}"
             del lanes[name]  # the exit stack closes it
@@ -143,7 +143,7 @@ def _warm_up(rows: dict[str, ContenderRow], lanes: dict[str, Lane], count: int) 
 def _rounds(
     rows: dict[str, ContenderRow], lanes: dict[str, Lane], watch: QuietWatch, settings: ComparisonSettings, count: int
 ) -> None:
-    """Every round: the same pictures for all, in an order of contenders drawn anew."""
+    """Every round: the same images for all, in an order of contenders drawn again."""
     random = np.random.default_rng(settings.seed)
     for number in range(settings.rounds):
         _say(f"round {number + 1} of {settings.rounds}", ends=number + 1 == settings.rounds)
@@ -167,7 +167,7 @@ def _reference(rows: dict[str, ContenderRow]) -> str:
         if row.contender.group == OURS and row.times:
             return name
     reasons = "; ".join(f"{row.contender.name}: {row.note}" for row in rows.values() if row.note)
-    raise KitError(f"none of our own contenders ran, so there is nothing to compare with ({reasons})", "mend it first")
+    raise KitError(f"none of our own contenders ran, so there is nothing to compare with ({reasons})", "fix it first")
 
 
 def _judge(rows: dict[str, ContenderRow], reference: str, stage: Stage) -> None:

@@ -52,7 +52,7 @@ class Lane:
         self.runs = str(ready["runs"])
         self.start_ms = (float(ready["answered_at"]) - began) * 1e3
 
-    def read_pictures(self) -> None:
+    def read_images(self) -> None:
         """Before the first turn."""
         self.ask("read", TURN_TIMEOUT_S, images=self._images)
 

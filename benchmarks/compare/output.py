@@ -1,4 +1,4 @@
-"""A comparison as a table, a bar picture and JSON lines."""
+"""A comparison as a table, a bar image and JSON lines."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def bars(comparison: Comparison, title: str) -> bytes:
     axis.set_yticks(range(len(rows)), [row.contender.name for row in rows])
     axis.invert_yaxis()
     axis.set_xlim(0, max(row.times["p99_ms"] for row in rows) * 1.25)
-    axis.set_xlabel("ms from encoded picture to class probabilities: bar to p50, line to p99")
+    axis.set_xlabel("ms from encoded image to class probabilities: bar to p50, line to p99")
     doubtful = " (INVALID: the machine was not quiet)" if comparison.quiet.doubts() else ""
     axis.set_title(title + doubtful, fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)

@@ -20,15 +20,15 @@ from fieldlens.runtime.files import atomic
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for models, caches and made pictures; gone afterwards."""
+    """A folder for models, caches and made images; gone afterwards."""
     with atomic.scratch("benchmarks") as folder:
         yield folder
 
 
 def subject_of(arguments: argparse.Namespace) -> ComparisonSubject:
-    """Raises KitError for labels without pictures."""
+    """Raises KitError for labels without images."""
     if arguments.labels and not arguments.images:
-        raise KitError("--labels needs --images", "give the folder of the pictures that it names")
+        raise KitError("--labels needs --images", "give the folder of the images that it names")
     return ComparisonSubject(
         arguments.bundle,
         arguments.random or "resnet18",
@@ -58,7 +58,7 @@ def show(comparison: Comparison, stage: Stage, around: dict[str, Any]) -> str:
             f"{stage.bundle.title}, {stage.arch} at {stage.bundle.manifest.size} px; {stage.pictures.what}",
             f"{around.get('device')}, {around.get('cpu')}, {comparison.threads} threads pinned, power mode "
             f"{around.get('power_mode', 'not known')}, clocks {around.get('clocks_mhz', 'not known')} MHz",
-            f"{settings.rounds} rounds × {settings.per_round} pictures a turn, random order per round; a process per "
+            f"{settings.rounds} rounds × {settings.per_round} images a turn, random order per round; a process per "
             "contender, the others asleep; garbage collection off",
             versions,
             "",
@@ -76,7 +76,7 @@ def facts(comparison: Comparison, stage: Stage, around: dict[str, Any]) -> dict[
         "conditions": {**around, "clocks_mhz_after": clocks_mhz(cores_for(settings.threads))},
         "bundle": {"title": stage.bundle.title, "hash": stage.bundle.hash},
         "network": {"arch": stage.arch, "size": manifest.size, "classes": len(manifest.classes)},
-        "pictures": stage.pictures.to_json(),
+        "images": stage.pictures.to_json(),
         "settings": {
             "rounds": settings.rounds, "per_round": settings.per_round, "not_counted_per_turn": settings.warmup,
             "threads": comparison.threads, "seed": settings.seed, "starts": settings.starts,
@@ -86,7 +86,7 @@ def facts(comparison: Comparison, stage: Stage, around: dict[str, Any]) -> dict[
 
 
 def write(folder: Path, comparison: Comparison, stage: Stage, around: dict[str, Any]) -> None:
-    """Table, bar picture, JSON lines, conditions and every single time, into ``folder``."""
+    """Table, bar image, JSON lines, conditions and every single time, into ``folder``."""
     title = f"{stage.arch} at {stage.bundle.manifest.size} px, {around.get('cpu')}, {comparison.threads} threads"
     atomic.write_text(folder / "table.txt", table(comparison) + "\n")
     atomic.write_text(folder / "compare.jsonl", json_lines(comparison))

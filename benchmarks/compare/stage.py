@@ -1,16 +1,16 @@
-"""From a bundle and a folder of pictures to the jobs of a comparison, in a scratch folder."""
+"""From a bundle and a folder of images to the jobs of a comparison, in a scratch folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks import image_set
 from fieldlens.benchmarks.compare import throwaway
 from fieldlens.benchmarks.compare.torch_weights import torchvision_weights
 from fieldlens.benchmarks.contenders.base import Job
 from fieldlens.benchmarks.contenders.catalogue import Contender
-from fieldlens.benchmarks.pictures import Pictures
+from fieldlens.benchmarks.image_set import Images
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.machine.host import state_folder
@@ -35,7 +35,7 @@ class Stage:
     """Everything that contenders are handed: the same files for all."""
 
     bundle: Bundle
-    pictures: Pictures
+    pictures: Images
     models: dict[str, str]
     weights: str
     arch: str
@@ -62,7 +62,7 @@ class Stage:
 
 
 def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
-    """Open or make the bundle, read or make the pictures, write the files that peers load. Raises KitError."""
+    """Open or make the bundle, read or make the images, write the files that peers load. Raises KitError."""
     folder = subject.bundle
     if folder is None:
         folder = scratch / f"random-{subject.arch}-{subject.size}.bundle"
@@ -70,9 +70,9 @@ def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
         throwaway.make(folder, subject.arch, subject.size)
     bundle = open_bundle(folder)
     if subject.images is None:
-        chosen = pictures.make(scratch / "pictures")
+        chosen = image_set.make(scratch / "images")
     else:
-        chosen = pictures.read(subject.images, subject.labels, bundle.manifest)
+        chosen = image_set.read(subject.images, subject.labels, bundle.manifest)
     models = {}
     for precision in bundle.manifest.precisions:
         path = scratch / f"model.{precision}.onnx"

@@ -25,10 +25,10 @@ class Ratio:
 
 
 def ratio(rounds: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> Ratio:
-    """Times ``[round][picture]`` of a contender against the reference's, in the same rounds.
+    """Times ``[round][image]`` of a contender against the reference's, in the same rounds.
 
     Per round the ratio of the two medians (the round's state of the machine cancels), then the median over rounds;
-    the interval is the percentile bootstrap over rounds (Efron & Tibshirani 1993, ch. 13), because the pictures
+    the interval is the percentile bootstrap over rounds (Efron & Tibshirani 1993, ch. 13), because the images
     within a round are not independent of each other.
     """
     ratios = per_round(rounds, reference)
@@ -52,7 +52,7 @@ def percentiles(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
 
 
 def agreement(answers: Sequence[Any], reference: Sequence[Any]) -> tuple[float, float]:
-    """Share of pictures with the same most probable class, and the largest difference of a probability."""
+    """Share of images with the same most probable class, and the largest difference of a probability."""
     ours, theirs = np.asarray(answers, np.float64), np.asarray(reference, np.float64)
     same = ours.argmax(axis=1) == theirs.argmax(axis=1)
     return float(same.mean()), float(np.abs(ours - theirs).max())

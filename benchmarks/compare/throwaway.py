@@ -1,6 +1,6 @@
 """A bundle with random weights, made in half a minute: speed does not depend on what a network has learnt.
 
-Its answers mean nothing, and its manifest says so. Batch norm has seen made pictures, so that activations, and with
+Its answers mean nothing, and its manifest says so. Batch norm has seen made images, so that activations, and with
 them the INT8 scales, are of an ordinary size.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks import image_set
 from fieldlens.convert.graph.contract import GraphShape, check_graph
 from fieldlens.convert.graph.deployment import DeploymentGraph
 from fieldlens.convert.graph.export import OPSET, export_fp32, to_bytes
@@ -38,19 +38,19 @@ from fieldlens.train.model import MEAN, STD, build_model, normalise
 IMAGES = 64
 GOLDEN = 16
 _APART = 1000
-"""Seeds of the pictures that calibrate: others than those that are timed."""
+"""Seeds of the images that calibrate: others than those that are timed."""
 _NUMBERS = TEXTURES + COLOURS
 _WIDE: dict[str, Any] = {
     **{name: {check: [None, 1e9] for check in CHECKS} for name in ("limits", "bounds")},
     "model": {"powers": [0.0] * TEXTURES, "offset": 0.0, "mean": [0.0] * _NUMBERS,
               "whitener": np.eye(_NUMBERS).tolist()},
 }  # fmt: skip
-"""Quality limits that everything passes: the gate does its whole work, and no made picture is turned away."""
+"""Quality limits that everything passes: the gate does its whole work, and no made image is turned away."""
 
 
 def make(folder: Path, arch: str, size: int, images: int = IMAGES) -> None:
     """Write the bundle ``folder``, with the files for a CPU. ``images`` calibrate INT8 (at least 32)."""
-    tensors = [_picture(seed, size) for seed in range(images)]
+    tensors = [_image(seed, size) for seed in range(images)]
     with atomic.folder(folder) as work:
         graph = DeploymentGraph(random_network(arch, tensors), MEAN, STD)
         reference = export_fp32(graph, size)
@@ -63,8 +63,8 @@ def make(folder: Path, arch: str, size: int, images: int = IMAGES) -> None:
         (work / MANIFEST).write_bytes(manifest_bytes(whole))
 
 
-def _picture(seed: int, size: int) -> npt.NDArray[np.uint8]:
-    square = pictures.scene(_APART + seed)[:, 80:560]
+def _image(seed: int, size: int) -> npt.NDArray[np.uint8]:
+    square = image_set.scene(_APART + seed)[:, 80:560]
     return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -74,7 +74,7 @@ def _write_golden(folder: Path, manifest: Manifest) -> None:
     (folder / "golden").mkdir()
     with onnxruntime.load((folder / "model.fp32.onnx").read_bytes(), "fp32", LoadOptions()) as backend:
         for index in range(GOLDEN):
-            name, data = f"golden/{index:03d}.jpg", pictures.jpeg(pictures.scene(index))
+            name, data = f"golden/{index:03d}.jpg", image_set.jpeg(image_set.scene(index))
             tensor = preprocess.from_bytes(data, name)
             (folder / name).write_bytes(data)
             entries.append({"file": name, "sha256": hashlib.sha256(tensor.tobytes()).hexdigest()})

@@ -58,7 +58,7 @@ def _parameters(model: onnx.ModelProto) -> tuple[list[tuple[Floats, Floats]], Fl
         bias = next(values[name] for name in logits.input if name in values)
         return body, values[head.input[1]], bias
     except (KeyError, IndexError, StopIteration) as error:
-        raise BundleError(f"model.fp32.onnx keeps not to the graph's contract ({error})", "make it anew") from error
+        raise BundleError(f"model.fp32.onnx keeps not to the graph's contract ({error})", "make it again") from error
 
 
 def _state(network: nn.Module, body: list[tuple[Floats, Floats]]) -> dict[str, Tensor]:

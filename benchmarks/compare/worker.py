@@ -20,11 +20,11 @@ class Worker:
     """Answers ``load``, ``turn``, ``answers`` and ``status``, one after the other."""
 
     def __init__(self) -> None:
-        self._pictures: list[bytes] = []
+        self._images: list[bytes] = []
         self._answer: Answer | None = None
 
     def load(self, module: str, job: dict[str, Any], images: list[str]) -> dict[str, Any]:
-        """Load the contender and answer the first picture. Only that one is read: it is what start-up means."""
+        """Load the contender and answer the first image. Only that one is read: it is what start-up means."""
         with open(images[0], "rb") as file:  # noqa: PTH123  # pathlib's import would count as the contender's
             first = file.read()
         loaded = importlib.import_module(module).load(Job(**job))
@@ -33,15 +33,15 @@ class Worker:
         return {"runs": loaded.runs, "answered_at": time.monotonic()}
 
     def read(self, images: list[str]) -> dict[str, Any]:
-        """Take all pictures into memory: a comparison from bytes does not measure the disk."""
+        """Take all images into memory: a comparison from bytes does not measure the disk."""
         for name in images:
             with open(name, "rb") as file:  # noqa: PTH123
-                self._pictures.append(file.read())
+                self._images.append(file.read())
         return {}
 
     def turn(self, order: list[int], warmup: int) -> dict[str, Any]:
-        """Answer the pictures of ``order``; the first ``warmup`` are not counted. Milliseconds each."""
-        answer, pictures, clock = self._ready(), self._pictures, time.perf_counter
+        """Answer the images of ``order``; the first ``warmup`` are not counted. Milliseconds each."""
+        answer, pictures, clock = self._ready(), self._images, time.perf_counter
         times: list[float] = []
         gc.collect()
         gc.disable()
@@ -55,9 +55,9 @@ class Worker:
         return {"times_ms": times[warmup:]}
 
     def answers(self) -> dict[str, Any]:
-        """Probabilities of every picture; null from a floor."""
+        """Probabilities of every image; null from a floor."""
         answer = self._ready()
-        return {"probabilities": [answer(data) for data in self._pictures]}
+        return {"probabilities": [answer(data) for data in self._images]}
 
     def status(self) -> dict[str, Any]:
         """Peak memory in MB of this process (VmHWM), null where the system does not tell."""

@@ -31,7 +31,7 @@ class Job:
 
 
 Answer = Callable[[bytes], "list[float] | None"]
-"""An encoded picture → class probabilities in the order of the logits; None from a floor, which gives no answer."""
+"""An encoded image → class probabilities in the order of the logits; None from a floor, which gives no answer."""
 
 
 @dataclass(frozen=True)

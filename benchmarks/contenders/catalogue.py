@@ -92,7 +92,7 @@ ALL: tuple[Contender, ...] = (
     _ours("onnxruntime", "int8", "int8-cpu", "ONNX Runtime"),
     _ours("onnxruntime", "fp32", "fp32", "ONNX Runtime"),
     _torch("documents", "Pillow + torchvision transforms + torch eager (the documents' pipeline)"),
-    _torch("torch-channels-last", "the same, weights and picture in channels-last order", layout="channels-last"),
+    _torch("torch-channels-last", "the same, weights and image in channels-last order", layout="channels-last"),
     _torch("torch-compile", "the same, torch.compile", compile="yes"),
     _torch("torch-compile-frozen", "the same, weights folded in and packed at compilation", compile="frozen"),
     _opencv("opencv-onnxruntime-fp32", "OpenCV + ONNX Runtime fp32", "opencv_onnxruntime", "fp32", "onnxruntime"),
@@ -110,7 +110,7 @@ ALL: tuple[Contender, ...] = (
         "fieldlens.benchmarks.contenders.torch_cuda", "fp32", _TORCH, _HOST, why_not=_no_gpu,
     ),
     Contender(
-        "tensorrt-enqueue", "TensorRT alone on a fixed picture: enqueue and copies (trtexec's terms; a floor)", FLOOR,
+        "tensorrt-enqueue", "TensorRT alone on a fixed image: enqueue and copies (trtexec's terms; a floor)", FLOOR,
         "fieldlens.benchmarks.contenders.tensorrt_enqueue", "fp32", ("tensorrt", "pycuda"), _GPU, why_not=_no_gpu,
     ),
 )  # fmt: skip
@@ -135,5 +135,5 @@ def why_not(contender: Contender, models: Sequence[str]) -> str | None:
     if missing := [name for name in contender.needs if importlib.util.find_spec(name) is None]:
         return f"not installed ({', '.join(missing)}): {contender.install}"
     if contender.model not in models:
-        return f"the bundle has no model.{contender.model}.onnx: make it anew with that precision"
+        return f"the bundle has no model.{contender.model}.onnx: make it again with that precision"
     return None

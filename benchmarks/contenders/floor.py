@@ -1,4 +1,4 @@
-"""What cannot be avoided: the decoder alone into a reused buffer, then the network alone on a fixed picture.
+"""What cannot be avoided: the decoder alone into a reused buffer, then the network alone on a fixed image.
 
 No resize, no softmax, no gate, and no answer: the distance to it is what everything else costs.
 """
@@ -27,7 +27,7 @@ def load(job: Job) -> Loaded:
         if data[:2] == b"\xff\xd8":
             try:
                 simplejpeg.decode_jpeg(data, "RGB", buffer=buffer)
-            except ValueError:  # the buffer is too small for this picture: once per size
+            except ValueError:  # the buffer is too small for this image: once per size
                 height, width, _, _ = simplejpeg.decode_jpeg_header(data)
                 buffer = bytearray(height * width * 3)
                 simplejpeg.decode_jpeg(data, "RGB", buffer=buffer)

@@ -1,4 +1,4 @@
-"""JPEG bytes to the network's picture with OpenCV alone, as most kits write it: decode, colours, resize, crop."""
+"""JPEG bytes to the network's image with OpenCV alone, as most kits write it: decode, colours, resize, crop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def front(job: Job) -> Callable[[bytes], Pixels]:
     def prepare(data: bytes) -> Pixels:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if bgr is None:
-            raise ValueError("OpenCV cannot decode the picture")
+            raise ValueError("OpenCV cannot decode the image")
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         if "crop" in steps:
             rgb = _cropped(rgb, steps["crop"])

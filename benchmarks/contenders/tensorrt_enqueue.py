@@ -1,4 +1,4 @@
-"""TensorRT alone: the best engine of this device on a fixed picture, copies included, as trtexec counts latency."""
+"""TensorRT alone: the best engine of this device on a fixed image, copies included, as trtexec counts latency."""
 
 from __future__ import annotations
 

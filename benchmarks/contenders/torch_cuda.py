@@ -1,4 +1,4 @@
-"""The documents' pipeline on a GPU at its best: one CUDA graph, captured once and replayed for every picture."""
+"""The documents' pipeline on a GPU at its best: one CUDA graph, captured once and replayed for every image."""
 
 from __future__ import annotations
 

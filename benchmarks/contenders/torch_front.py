@@ -1,4 +1,4 @@
-"""The documents' preparation: Pillow opens the picture, torchvision's transforms make the tensor."""
+"""The documents' preparation: Pillow opens the image, torchvision's transforms make the tensor."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Does the gate see a picture that cannot be answered, and does it let a good one through?
+"""Does the gate see an image that cannot be answered, and does it let a good one through?
 
-Good pictures are spoilt at full size, encoded as JPEG and given to the runtime's own classifier; so are pictures of
+Good images are spoilt at full size, encoded as JPEG and given to the runtime's own classifier; so are images of
 other subjects. A fault counts for the verdict of its kind where it costs the model one right answer in five or more:
-a retake of a picture that would have been answered well helps nobody.
+a retake of an image that would have been answered well helps nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import simplejpeg
 
 from fieldlens.benchmarks.detection.faults import catalogue, inverted, static
 from fieldlens.benchmarks.detection.subjects import names, subject
-from fieldlens.benchmarks.pictures import Pictures, read
+from fieldlens.benchmarks.image_set import Images, read
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import limits_from_json
 from fieldlens.runtime.classifier import Classifier
@@ -46,8 +46,8 @@ Answer = tuple[int, ...]
 
 @dataclass
 class DetectionRow:
-    """What happened to one kind of picture at one strength. ``right`` and ``missed`` (wrong, and not taken again) are
-    None where no answer would be right. ``features`` and ``appearance``: the scores of every picture."""
+    """What happened to one kind of image at one strength. ``right`` and ``missed`` (wrong, and not taken again) are
+    None where no answer would be right. ``features`` and ``appearance``: the scores of every image."""
 
     kind: str
     fault: str
@@ -66,14 +66,14 @@ class DetectionRow:
         return None if self.right is None else self.right / self.n
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, without the scores of single pictures."""
+        """Counts, without the scores of single images."""
         counts = {
             name: getattr(self, name) for name in ("kind", "fault", "strength", "n", "retakes", "right", "missed")
         }
         return {**counts, "interval": list(wilson(self.retakes, self.n)), "findings": dict(self.findings)}
 
     def add(self, seen: Seen, truth: Answer | None) -> None:
-        """Count one picture."""
+        """Count one image."""
         self.n += 1
         self.retakes += bool(seen.findings)
         self.findings.update(seen.findings)
@@ -87,7 +87,7 @@ class DetectionRow:
 
 @dataclass(frozen=True)
 class Seen:
-    """The runtime's word on one picture."""
+    """The runtime's word on one image."""
 
     answer: Answer
     findings: tuple[str, ...]
@@ -113,7 +113,7 @@ class Detection:
         return [row for row in own if row.accuracy is None or row.accuracy <= good - COSTLY]
 
     def kinds(self) -> dict[str, dict[str, Any]]:
-        """Retakes of each kind over the rows that count, and the worst of them; of good pictures over all."""
+        """Retakes of each kind over the rows that count, and the worst of them; of good images over all."""
         found = {}
         for kind in dict.fromkeys(row.kind for row in self.rows if not row.kind.startswith("near")):
             rows = self.rows[:1] if kind == GOOD else self.counted(kind)
@@ -124,8 +124,8 @@ class Detection:
         return found
 
     def separation(self) -> list[dict[str, Any]]:
-        """AUROC of each score between good pictures and a set of others, and how many of these pass at the threshold
-        that 95% of the good ones pass (FPR at 95% TPR, Hendrycks & Gimpel 2017; a good picture is a positive)."""
+        """AUROC of each score between good images and a set of others, and how many of these pass at the threshold
+        that 95% of the good ones pass (FPR at 95% TPR, Hendrycks & Gimpel 2017; a good image is a positive)."""
         far = [row for row in self.rows if row.kind == WRONG]
         sets = {"far: all wrong subjects": far, **{row.fault: [row] for row in self.rows if row.kind == "near"}}
         found = []
@@ -148,7 +148,7 @@ class Detection:
 
 
 def separation(known: npt.NDArray[np.float64], strange: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Scores, higher for stranger pictures → AUROC, and the share of strange ones below 95% of the known."""
+    """Scores, higher for stranger images → AUROC, and the share of strange ones below 95% of the known."""
     truth = np.repeat([False, True], [len(known), len(strange)])
     threshold = np.quantile(known, 0.95)
     return {
@@ -158,7 +158,7 @@ def separation(known: npt.NDArray[np.float64], strange: npt.NDArray[np.float64])
 
 
 class Examiner:
-    """Spoils pictures in threads, and has the runtime judge them in this one."""
+    """Spoils images in threads, and has the runtime judge them in this one."""
 
     def __init__(self, classifier: Classifier, seed: int) -> None:
         self._classifier = classifier
@@ -169,8 +169,8 @@ class Examiner:
 
     def see(self, data: bytes) -> Seen:
         """Classify the file, as the device does."""
-        prediction = self._classifier.classify_bytes(data, "picture").prediction
-        side = min(read_header(data, "picture").width, read_header(data, "picture").height)
+        prediction = self._classifier.classify_bytes(data, "image").prediction
+        side = min(read_header(data, "image").width, read_header(data, "image").height)
         appearance = None
         if self._limits is not None:
             image = self._classifier.own.image[0]
@@ -182,7 +182,7 @@ class Examiner:
     def fill(
         self, row: DetectionRow, make: Callable[[int, Random], Pixels], truths: Sequence[Answer | None]
     ) -> DetectionRow:
-        """Make picture 0, 1, … for every truth, and count them into ``row``."""
+        """Make image 0, 1, … for every truth, and count them into ``row``."""
         self._count += 1
         keys = [(index, np.random.default_rng([self._seed, self._count, index])) for index in range(len(truths))]
         with ThreadPoolExecutor(_SPOILERS) as pool:
@@ -192,8 +192,8 @@ class Examiner:
         return row
 
 
-def examine(classifier: Classifier, chosen: Pictures, near: Path | None, limit: int, seed: int) -> Detection:
-    """All rows: every good picture as it is, ``limit`` of them spoilt. ``near``: a folder of pictures of the same
+def examine(classifier: Classifier, chosen: Images, near: Path | None, limit: int, seed: int) -> Detection:
+    """All rows: every good image as it is, ``limit`` of them spoilt. ``near``: a folder of images of the same
     subject from elsewhere. Raises KitError."""
     examiner, bundle = Examiner(classifier, seed), classifier.bundle
     good, answers = DetectionRow(GOOD, "as they are", ""), []
@@ -210,7 +210,7 @@ def examine(classifier: Classifier, chosen: Pictures, near: Path | None, limit: 
     if near is not None:
         rows.append(_elsewhere(examiner, near, bundle))
     info = classifier.backend.info
-    right = "the label" if chosen.labels is not None else "the answer to the good picture"
+    right = "the label" if chosen.labels is not None else "the answer to the good image"
     what = f"{chosen.what}, {len(every)} of them spoilt, shorter side {side} px (median), network {size} px"
     return Detection(rows, bundle.title, f"{info.name} {info.precision}", what, right, seed)
 
@@ -224,13 +224,13 @@ def _spoilt(
 
 
 def _strange(examiner: Examiner, pictures: list[Pixels]) -> Iterator[DetectionRow]:
-    """Pictures to which no answer would be right."""
+    """Images to which no answer would be right."""
     nothing: list[None] = [None] * len(pictures)
     for grain_px in (1, 8):
-        row = DetectionRow("noise", "no picture, only noise", f"{grain_px} px")
+        row = DetectionRow("noise", "no image, only noise", f"{grain_px} px")
         yield examiner.fill(row, lambda _, random, px=grain_px: static(random, px), nothing)  # type: ignore[misc]
     yield examiner.fill(
-        DetectionRow(WRONG, "the good pictures' negative", ""), lambda i, _: inverted(pictures[i]), nothing
+        DetectionRow(WRONG, "the good images' negative", ""), lambda i, _: inverted(pictures[i]), nothing
     )
     for name in names():
         row = DetectionRow(WRONG, name, "")
@@ -263,7 +263,7 @@ def full_size(data: bytes, name: str) -> Pixels:
     header = read_header(data, name)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
-        raise KitError(f"{name}: cannot be decoded", "give pictures that `python -m runtime classify` reads")
+        raise KitError(f"{name}: cannot be decoded", "give images that `python -m runtime classify` reads")
     rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(upright(rgb, header.orientation))
 

@@ -39,7 +39,7 @@ class Fault:
 
 
 def catalogue() -> Iterator[Fault]:
-    """From what a model should bear to what leaves little of the picture."""
+    """From what a model should bear to what leaves little of the image."""
     for radius in (0.005, 0.01, 0.02, 0.03, 0.045):
         yield Fault("blurred", "defocus, radius", radius, "side", defocused)
     for length in (0.02, 0.04, 0.08, 0.12, 0.18):
@@ -58,6 +58,6 @@ def inverted(pixels: Pixels) -> Pixels:
 
 
 def static(random: Random, grain_px: int) -> Pixels:
-    """No picture at all: random colours, ``grain_px`` wide, uint8 RGB ``[480,640,3]``."""
+    """No image at all: random colours, ``grain_px`` wide, uint8 RGB ``[480,640,3]``."""
     cells = random.integers(0, 256, (480 // grain_px, 640 // grain_px, 3), np.uint8)
     return np.asarray(cells.repeat(grain_px, axis=0).repeat(grain_px, axis=1), np.uint8)

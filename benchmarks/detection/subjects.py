@@ -1,6 +1,6 @@
 """Wrong subjects, drawn from random numbers: what a camera sees that is pointed at something else, or at nothing.
 
-Each is lit and photographed like a clinic's picture (a lamp's colour and slope, a little blur, grain), so that it is
+Each is lit and photographed like a clinic's image (a lamp's colour and slope, a little blur, grain), so that it is
 the subject that gives it away and not a drawing's flat areas. All are uint8 RGB ``[480,640,3]``.
 """
 

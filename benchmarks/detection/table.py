@@ -15,7 +15,7 @@ def show(result: Detection) -> str:
     loss = f"{COSTLY:.0%}"
     parts = (
         f"{result.bundle}, {result.backend}; {result.what}; right is {result.truth}; seed {result.seed}",
-        _table(("pictures", "n", "retake", "95% interval", "least of a row"), map(_kind, result.kinds().items())),
+        _table(("images", "n", "retake", "95% interval", "least of a row"), map(_kind, result.kinds().items())),
         f"Counted: rows that cost {loss} of the answers or more (marked •), and those without a right answer.",
         _table(
             ("kind", "fault", "strength", "n", "retake", "95% interval", "right without a gate",

@@ -21,12 +21,12 @@ _STEP = re.compile(r"^(\w+) +(.+) … ([\d.]+) s$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class ConversionSettings:
-    """``pictures`` are JPEG files of ``train demo-data``; the network trains on seven tenths for ``epochs``, because
+    """``images`` are JPEG files of ``train demo-data``; the network trains on seven tenths for ``epochs``, because
     the figures of one that has learnt nothing break the tolerances, and other steps follow."""
 
     arch: str = "resnet18"
     size: int = 224
-    pictures: int = 240
+    images: int = 240
     rounds: int = 3
     threads: int = 0
     epochs: int = 3
@@ -61,9 +61,9 @@ def measure(settings: ConversionSettings, folder: Path, settle_s: float) -> Conv
         shutil.rmtree(out, ignore_errors=True)
         watch.round()
         began = time.perf_counter()
-        told = run_module(["convert", "bundle", str(run), "--data", str(data), "--out", str(out)], len(cores))
+        reported = run_module(["convert", "bundle", str(run), "--data", str(data), "--out", str(out)], len(cores))
         whole_s.append(time.perf_counter() - began)
-        for step, value in steps(told, run).items():
+        for step, value in steps(reported, run).items():
             seconds.setdefault(step, []).append(value)
     watch.round()
     return Conversion(settings, seconds, whole_s, watch.finish(), surroundings(cores=cores))
@@ -71,16 +71,16 @@ def measure(settings: ConversionSettings, folder: Path, settle_s: float) -> Conv
 
 def _train(settings: ConversionSettings, data: Path, run: Path, threads: int) -> None:
     recipe = run.parent / "recipe.toml"
-    asked = training.TrainingSettings(settings.arch, settings.size, settings.pictures, settings.epochs)
+    asked = training.TrainingSettings(settings.arch, settings.size, settings.images, settings.epochs)
     recipe.write_text(recipe_of(asked, threads), encoding="utf-8")
-    run_module(["train", "demo-data", str(data), "--images", str(settings.pictures)], threads)
+    run_module(["train", "demo-data", str(data), "--images", str(settings.images)], threads)
     run_module(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(run)], threads)
 
 
-def steps(told: str, run: Path) -> dict[str, float]:
+def steps(reported: str, run: Path) -> dict[str, float]:
     """What `convert bundle` printed → seconds by step; one that is done for each attempt is added up."""
     found: dict[str, list[float]] = {}
-    for name, what, value in _STEP.findall(told):
+    for name, what, value in _STEP.findall(reported):
         found.setdefault(f"{name} {what}".replace(str(run), "the run"), []).append(float(value))
     return {step if len(v) == 1 else f"{step}, {len(v)} times": sum(v) for step, v in found.items()}
 
@@ -91,7 +91,7 @@ def show(result: Conversion) -> str:
     width = max(map(len, result.seconds))
     lines = [
         "",
-        f"{settings.arch} at {settings.size} px, trained on {settings.pictures} pictures with validation and test, "
+        f"{settings.arch} at {settings.size} px, trained on {settings.images} images with validation and test, "
         f"{settings.rounds} rounds",
         f"{'step':<{width}}{'median s':>10}{'least':>8}{'most':>8}",
     ]

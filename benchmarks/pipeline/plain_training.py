@@ -24,7 +24,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Files(Dataset[tuple[Tensor, int]]):
-    """Picture files with labels, opened anew in every epoch."""
+    """Image files with labels, opened again in every epoch."""
 
     def __init__(self, root: Path, rows: Sequence[dict[str, str]], size: int) -> None:
         names = sorted({row["label"] for row in rows})

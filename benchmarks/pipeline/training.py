@@ -1,6 +1,6 @@
 """Images a second of ``train fit``, against a plain torchvision loop and against what training cannot exceed.
 
-The same pictures, network, settings and machine. Each turn is a whole process, from its start to the end of its epochs,
+The same images, network, settings and machine. Each turn is a whole process, from its start to the end of its epochs,
 because that is what a person waits for. Beside it the rate within an epoch, without start, decoding and validation, and
 the share of forward and backward on preloaded tensors that ``train fit`` reaches with its decoding counted in.
 """
@@ -31,11 +31,11 @@ CONTENDERS = ("train fit", "plain torchvision loop", "preloaded tensors")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Shared by all. ``pictures`` are JPEG files of ``train demo-data``."""
+    """Shared by all. ``images`` are JPEG files of ``train demo-data``."""
 
     arch: str = "resnet18"
     size: int = 64
-    pictures: int = 640
+    images: int = 640
     epochs: int = 3
     rounds: int = 3
     threads: int = 0
@@ -53,7 +53,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Training:
-    """Rates by contender, and how many pictures an epoch trained on."""
+    """Rates by contender, and how many images an epoch trained on."""
 
     settings: TrainingSettings
     trained_on: int
@@ -85,7 +85,7 @@ def measure(
     """A B C, C B A, A B C, … The first is always ``train fit``. Raises KitError where a process fails."""
     cores = cores_for(settings.threads)
     data = folder / "data"
-    run_module(["train", "demo-data", str(data), "--images", str(settings.pictures)], len(cores))
+    run_module(["train", "demo-data", str(data), "--images", str(settings.images)], len(cores))
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe_of(settings, len(cores)), encoding="utf-8")
     watch = QuietWatch(cores)
@@ -133,9 +133,11 @@ contrast = {turns.CONTRAST}
 
 
 def _fit(recipe: Path, data: Path, out: Path, threads: int, rates: Rates) -> int:
-    """One ``train fit``; returns how many pictures it trained on, as its own split says."""
-    told = run_module(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out)], threads)
-    rates.decode_s += [float(seconds) for seconds in re.findall(r"^decoded once .* in ([\d.]+) s", told, re.MULTILINE)]
+    """One ``train fit``; returns how many images it trained on, as its own split says."""
+    reported = run_module(["train", "fit", "--recipe", str(recipe), "--data", str(data), "--out", str(out)], threads)
+    rates.decode_s += [
+        float(seconds) for seconds in re.findall(r"^decoded once .* in ([\d.]+) s", reported, re.MULTILINE)
+    ]
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rates.images_per_s += [float(row["images_per_second"]) for row in csv.DictReader(file)]
     with (out / "split.csv").open(encoding="utf-8", newline="") as file:
@@ -150,7 +152,7 @@ def _preloaded(settings: TrainingSettings, trained_on: int, threads: int, rates:
 
 
 def _plain(settings: TrainingSettings, data: Path, out: Path, run: Path, threads: int, rates: Rates) -> None:
-    """The plain loop, on the very pictures of the newest fit's split."""
+    """The plain loop, on the very images of the newest fit's split."""
     split = run / "split.csv" if run.exists() else max(out.parent.glob("train-*/split.csv"))
     task = {**asdict(settings), "data": str(data), "split": str(split), "threads": threads}
     done = run_module(["fieldlens.benchmarks.pipeline.plain_training", json.dumps(task)], threads)
@@ -176,7 +178,7 @@ def show(result: Training) -> str:
     settings = result.settings
     lines = [
         "",
-        f"{settings.arch} at {settings.size} px, {result.trained_on} JPEG pictures, {settings.epochs} epochs of "
+        f"{settings.arch} at {settings.size} px, {result.trained_on} JPEG images, {settings.epochs} epochs of "
         f"batches of {settings.batch_size}, {settings.rounds} turns each",
         f"{'':<26}{'images/s in an epoch':>22}{'images/s, whole run':>22}",
     ]

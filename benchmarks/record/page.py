@@ -16,7 +16,7 @@ Written by `python -m benchmarks docs` from `benchmarks/results/`; do not edit i
 conditions it was measured under, and a run on a machine that was not quiet is not kept.
 
 ```bash
-python -m benchmarks compare --bundle NAME.bundle --images DIR --labels labels.csv  # your bundle, your pictures
+python -m benchmarks compare --bundle NAME.bundle --images DIR --labels labels.csv  # your bundle, your images
 python -m benchmarks compare --random resnet18                                      # no bundle at hand
 python -m benchmarks roofline --random resnet18                                     # what this machine could do at best
 python -m benchmarks record --bundle NAME.bundle --power-mode "15 W"                # add your device to this page
@@ -25,17 +25,17 @@ python -m benchmarks agree RUN LATER-RUN                                        
 
 ## How it is measured
 
-- From the bytes of an encoded picture in memory to class probabilities; ours goes on to a whole answer with heat map,
+- From the bytes of an encoded image in memory to class probabilities; ours goes on to a whole answer with heat map,
   quality gate and out-of-distribution score. All contenders run the same network with the same weights on the same
-  pictures.
+  images.
 - A process per contender, pinned to the same cores, each loaded and warmed up before the first round. In a round
-  everybody has one turn, in an order drawn anew, on the same pictures; meanwhile the others are asleep, which is
-  checked by looking at their threads. The first three pictures of a turn are not counted. Garbage collection is off.
+  everybody has one turn, in an order drawn again, on the same images; meanwhile the others are asleep, which is
+  checked by looking at their threads. The first three images of a turn are not counted. Garbage collection is off.
 - **× ours** is the median over rounds of the ratio of the two medians within a round, with a 95% bootstrap interval
   over rounds. Above 1 is slower than ours. An interval that contains 1 decides nothing.
 - **start** is from starting a process to its first answer: the median of the starts after the first, with whatever
   the library keeps on disk for the next start.
-- **agrees**: share of pictures with the same most probable class as our FP32. With random weights it means little,
+- **agrees**: share of images with the same most probable class as our FP32. With random weights it means little,
   because the probabilities are nearly tied.
 - The machine counts as quiet when the load average and the idle cores before the start, the time that other processes
   and the hypervisor took during the rounds, and the wandering of a fixed piece of work all stay below their limits.
@@ -49,7 +49,7 @@ commits by ratios to a reference loop, because machines differ.
 
 
 def render(results: Path, page: Path) -> str:
-    """The whole page; pictures are linked relative to ``page``. Raises KitError for a folder that is not whole."""
+    """The whole page; images are linked relative to ``page``. Raises KitError for a folder that is not whole."""
     devices = sorted(path for path in results.glob("[!.]*") if (path / "conditions.json").is_file())
     parts = [_device(folder, page) for folder in devices]
     if not parts:
@@ -65,7 +65,7 @@ def _device(folder: Path, page: Path) -> str:
     parts = [
         f"## {title}",
         f"{network['arch']} at {network['size']} px; {facts['pictures']['what']}; {settings['rounds']} rounds of "
-        f"{settings['per_round']} pictures.",
+        f"{settings['per_round']} images.",
         _table(folder / "compare.jsonl"),
         f"![bars: p50 of every contender]({picture})",
         _conditions(facts),
@@ -134,7 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(_text(path))
     except ValueError as error:
-        raise KitError(f"{path} is not JSON ({error})", "record the device anew") from error
+        raise KitError(f"{path} is not JSON ({error})", "record the device again") from error
     return value
 
 
@@ -142,4 +142,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise KitError(f"{path}: {error.strerror or error}", "record the device anew") from error
+        raise KitError(f"{path}: {error.strerror or error}", "record the device again") from error

@@ -36,7 +36,7 @@ def _roofline(value: dict[str, Any]) -> str:
         "through memory, whichever takes longer.",
         _rows("| peak | value [from, to] | floor of the network, ms |", peaks),
         "**bare call**: the one library call that a person would write for the stage, alone: simplejpeg, OpenCV's "
-        "`INTER_AREA` from the whole picture, and OpenVINO. **floor**: for decoding and scaling only the bytes that "
+        "`INTER_AREA` from the whole image, and OpenVINO. **floor**: for decoding and scaling only the bytes that "
         "must move; the Huffman code of a JPEG has no floor that is known.",
         _rows(f"| stage at {value['precision']} | p50 ms | bare call | floor ms | × floor |", stages),
         how_quiet(value["quiet"]),
@@ -57,7 +57,7 @@ def _training(value: dict[str, Any]) -> str:
     )
     return _section(
         "Training",
-        f"{settings['arch']} at {settings['size']} px, {value['trained_on']} JPEG pictures, {settings['epochs']} "
+        f"{settings['arch']} at {settings['size']} px, {value['trained_on']} JPEG images, {settings['epochs']} "
         f"epochs, batches of {settings['batch_size']}, {settings['rounds']} turns each.",
         _rows("| | images/s in an epoch | images/s, whole run |", rows),
         words,
@@ -72,7 +72,7 @@ def _conversion(value: dict[str, Any]) -> str:
         "Conversion",
         f"`convert bundle` of {settings['arch']} at {settings['size']} px for all targets, {settings['rounds']} "
         f"rounds. The network was trained for {settings['epochs']} epochs on its part of {settings['pictures']} "
-        "pictures. The whole process has its start beside the steps: torch is imported.",
+        "images. The whole process has its start beside the steps: torch is imported.",
         _rows("| step | median s |", [*rows, f"| the whole process | {median(value['whole_s']):.1f} |"]),
         how_quiet(value["quiet"]),
     )

@@ -48,7 +48,7 @@ def record(arguments: argparse.Namespace) -> int:
     name = arguments.name or folder_name(around, len(cores_for(arguments.threads)))
     target: Path = arguments.results / name
     if target.exists():
-        raise KitError(f"{target} is there already", "give another --name, or remove the folder to measure anew")
+        raise KitError(f"{target} is there already", "give another --name, or remove the folder to measure again")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with session.scratch() as scratch, atomic.folder(target) as kept:
@@ -89,11 +89,11 @@ def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) 
     except (OSError, ValueError) as error:
         raise KitError(f"{source}: no comparison ({error})", "give a folder that compare --out wrote") from error
     if not facts["quiet"]["valid"]:
-        raise KitError(f"{source}: this run is INVALID, its machine was not quiet", "measure it anew")
+        raise KitError(f"{source}: this run is INVALID, its machine was not quiet", "measure it again")
     there = {**facts["conditions"], "bundle": facts["bundle"]["hash"]}
     here = {**around, "bundle": bundle_hash}
     if differs := [key for key in (*_SAME, "bundle") if there.get(key) != here.get(key)]:
-        raise KitError(f"{source} was measured with another {', '.join(differs)}", "measure it anew, here and now")
+        raise KitError(f"{source} was measured with another {', '.join(differs)}", "measure it again, here and now")
     facts["conditions"]["power_mode"] = around["power_mode"]
     atomic.write_json(folder / "conditions.json", facts)
     for name in ("table.txt", "compare.jsonl", "bars.png", "raw.json"):
@@ -111,9 +111,11 @@ def adopt_parts(source: Path, folder: Path, parts: Sequence[str], around: dict[s
         try:
             there = json.loads(path.read_text(encoding="utf-8"))["conditions"]
         except (OSError, ValueError, KeyError) as error:
-            raise KitError(f"{path} is no recorded part ({error})", "measure it anew: remove the file") from error
+            raise KitError(f"{path} is no recorded part ({error})", "measure it again: remove the file") from error
         if differs := [key for key in _SAME if there.get(key) != around.get(key)]:
-            raise KitError(f"{path} was measured with another {', '.join(differs)}", "measure it anew: remove the file")
+            raise KitError(
+                f"{path} was measured with another {', '.join(differs)}", "measure it again: remove the file"
+            )
         atomic.write_bytes(folder / path.name, path.read_bytes())
 
 
@@ -122,7 +124,7 @@ def _same_as(earlier: Path, folder: Path) -> None:
     found = agreement(earlier, folder)
     print(show(found))
     if not found.holds:
-        raise KitError(f"nothing recorded: {earlier} does not agree", "measure both anew, on a quiet machine")
+        raise KitError(f"nothing recorded: {earlier} does not agree", "measure both again, on a quiet machine")
     atomic.write_json(folder / "agreement.json", found.to_json())
 
 

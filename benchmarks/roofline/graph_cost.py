@@ -25,7 +25,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole network for one picture. What is not a convolution (ReLU, adds, pooling) fuses or is negligible."""
+    """A whole network for one image. What is not a convolution (ReLU, adds, pooling) fuses or is negligible."""
 
     layers: tuple[Layer, ...]
 
@@ -36,7 +36,7 @@ class Cost:
 
     @property
     def weights(self) -> int:
-        """How many; each is read at least once a picture."""
+        """How many; each is read at least once an image."""
         return sum(layer.weights for layer in self.layers)
 
 

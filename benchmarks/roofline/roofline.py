@@ -112,11 +112,11 @@ def _stages(stage: Stage, threads: int, repeats: int) -> tuple[dict[str, float],
     times: dict[str, list[float]] = {}
     with Classifier(stage.bundle, backend) as classifier:
         for index in range(repeats * 10):
-            prediction = classifier.classify_bytes(data[index % len(data)], "picture").prediction
+            prediction = classifier.classify_bytes(data[index % len(data)], "image").prediction
             for name, value in prediction.latency_ms.items():
                 times.setdefault(name, []).append(value)
         tensor = classifier.preprocess.empty()
-        classifier.preprocess.from_bytes(data[0], "picture", tensor[0])
+        classifier.preprocess.from_bytes(data[0], "image", tensor[0])
         square = _square(data[0])
         bare = {
             "decode": _median_ms(lambda: _bare_decode(data[0]), repeats * 5),
@@ -131,7 +131,7 @@ def _stages(stage: Stage, threads: int, repeats: int) -> tuple[dict[str, float],
 def _decoded(data: bytes) -> Any:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise KitError("the first picture cannot be decoded", "give whole pictures")
+        raise KitError("the first image cannot be decoded", "give whole images")
     return pixels
 
 
@@ -185,7 +185,7 @@ def show(result: Roofline) -> str:
         "this machine at best (90th percentile of the repeats [median, best])",
         f"  memory, copy        {result.bandwidth_gb_s} GB/s",
         *(f"  multiply-adds {name:<5} {gops[name]} Gop/s" for name in gops),
-        f"the network: {result.operations / 1e9:.2f} Gop and {result.weights / 1e6:.1f} million weights a picture",
+        f"the network: {result.operations / 1e9:.2f} Gop and {result.weights / 1e6:.1f} million weights an image",
         *(f"  floor at {name:<5} {result.floors_ms[name]} ms, bound by {result.bound[name]}" for name in gops),
         "",
         f"{'stage':<12}{'p50 ms':>8}{'bare call':>11}{'floor ms':>24}{'× floor':>9}",

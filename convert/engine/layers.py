@@ -54,11 +54,11 @@ def read_layers(information: str, precision: str) -> Layers:
             merged += not name
         else:
             merged += _is_merged(layer)
-    told = {name: count for name, count in counts.most_common() if name and count}
-    if not told:
+    reported = {name: count for name, count in counts.most_common() if name and count}
+    if not reported:
         return Layers("not readable", {}, merged)
-    confirmed = told.get(precision, 0) * 2 >= sum(told.values())
-    return Layers("confirmed" if confirmed else "contradicted", told, merged)
+    confirmed = reported.get(precision, 0) * 2 >= sum(reported.values())
+    return Layers("confirmed" if confirmed else "contradicted", reported, merged)
 
 
 def _is_convolution(layer: dict[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _precision(layer: dict[str, Any]) -> str:
     texts = [inputs[0].get("Format/Datatype", "") if isinstance(inputs[0], dict) else ""]
     texts.append(weights.get("Type", "") if isinstance(weights, dict) else "")
     for text in texts:
-        lowered = str(text).lower().replace("uint8", "")  # a fused cast of the picture, not the arithmetic
+        lowered = str(text).lower().replace("uint8", "")  # a fused cast of the image, not the arithmetic
         for word, name in _WORDS:
             if word in lowered:
                 return name

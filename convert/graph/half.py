@@ -22,7 +22,7 @@ _INPUT_SCALE = 1.0 / 64.0
 
 
 def scaled_input(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose picture is multiplied by 1/64 after the mean, and whose first convolution's weights by 64.
+    """A copy whose image is multiplied by 1/64 after the mean, and whose first convolution's weights by 64.
 
     The standard deviation is folded into that convolution (about 1/58), which leaves weights and scales where FP16 has
     few bits or none. A power of two changes no bit in FP32. Raises ConversionError for a graph of another form.

@@ -68,7 +68,7 @@ def answer(
 ) -> list[PrecisionAnswers]:
     """Run every precision on every tensor uint8 ``[S,S,3]``. Raises BackendError.
 
-    CPU files get one picture at a time, as on a device: batches would be faster and would sum in another order.
+    CPU files get one image at a time, as on a device: batches would be faster and would sum in another order.
     """
     with ExitStack() as stack:
         lanes = [stack.enter_context(load_lane(bundle, precision, backend)) for precision in precisions]
@@ -113,7 +113,7 @@ def _batches(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def latency_ms(lanes: Sequence[Backend], image: Tensor) -> list[float]:
-    """Median time of one picture ``[1,S,S,3]`` on each backend, in rounds that take turns.
+    """Median time of one image ``[1,S,S,3]`` on each backend, in rounds that take turns.
 
     An orientation only: contenders in one process disturb each other. ``benchmarks/`` measures.
     """

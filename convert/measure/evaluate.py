@@ -1,4 +1,4 @@
-"""What each precision costs against FP32: figures from answers on the same pictures."""
+"""What each precision costs against FP32: figures from answers on the same images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JUDGED = (
 
 @dataclass(frozen=True)
 class Labels:
-    """The truth as class indices ``[n]`` or 0/1 ``[n,C]``, and which pictures belong together (for resampling)."""
+    """The truth as class indices ``[n]`` or 0/1 ``[n,C]``, and which images belong together (for resampling)."""
 
     truth: Ints
     groups: tuple[str, ...]
@@ -36,7 +36,7 @@ class Labels:
 @dataclass(frozen=True)
 class Figures:
     """One row of the table. Fractions of 1; deltas are this precision minus FP32; None where there are no labels
-    (for the AUC also: only one class, or very many) or an answer was not finite. Intervals: 95%, paired by picture.
+    (for the AUC also: only one class, or very many) or an answer was not finite. Intervals: 95%, paired by image.
     ``peak``: the largest activation, at the node ``peak_at``; None where it was not emulated."""
 
     precision: str

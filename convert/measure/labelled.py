@@ -51,7 +51,7 @@ def labelled(manifest: Manifest, path: Path, part: str, reporter: Reporter = SIL
         if split_hash(parts) != known.get("split_hash"):
             raise OriginError(
                 f"{path} is the bundle's data, but splits differently here: training images could be judged on",
-                "use the version of the kit that made the bundle, or make it anew",
+                "use the version of the kit that made the bundle, or make it again",
             )
         if part in ("train", "all"):
             reporter.say("note: the network was trained on some of these images: its figures flatter")

@@ -41,7 +41,7 @@ def _as_trainers(item: PrecisionAnswers) -> trainers.Answers:
         "mean_ms": time_ms,
         "single_p50_ms": time_ms,
         "what": f"network alone, {item.runs}",
-        "where": f"{item.backend} {item.version}, one picture at a time, median",
+        "where": f"{item.backend} {item.version}, one image at a time, median",
     }
     nowhere = np.zeros(len(item.logits), np.int64)
     return trainers.Answers(item.precision, item.logits, None, {} if time_ms is None else inference, nowhere)

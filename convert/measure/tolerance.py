@@ -18,13 +18,13 @@ FP32 = Tolerance(auc_loss=0.0, accuracy_loss=0.0, decisions_changed=0.0, logit=1
 LOGIT_SHARE = {"fp16": (0.01, 0.05), "int8": (0.05, 0.10)}
 """The largest logit difference may be twice what the host measured on validation, but at least and at most these
 shares of FP32's largest logit. Measured for INT8: 0.02 on PneumoniaMNIST, 0.016 on a small synthetic set; a network
-calibrated with 32 images only 0.07; pictures unlike any of the training 0.56. For FP16: 0.001."""
+calibrated with 32 images only 0.07; images unlike any of the training 0.56. For FP16: 0.001."""
 
 _LOSSES = {"fp16": (0.0005, 0.005, 0.01), "int8": (0.002, 0.01, 0.02)}
 """AUC, accuracy and decisions; INT8's for every file that is INT8."""
 
 FP16_LIMIT = 32_000.0
-"""Half of FP16's range: other pictures may reach further than those at hand."""
+"""Half of FP16's range: other images may reach further than those at hand."""
 
 STRICT_FROM = 500
 """From so many images on, 2% of them is a count that can be judged as it stands."""

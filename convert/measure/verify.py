@@ -34,7 +34,7 @@ class ToleranceError(KitError):
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. ``names`` are the pictures behind ``answers``; ``source`` is None for golden images."""
+    """What was found. ``names`` are the images behind ``answers``; ``source`` is None for golden images."""
 
     bundle: Bundle
     what: str
@@ -90,8 +90,8 @@ def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT) -> Veri
             broken.append(f"{row.precision}: {row.flips} golden images turned to the opposite decision, allowed 0")
         broken += tolerance.overflow(row)
     if golden.preprocess_differs:
-        told = f"{golden.preprocess_differs} golden images give another tensor here than where they were made"
-        reporter.say(f"note: {told}")
+        reported = f"{golden.preprocess_differs} golden images give another tensor here than where they were made"
+        reporter.say(f"note: {reported}")
     what = f"{len(golden.logits)} golden images against the stored reference"
     return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), golden_names(bundle))
 
@@ -119,7 +119,7 @@ def wanted(manifest: Manifest) -> list[str]:
 
 
 def to_table(figures: Sequence[Figures], names: Sequence[str] = ()) -> str:
-    """One row per precision, with labels' columns only where there are labels; ``names`` of the pictures, to name the
+    """One row per precision, with labels' columns only where there are labels; ``names`` of the images, to name the
     one whose logits moved most."""
     judged = any(row.accuracy is not None for row in figures)
     header = ["precision", "runs on", "MB", "agree", "max |Δlogit|"]
@@ -172,7 +172,7 @@ def write_predictions(path: Path, verified: Verified) -> None:
 
 
 def write_json(path: Path, verified: Verified) -> None:
-    """``{"fp32": {…}, "int8-cpu": {…}}``, each with the name of its worst picture."""
+    """``{"fp32": {…}, "int8-cpu": {…}}``, each with the name of its worst image."""
     rows = {
         row.precision: {**row.to_json(), "worst_image": verified.names[row.worst_index]} for row in verified.figures
     }

@@ -1,4 +1,4 @@
-"""What a bundle is made from: a network, what is known of it, and the pictures to calibrate and judge it with."""
+"""What a bundle is made from: a network, what is known of it, and the images to calibrate and judge it with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BundleOptions:
 
 @dataclass(frozen=True)
 class Judging:
-    """Preprocessed pictures uint8 ``[S,S,3]`` that no precision was calibrated on; ``labels`` None: only FP32's
+    """Preprocessed images uint8 ``[S,S,3]`` that no precision was calibrated on; ``labels`` None: only FP32's
     answers to compare with."""
 
     tensors: Sequence[Tensor]

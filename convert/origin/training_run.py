@@ -46,14 +46,14 @@ class Source:
 
 
 def from_run(run_folder: Path, options: BundleOptions, reporter: Reporter = SILENT) -> Origin:
-    """A training run and its pictures, as the converter wants them. Raises KitError."""
+    """A training run and its images, as the converter wants them. Raises KitError."""
     with reporter.step("read", f"{run_folder} and its data"):
         source = load_source(run_folder, options.data)
     run, val = source.run, source.part("val")
     chosen = calibrate.choose(source.data.samples, source.parts, options.calibration_images)
     preprocess = Preprocess(run.preprocess)
     with reporter.step(
-        "pictures", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"
+        "images", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"
     ):
         tensors = calibrate.tensors(source.data, chosen, preprocess)
         judging = Judging(
@@ -137,7 +137,7 @@ def _where_it_was(run: TrainingRun) -> Path:
 def golden_candidates(
     source: Source, tensors: Sequence[Tensor], options: BundleOptions, reporter: Reporter = SILENT
 ) -> tuple[list[golden.GoldenCandidate], str]:
-    """Patients' pictures only where the data is public or synthetic, or somebody consented with a flag."""
+    """Patients' images only where the data is public or synthetic, or somebody consented with a flag."""
     if options.images is not None:
         return golden.from_folder(options.images), "from a folder that was given"
     if options.golden_from_data or source.run.data.shareable:
@@ -147,7 +147,7 @@ def golden_candidates(
 
 
 def data_provenance(run: TrainingRun) -> dict[str, Any]:
-    """What a bundle keeps of the data: hashes, counts and how to read it, but no path and no picture's name."""
+    """What a bundle keeps of the data: hashes, counts and how to read it, but no path and no image's name."""
     info = asdict(run.data)
     return {"name": info.pop("path"), **info, "config": run.config.to_json()["data"]}
 

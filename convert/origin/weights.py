@@ -38,7 +38,7 @@ _ZOOM = 256 / 224
 """torchvision's evaluation: the shorter side to 256, then the central 224."""
 _MADE = 64
 _KEPT_ASIDE = 5
-"""Of the calibration folder every fifth picture judges and does not calibrate."""
+"""Of the calibration folder every fifth image judges and does not calibrate."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Weights:
 
 
 def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = SILENT) -> Origin:
-    """The network and the pictures to convert it with. Raises KitError for weights that do not fit."""
+    """The network and the images to convert it with. Raises KitError for weights that do not fit."""
     config = load_recipe(weights.recipe)
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
     with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
@@ -63,7 +63,7 @@ def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = 
     steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
     steps = with_size(steps, weights.size) if weights.size else steps
     name = f"{weights.arch}-imagenet" if weights.pretrained else weights.file.stem if weights.file else weights.arch
-    calibration, judging, facts = _pictures(Preprocess(steps), options, reporter)
+    calibration, judging, facts = _images(Preprocess(steps), options, reporter)
     candidates, origin = _golden(calibration, judging, options, reporter)
     draft = Manifest(
         name=options.name or (config.recipe.name if weights.recipe else name),
@@ -179,35 +179,35 @@ def _adopt(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> nn
     return network.eval()
 
 
-def _pictures(
+def _images(
     preprocess: Preprocess, options: BundleOptions, reporter: Reporter
 ) -> tuple[list[Any], Judging, dict[str, Any] | None]:
     """Tensors that calibrate, tensors that judge, and what to record of the first."""
     if options.calibration is None:
-        reporter.say("note: no INT8, it needs pictures like the device's: --calibration DIR")
+        reporter.say("note: no INT8, it needs images like the device's: --calibration DIR")
         if options.images is not None:
             given = [preprocess.from_bytes(path.read_bytes(), path.name) for path in _files(options.images)[:_MADE]]
-            return [], Judging(given, None, f"{len(given)} pictures of the folder that was given"), None
+            return [], Judging(given, None, f"{len(given)} images of the folder that was given"), None
         made = [preprocess(picture) for picture in synthetic.natural(_MADE, preprocess.size)]
-        return [], Judging(made, None, f"{len(made)} synthetic pictures"), None
+        return [], Judging(made, None, f"{len(made)} synthetic images"), None
     paths = _in_turns(_files(options.calibration), options.calibration)
     aside = paths[::_KEPT_ASIDE][: options.calibration_images // 2]
     chosen = [path for path in paths if path not in set(aside)][: options.calibration_images]
     if len(chosen) < MIN_IMAGES:
         raise ConversionError(
-            f"{options.calibration} leaves {len(chosen)} pictures to calibrate with, every fifth being kept aside to "
+            f"{options.calibration} leaves {len(chosen)} images to calibrate with, every fifth being kept aside to "
             f"judge; INT8 needs at least {MIN_IMAGES}",
-            "put 40 pictures or more into it, better 700",
+            "put 40 images or more into it, better 700",
         )
     with reporter.step(
-        "pictures", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"
+        "images", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"
     ):
         tensors, judging = (
             [preprocess.from_bytes(path.read_bytes(), path.name) for path in some] for some in (chosen, aside)
         )
     return (
         tensors,
-        Judging(judging, None, f"{len(aside)} pictures kept aside"),
+        Judging(judging, None, f"{len(aside)} images kept aside"),
         {"images": len(chosen), "from": "folder"},
     )
 
@@ -215,7 +215,7 @@ def _pictures(
 def _files(folder: Path) -> list[Path]:
     found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if not found:
-        raise KitError(f"there are no image files in {folder}", "give a folder of pictures like the device's")
+        raise KitError(f"there are no image files in {folder}", "give a folder of images like the device's")
     return sorted(found)
 
 
@@ -231,9 +231,9 @@ def _in_turns(paths: Sequence[Path], root: Path) -> list[Path]:
 def _golden(
     calibration: Sequence[Any], judging: Judging, options: BundleOptions, reporter: Reporter
 ) -> tuple[list[golden.GoldenCandidate], str]:
-    """Given pictures, or pictures of nobody."""
+    """Given images, or images of nobody."""
     if options.images is not None:
         return golden.from_folder(options.images), "from a folder that was given"
     if options.golden_from_data and options.calibration is not None:
-        return golden.from_folder(options.calibration), "from the calibration pictures, by explicit consent"
+        return golden.from_folder(options.calibration), "from the calibration images, by explicit consent"
     return golden.from_statistics(calibration or judging.tensors, reporter), "synthetic"

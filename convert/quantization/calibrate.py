@@ -21,7 +21,7 @@ _LEAST_SHARE = 0.1
 def choose(samples: Sequence[Sample], parts: Mapping[str, str], count: int) -> list[Sample]:
     """``count`` samples of the training part, spread over classes and sites; the same every time.
 
-    Classes and sites take turns until each runs out: the range of an activation is set by the pictures that reach it,
+    Classes and sites take turns until each runs out: the range of an activation is set by the images that reach it,
     so a rare class or a lone clinic's camera must be among them. Within one, the order is by hash of the id.
     Raises ConversionError if fewer than 32 can be had.
     """
@@ -50,7 +50,7 @@ def check_images(tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
 
     Fewer than 32 different ones, or random numbers: a peer calibrated with those silently, and its users lost half of
     the accuracy. Noise is told by its look from afar: averaged over an 8 × 8 grid nearly nothing of it is left, while
-    pictures of things keep most of their variance.
+    images of things keep most of their variance.
     """
     different = len({tensor.tobytes() for tensor in tensors})
     if different < MIN_IMAGES:
@@ -63,9 +63,9 @@ def check_images(tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
     least = max(_LEAST_SHARE, 2.0 * (_BLOCKS / tensors[0].shape[0]) ** 2)
     if float(np.median(shares)) < least:
         raise ConversionError(
-            "the calibration images are noise or blank, not pictures: from afar nothing is left of them "
+            "the calibration images are noise or blank, not images: from afar nothing is left of them "
             f"(share of variance on an 8 × 8 grid: median {np.median(shares):.3f}, at least {least:.3f} is asked)",
-            "calibrate with pictures like those the device will see",
+            "calibrate with images like those the device will see",
         )
 
 

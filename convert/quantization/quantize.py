@@ -118,7 +118,7 @@ def _for_onnxruntime(found: Ranges) -> TensorsData:
 
 
 def _check_quantised(model: onnx.ModelProto) -> None:
-    """Every convolution but the head's takes its picture and its weights from DequantizeLinear."""
+    """Every convolution but the head's takes its image and its weights from DequantizeLinear."""
     makers = {output: node.op_type for node in model.graph.node for output in node.output}
     head, _ = head_nodes(model)
     plain = [

@@ -1,4 +1,4 @@
-"""A backend without a network, for tests and for laptops: the answer is computed from the picture's mean colour."""
+"""A backend without a network, for tests and for laptops: the answer is computed from the image's mean colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BIAS = 0.0
 
 
 class FakeBackend(Backend):
-    """Class ``c`` is likelier the redder (0), greener (1) or bluer (2, …) the picture is. ``delay_ms`` is slept."""
+    """Class ``c`` is likelier the redder (0), greener (1) or bluer (2, …) the image is. ``delay_ms`` is slept."""
 
     def __init__(self, precision: str, classes: int, cam_size: int, features: int, delay_ms: float = 0.0) -> None:
         self._shape = (classes, cam_size, features)

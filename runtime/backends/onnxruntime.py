@@ -12,7 +12,7 @@ PRECISIONS = ("fp32", "int8")
 
 
 class OnnxRuntimeBackend(Backend):
-    """An inference session. Threads do not spin between pictures: a waiting station should be idle."""
+    """An inference session. Threads do not spin between images: a waiting station should be idle."""
 
     def __init__(self, model: bytes, precision: str, options: LoadOptions) -> None:
         import onnxruntime as ort

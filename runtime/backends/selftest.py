@@ -51,7 +51,7 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class Golden:
-    """Golden pictures as tensors uint8 ``[n,S,S,3]``, and the reference's logits float32 ``[n,C]``."""
+    """Golden images as tensors uint8 ``[n,S,S,3]``, and the reference's logits float32 ``[n,C]``."""
 
     tensors: npt.NDArray[np.uint8]
     logits: npt.NDArray[np.float32]

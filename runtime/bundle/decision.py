@@ -19,7 +19,7 @@ TASKS = ("multiclass", "multilabel")
 
 
 class Outcome(str, Enum):
-    """What the device says of one picture."""
+    """What the device says of one image."""
 
     REFER = "refer"
     NO_SIGN_FOUND = "no-sign-found"

@@ -48,19 +48,19 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def lines(checks: list[Check]) -> list[str]:
-    """One line a check, the mending command under it, and the sum."""
+    """One line a check, the command that fixes it under it, and the sum."""
     width = max(len(check.name) for check in checks)
     found = []
     for check in checks:
         found.append(f"{check.status:<5}{check.name:<{width + 2}}{check.words}")
-        if check.mend:
-            found.append(f"{'':<5}{'':<{width + 2}}→ {check.mend}")
+        if check.fix:
+            found.append(f"{'':<5}{'':<{width + 2}}→ {check.fix}")
     counts = [f"{sum(check.status == status for check in checks)} {status}" for status in (OK, WARN, FAIL)]
     return [*found, ", ".join(counts)]
 
 
 def examine(root: Path, state: Path, bundle: Path | None, probe: Probe = importlib.import_module) -> list[Check]:
-    """All checks, in the order in which one would mend things."""
+    """All checks, in the order in which one would fix things."""
     gpu = has_gpu(root)
     checks = [
         python(),
@@ -92,7 +92,7 @@ def python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < _LEAST_PYTHON:
         return Check(
-            "Python", FAIL, f"{version} is too old", "sudo apt-get install python3.10-venv, then make .venv anew"
+            "Python", FAIL, f"{version} is too old", "sudo apt-get install python3.10-venv, then make .venv again"
         )
     return Check("Python", OK, f"{version} at {sys.executable}")
 
@@ -135,8 +135,8 @@ def opencv_owner(installed: dict[str, str], root: Path) -> Check:
     """Two packages that both bring cv2 overwrite each other's files."""
     owners = [name for name in installed if name.startswith("opencv")]
     if len(owners) > 1:
-        mend = f"pip uninstall {' '.join(owners)}, then install one of them"
-        return Check("OpenCV's owner", FAIL, f"{' and '.join(owners)} are both installed", mend)
+        fix = f"pip uninstall {' '.join(owners)}, then install one of them"
+        return Check("OpenCV's owner", FAIL, f"{' and '.join(owners)} are both installed", fix)
     if owners and host.is_jetson(root):
         return Check("OpenCV's owner", WARN, f"{owners[0]} hides JetPack's OpenCV", f"pip uninstall {owners[0]}")
     return Check("OpenCV's owner", OK, owners[0] if owners else "the system's package")
@@ -153,8 +153,8 @@ def cameras(root: Path) -> Check:
     closed = [name for name in named if not os.access(root / "dev" / name, os.R_OK | os.W_OK)]
     words = ", ".join(f"/dev/{name} ({title})" for name, title in named.items())
     if closed:
-        mend = 'sudo usermod -aG video "$USER", then log in again'
-        return Check("cameras", FAIL, f"no permission for {', '.join(f'/dev/{name}' for name in closed)}", mend)
+        fix = 'sudo usermod -aG video "$USER", then log in again'
+        return Check("cameras", FAIL, f"no permission for {', '.join(f'/dev/{name}' for name in closed)}", fix)
     return Check("cameras", OK, words)
 
 
@@ -175,12 +175,12 @@ def cuda(root: Path, gpu: bool, load: Callable[[str], Any] = ctypes.CDLL) -> Che
     try:
         load("libcuda.so.1")
     except OSError:
-        mend = (
+        fix = (
             "sudo apt-get install nvidia-jetpack"
             if host.is_jetson(root)
             else "sudo ubuntu-drivers install, then restart"
         )
-        return Check("CUDA", FAIL, "a GPU is there, but its driver is not (libcuda.so.1)", mend)
+        return Check("CUDA", FAIL, "a GPU is there, but its driver is not (libcuda.so.1)", fix)
     toolkit = host.cuda_version(root)
     words = f"driver {host.nvidia_driver(root) or 'found'}, toolkit {toolkit or 'not in /usr/local/cuda'}"
     if toolkit and shutil.which("nvcc") is None:

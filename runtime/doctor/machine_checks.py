@@ -29,12 +29,12 @@ _MAKE_SWAP = (
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, how it is, in words, and the command that mends it (empty where all is well)."""
+    """One line: what was looked at, how it is, in words, and the command that fixes it (empty where all is well)."""
 
     name: str
     status: str
     words: str
-    mend: str = ""
+    fix: str = ""
 
 
 def power_mode(root: Path) -> Check:
@@ -60,8 +60,8 @@ def clocks(root: Path) -> Check:
     words = f"{host.clocks(root)}, governor {governor}"
     if governor == "performance":
         return Check("clocks", OK, words)
-    mend = "sudo cpupower frequency-set --governor performance"
-    return Check("clocks", WARN, f"{words}: benchmarks will wander", mend)
+    fix = "sudo cpupower frequency-set --governor performance"
+    return Check("clocks", WARN, f"{words}: benchmarks will wander", fix)
 
 
 def heat(root: Path) -> Check:
@@ -86,14 +86,14 @@ def memory(root: Path) -> Check:
         return Check("memory", OK, "not visible here")
     free_mb = found["MemAvailable"] // 1024
     words = f"{free_mb:,} of {found['MemTotal'] // 1024:,} MB available"
-    mend = "ps -eo rss,args --sort=-rss | head, and end what is not needed"
+    fix = "ps -eo rss,args --sort=-rss | head, and end what is not needed"
     if free_mb < LEAST_MEMORY_MB:
-        return Check("memory", FAIL, words, mend)
+        return Check("memory", FAIL, words, fix)
     return Check(
         "memory",
         OK if free_mb >= COMFORTABLE_MEMORY_MB else WARN,
         words,
-        "" if free_mb >= COMFORTABLE_MEMORY_MB else mend,
+        "" if free_mb >= COMFORTABLE_MEMORY_MB else fix,
     )
 
 
@@ -118,10 +118,10 @@ def disk(state: Path) -> Check:
         return Check("disk", FAIL, f"{state} cannot be written", f'sudo install -d -o "$USER" {state}')
     free = shutil.disk_usage(folder).free
     words = f"{free / _GB:.1f} GB free for {state}"
-    mend = "sudo journalctl --vacuum-size=100M; sudo apt-get clean; du -xh / | sort -h | tail"
+    fix = "sudo journalctl --vacuum-size=100M; sudo apt-get clean; du -xh / | sort -h | tail"
     if free < LEAST_DISK:
-        return Check("disk", FAIL, words, mend)
-    return Check("disk", OK if free >= COMFORTABLE_DISK else WARN, words, "" if free >= COMFORTABLE_DISK else mend)
+        return Check("disk", FAIL, words, fix)
+    return Check("disk", OK if free >= COMFORTABLE_DISK else WARN, words, "" if free >= COMFORTABLE_DISK else fix)
 
 
 def wall_clock(root: Path, now: float | None = None) -> Check:

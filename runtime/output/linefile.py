@@ -23,7 +23,7 @@ _TICK_MS = 100
 class LineFile:
     """A file of lines, each written with one system call: a kill leaves the line or nothing. A new one is 0600.
 
-    Without ``rotate_bytes`` the file is begun anew. With it, lines are added to what is there; a file that would grow
+    Without ``rotate_bytes`` the file is begun again. With it, lines are added to what is there; a file that would grow
     beyond it becomes ``NAME.1`` (and ``NAME.1`` becomes ``NAME.2``, up to ``keep``), and a new one begins with
     ``header`` and the same rights; so does one that began with another header. ``quoted``: a newline inside of double
     quotes ends no line. A pipe or a device is written as it is and never rotated. Raises OutputError where it cannot be

@@ -33,7 +33,7 @@ class Sink(ABC):
 
 @dataclass(frozen=True)
 class Rotation:
-    """``size_bytes`` None: a file is begun anew and grows for ever; else it goes on, and ``keep`` old ones stay."""
+    """``size_bytes`` None: a file is begun again and grows for ever; else it goes on, and ``keep`` old ones stay."""
 
     size_bytes: int | None = None
     keep: int = 10

@@ -1,8 +1,8 @@
-"""What a picture looks like in nineteen numbers, and how far that is from the pictures that the model was trained on.
+"""What an image looks like in nineteen numbers, and how far that is from the images that the model was trained on.
 
 Texture: at the network's size, half and a quarter of it, the mean squared difference of neighbours along the direction
 where it is least and where it is most (shake wipes out one direction, bad focus all), and the Laplacian's energy, where
-grain dominates. Colour: of the picture at about a dozen pixels a side, lightness and its spread, mean, spread and
+grain dominates. Colour: of the image at about a dozen pixels a side, lightness and its spread, mean, spread and
 extremes of the two ratios of channels. All are logarithms: a lamp's strength and colour then add to them.
 """
 
@@ -33,8 +33,8 @@ _LEAST_SPREAD = 0.01
 @dataclass(frozen=True)
 class Appearance:
     """Fitted by the trainer. Sharpness is a product of powers of the texture's energies: ``powers`` float64
-    ``[TEXTURES]`` tell the training pictures from blurred copies of them, ``offset`` makes their median 1.
-    ``whitener`` W float64 ``[k,k]`` with ``W·Wᵀ`` = the training pictures' precision, ``mean`` ``[k]``.
+    ``[TEXTURES]`` tell the training images from blurred copies of them, ``offset`` makes their median 1.
+    ``whitener`` W float64 ``[k,k]`` with ``W·Wᵀ`` = the training images' precision, ``mean`` ``[k]``.
     """
 
     powers: Floats
@@ -54,17 +54,17 @@ class Appearance:
         object.__setattr__(self, "_shift", shift)
 
     def judge(self, description: Floats) -> tuple[float, float]:
-        """Sharpness and distance of a picture that :func:`describe` has described.
+        """Sharpness and distance of an image that :func:`describe` has described.
 
-        Sharpness is 1 for the median training picture, less for a blurred one. The distance is the squared Mahalanobis
-        distance to the training pictures per dimension: about 1 for one of them.
+        Sharpness is 1 for the median training image, less for a blurred one. The distance is the squared Mahalanobis
+        distance to the training images per dimension: about 1 for one of them.
         """
         *white, exponent = (description @ self._matrix - self._shift).tolist()
         return math.exp(min(max(exponent, -50.0), 50.0)), sum(value * value for value in white) / len(white)
 
 
 def describe(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> Floats:
-    """An RGB picture uint8 ``[S,S,3]`` and its grey values ``[S,S]`` → float64 ``[TEXTURES + COLOURS]``."""
+    """An RGB image uint8 ``[S,S,3]`` and its grey values ``[S,S]`` → float64 ``[TEXTURES + COLOURS]``."""
     return np.array(_texture(grey) + _colour(image))
 
 
@@ -85,7 +85,7 @@ def _texture(grey: npt.NDArray[np.uint8]) -> list[float]:
 
 
 def _difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
-    """Mean squared, without a temporary picture."""
+    """Mean squared, without a temporary image."""
     return cv2.norm(one, other, cv2.NORM_L2SQR) / one.size
 
 

@@ -32,7 +32,7 @@ network takes: below that, the reduction begins to show in the resize's antialia
 
 COARSE = 8.0
 """At 1/8 a JPEG's pixels are averages of blocks, and a block may lie across the border of two pixels of the network.
-Where fewer than this many blocks per side become one of them, the decoded picture is first made about twice as large
+Where fewer than this many blocks per side become one of them, the decoded image is first made about twice as large
 (:meth:`Preprocess._finer`)."""
 
 BARELY = 1.1
@@ -45,12 +45,12 @@ _KEPT_BYTES = 64_000_000
 """A larger buffer than this (a JPEG of 21 megapixels at full size) is given back before the next file."""
 
 LEFT_OUT = 1 / 400
-"""Of the side, at most, where whole blocks do not fill it: the picture must not change its scale."""
+"""Of the side, at most, where whole blocks do not fill it: the image must not change its scale."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright picture, and what its file was."""
+    """An upright image, and what its file was."""
 
     pixels: Pixels
     header: ImageHeader
@@ -81,7 +81,7 @@ class Preprocess:
         return np.zeros((count, self.size, self.size, 3), np.uint8)
 
     def decode(self, data: bytes, name: str) -> Decoded:
-        """Decode a file's bytes to an upright picture. The pixels are valid until the next call.
+        """Decode a file's bytes to an upright image. The pixels are valid until the next call.
 
         Raises ImageError: not an image, empty, truncated, corrupt, over the limits of time or memory, 16 bits without
         ``window``.
@@ -127,7 +127,7 @@ class Preprocess:
         return self._grey_source(pixels) if self._window else pixels
 
     def _finer(self, pixels: Pixels, header: ImageHeader) -> Pixels:
-        """A picture decoded at 1/8, so enlarged by cubic interpolation that a whole number of its pixels becomes one of
+        """An image decoded at 1/8, so enlarged by cubic interpolation that a whole number of its pixels becomes one of
         the network's.
 
         It then gives what full-size decoding gives (at most 3 levels beside it on 900 photographs enlarged to 12
@@ -150,7 +150,7 @@ class Preprocess:
         return next((factor for factor in (8, 4, 2) if room >= factor), 1)
 
     def _room(self, header: ImageHeader) -> float:
-        """How many pixels per side of the file become one of the network's picture.
+        """How many pixels per side of the file become one of the network's image.
 
         From two on, colour that a JPEG holds at half the resolution need not be interpolated: blocks are averaged
         anyway, and the plain way is a tenth faster.
@@ -225,7 +225,7 @@ class Preprocess:
         return self(self.decode(data, name).pixels, out)
 
     def view(self, pixels: Pixels) -> Pixels:
-        """What the network sees of a decoded picture, at the picture's own resolution, as uint8 RGB ``[h,w,3]``."""
+        """What the network sees of a decoded image, at the image's own resolution, as uint8 RGB ``[h,w,3]``."""
         part = self._field(pixels)
         if self._window:
             part = _windowed(self._grey_source(part), self._window)
@@ -240,7 +240,7 @@ class Preprocess:
         return square
 
     def _field(self, pixels: Pixels) -> Pixels:
-        """The part of the picture that the network will see, before scaling: a view, no copy."""
+        """The part of the image that the network will see, before scaling: a view, no copy."""
         if self._crop:
             height, width = pixels.shape[:2]
             left, right = round(self._crop.left * width), round(self._crop.right * width)

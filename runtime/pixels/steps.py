@@ -17,14 +17,14 @@ from fieldlens.runtime.fields import Fields, nearest
 
 @dataclass(frozen=True)
 class Orient:
-    """Turn the picture upright as its EXIF orientation says."""
+    """Turn the image upright as its EXIF orientation says."""
 
     step: ClassVar[str] = "orient"
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Field of view, as fractions of the upright picture's width and height."""
+    """Field of view, as fractions of the upright image's width and height."""
 
     step: ClassVar[str] = "crop"
     left: float

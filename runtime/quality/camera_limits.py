@@ -25,9 +25,9 @@ from fieldlens.runtime.quality.measures import Measures, measure
 from fieldlens.runtime.sources.inputs import Item
 
 LEAST = 20
-"""Pictures: fewer say too little about the spread."""
+"""Images: fewer say too little about the spread."""
 _REACH = 2.396
-"""Standard deviations beyond the mean: for twenty values, the one-sided tolerance limit that 95% of all good pictures
+"""Standard deviations beyond the mean: for twenty values, the one-sided tolerance limit that 95% of all good images
 keep, with 95% confidence (ISO 16269-6, mean and deviation unknown)."""
 _FLOOR = {"clipped": 0.01}
 """Added before the logarithm: less than one percent is nothing."""
@@ -35,7 +35,7 @@ _FLOOR = {"clipped": 0.01}
 
 @dataclass(frozen=True)
 class Moved:
-    """One limit before and after, and what the pictures spanned."""
+    """One limit before and after, and what the images spanned."""
 
     check: str
     seen: tuple[float, float]
@@ -43,9 +43,9 @@ class Moved:
     after: Range
 
 
-def measure_pictures(bundle: Bundle, items: Iterable[Item], count: int) -> list[Measures]:
-    """The quality measures of the first ``count`` pictures. Raises the error of the first that cannot be read: good
-    pictures were asked for."""
+def measure_images(bundle: Bundle, items: Iterable[Item], count: int) -> list[Measures]:
+    """The quality measures of the first ``count`` images. Raises the error of the first that cannot be read: good
+    images were asked for."""
     preprocess = Preprocess(bundle.manifest.preprocess)
     tensor, measures = preprocess.empty()[0], []
     for item in items:
@@ -67,11 +67,11 @@ def measure_pictures(bundle: Bundle, items: Iterable[Item], count: int) -> list[
 
 
 def propose(limits: Limits, measures: list[Measures]) -> list[Moved]:
-    """New ranges from good pictures: a limit that this camera would break moves as far as needed, inside the bounds.
+    """New ranges from good images: a limit that this camera would break moves as far as needed, inside the bounds.
     None becomes narrower: what the network bears does not depend on the camera. Raises KitError for fewer than LEAST.
     """
     if len(measures) < LEAST:
-        raise KitError(f"{len(measures)} good pictures; {LEAST} are needed", "take more, of different people")
+        raise KitError(f"{len(measures)} good images; {LEAST} are needed", "take more, of different people")
     rows = [each.checks(limits) for each in measures]
     moved = []
     for check in rows[0]:

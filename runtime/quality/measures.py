@@ -1,6 +1,6 @@
 """The quality gate, before an answer: is this an image that the model can answer?
 
-Measured on the network-sized picture, so that the limits mean the same for every camera resolution, and a blur or a
+Measured on the network-sized image, so that the limits mean the same for every camera resolution, and a blur or a
 grain that is gone at the network's size, and so costs nothing, needs no retake.
 """
 
@@ -25,11 +25,11 @@ _LOW = {
 }
 _HIGH = {
     "brightness": "too bright: move the lamp away or shade the area",
-    "clipped": "parts are burnt out or black: turn the picture away from glare",
-    "noise": "grain instead of a picture: more light, and clean the lens",
+    "clipped": "parts are burnt out or black: turn the image away from glare",
+    "noise": "grain instead of an image: more light, and clean the lens",
     "contrast": "light and shadow are too hard: use even light",
     "appearance": "colours or textures of something else: check the subject, the lamp and the framing",
-    "ood": "does not look like the pictures this model knows: check the subject and the framing",
+    "ood": "does not look like the images this model knows: check the subject and the framing",
 }
 _BLACK, _WHITE = 3, 252
 """Grey values up to here are black, values of a channel from here on are burnt out: a lamp that is too strong takes the
@@ -56,7 +56,7 @@ class Measures:
 
 
 def measure(image: npt.NDArray[np.uint8], source_side: int) -> Measures:
-    """Measures of an RGB picture uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
+    """Measures of an RGB image uint8 ``[S,S,3]`` whose shorter side was ``source_side`` pixels in its file."""
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     mean, deviation = (values.item() for values in cv2.meanStdDev(grey))
     _, black = cv2.threshold(grey, _BLACK, 1, cv2.THRESH_BINARY_INV)
@@ -87,5 +87,5 @@ def judge(measures: Measures, limits: Limits) -> tuple[Finding, ...]:
 
 
 def strange(score: float, limit: float) -> Finding:
-    """The finding for a picture out of distribution."""
+    """The finding for an image out of distribution."""
     return Finding("ood", score, limit, _HIGH["ood"])

@@ -29,7 +29,7 @@ class OodModel:
     threshold: float
 
     def score(self, features: npt.NDArray[np.float32]) -> float:
-        """Features ``[F]`` → squared distance to the nearest class, per dimension (about 1 for known pictures)."""
+        """Features ``[F]`` → squared distance to the nearest class, per dimension (about 1 for known images)."""
         size = len(features)
         product = features @ self.matrix - self.shift
         white = product[:size]

@@ -150,10 +150,10 @@ def _band(band: Band, end_s: float, low: float, high: float) -> str:
 
 def _gap(gap: Gap, end_s: float) -> str:
     left, right = (_WIDTH * _clip(second / end_s) for second in (gap.start_s, gap.end_s))
-    told = f"{gap.end_s - gap.start_s:.1f} s without a camera: {gap.reason}"
+    reported = f"{gap.end_s - gap.start_s:.1f} s without a camera: {gap.reason}"
     return (
         f'<rect class="gone" x="{left:.1f}" y="0" width="{max(right - left, 1.0):.1f}" height="{_HEIGHT:.0f}">'
-        f"<title>{escape(told)}</title></rect>"
+        f"<title>{escape(reported)}</title></rect>"
     )
 
 

@@ -25,8 +25,8 @@ _GROUPS = 20
 _FEWEST_PER_GROUP = 10
 
 HOST_ADVICE = {
-    "decode": "give smaller pictures (JPEG rather than PNG), a lower camera resolution, or more --workers",
-    "preprocess": "give smaller pictures, or crop in the camera: denoise and CLAHE steps cost the most",
+    "decode": "give smaller images (JPEG rather than PNG), a lower camera resolution, or more --workers",
+    "preprocess": "give smaller images, or crop in the camera: denoise and CLAHE steps cost the most",
     "postprocess": "see the quality gate's part with `python -m runtime info BUNDLE`, and report it",
 }
 
@@ -43,7 +43,7 @@ class Diagnosis:
 @dataclass(frozen=True)
 class Evidence:
     """What the rules look at. ``record`` is None where the machine was not watched; ``percentile`` is the one that
-    the reader asked for; ``dropped`` counts frames of cameras; ``workers`` prepare pictures ahead (0: none)."""
+    the reader asked for; ``dropped`` counts frames of cameras; ``workers`` prepare images ahead (0: none)."""
 
     latency: LatencyLog
     record: TelemetryRecord | None = None
@@ -53,7 +53,7 @@ class Evidence:
 
     @property
     def answered(self) -> int:
-        """Pictures with an answer."""
+        """Images with an answer."""
         return self.latency.stages["total"].count
 
     @property

@@ -20,8 +20,8 @@ MEANINGS = {
     "inference": "the network",
     "device_to_host": "copying the outputs back",
     "postprocess": "quality gate, probabilities and decision",
-    "wait": "a picture that workers had prepared waited for its turn",
-    "total": "from the picture at hand to the answer, measured on its own",
+    "wait": "an image that workers had prepared waited for its turn",
+    "total": "from the image at hand to the answer, measured on its own",
     "camera_to_answer": "from the camera's capture to the answer",
     "enqueue": "the CPU's time to hand the work to the GPU, a part of inference",
 }
@@ -30,7 +30,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(facts: dict[str, Any]) -> str:
-    """The HTML. Loads nothing: styles and pictures are inside, and a policy forbids the rest."""
+    """The HTML. Loads nothing: styles and images are inside, and a policy forbids the rest."""
     backend = facts["backend"]
     title = f"{facts['bundle']['title']}: {backend['name']} {backend['version']}, {backend['precision']}"
     head = (
@@ -55,10 +55,10 @@ def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
     yield f'<p class="lead">{escape(summary_sentence(run, facts["percentile"]))}</p>'
     yield _tiles(facts)
     yield "<h2>What held this run back</h2>" + _findings(facts)
-    if run["pictures"]:
+    if run["images"]:
         yield "<h2>Where the time goes</h2>" + shares(_median_parts(run["latency_ms"]))
         yield '<p class="soft">Medians of the stages, one after the other.</p>'
-        yield "<h2>Latency per picture</h2>" + _latency_table(run["latency_ms"])
+        yield "<h2>Latency per image</h2>" + _latency_table(run["latency_ms"])
         yield "<h2>How the total is spread</h2>" + histogram(run["histogram_total_ms"], _marks(run["latency_ms"]))
         yield '<p class="soft">The outermost bars also hold what lies beyond them.</p>'
         yield '<h2>Over the run</h2><div class="panels">' + "".join(time_panels(facts)) + "</div>"
@@ -74,14 +74,14 @@ def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
 def summary_sentence(run: dict[str, Any], asked: str) -> str:
     """What a person wants to know first. ``asked``: the percentile's name, ``p99``."""
     total = run["latency_ms"]["total"]
-    if not run["pictures"]:
-        return "No picture was classified."
-    told = f"Half of the {run['pictures']:,} pictures were answered within {milliseconds(total['p50'])} ms"
+    if not run["images"]:
+        return "No image was classified."
+    reported = f"Half of the {run['images']:,} images were answered within {milliseconds(total['p50'])} ms"
     if asked == "p50" or asked not in run["intervals_total_ms"]:
-        return f"{told}, the slowest within {milliseconds(total['max'])} ms."
+        return f"{reported}, the slowest within {milliseconds(total['max'])} ms."
     low, high = run["intervals_total_ms"][asked]
     sure = f"{milliseconds(low)} to {milliseconds(high)} ms with 95% confidence"
-    return f"{told}, and {asked[1:]}% within {milliseconds(total[asked])} ms ({sure})."
+    return f"{reported}, and {asked[1:]}% within {milliseconds(total[asked])} ms ({sure})."
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
@@ -107,19 +107,19 @@ def _tiles(facts: dict[str, Any]) -> str:
     run, telemetry, asked = facts["run"], facts["telemetry"], facts["percentile"]
     total = run["latency_ms"]["total"]
     tiles = [
-        ("pictures", f"{run['pictures']:,}", f"{run['failed']:,} not classified"),
+        ("images", f"{run['images']:,}", f"{run['failed']:,} not classified"),
         ("p50", f"{milliseconds(total['p50'])} ms", ""),
         *([(asked, f"{shown(total, asked)} ms", _sure(run, asked))] if asked != "p50" else []),
         ("slowest", f"{milliseconds(total['max'])} ms", ""),
         ("jitter", f"{milliseconds(run['jitter_ms'])} ms", "mean step between neighbours"),
-        ("pictures a second", f"{run['pictures_per_second']:.1f}", f"over {run['seconds']:.1f} s"),
+        ("images a second", f"{run['pictures_per_second']:.1f}", f"over {run['seconds']:.1f} s"),
         ("frames dropped", f"{run['frames_dropped']:,}", ""),
     ]
     if "camera_to_answer" in run["latency_ms"]:
         seen = run["latency_ms"]["camera_to_answer"]
         tiles.insert(1, ("camera to answer, p95", f"{milliseconds(seen['p95'])} ms", ""))
     if telemetry["energy_per_picture_j"] is not None:
-        tiles.append(("energy a picture", f"{telemetry['energy_per_picture_j']:.3g} J", telemetry["power_of"]))
+        tiles.append(("energy an image", f"{telemetry['energy_per_picture_j']:.3g} J", telemetry["power_of"]))
     if telemetry["hottest"] is not None:
         zone = telemetry["hottest"]
         tiles.append(("hottest", f"{zone['max_c']:.0f} °C", f"{zone['zone']}, from {zone['start_c']:.0f} °C"))
@@ -132,15 +132,15 @@ def _tiles(facts: dict[str, Any]) -> str:
 
 def _sure(run: dict[str, Any], name: str) -> str:
     if name not in run["intervals_total_ms"]:
-        return f"needs {needed(float(name[1:]))} pictures"
+        return f"needs {needed(float(name[1:]))} images"
     low, high = run["intervals_total_ms"][name]
     return f"{milliseconds(low)}–{milliseconds(high)}, 95% sure"
 
 
 def _findings(facts: dict[str, Any]) -> str:
     if not facts["diagnosis"]:
-        few = facts["run"]["pictures"] < FEWEST
-        words = f"Too few pictures to tell: {FEWEST} are needed." if few else "Nothing was found."
+        few = facts["run"]["images"] < FEWEST
+        words = f"Too few images to tell: {FEWEST} are needed." if few else "Nothing was found."
         return f'<div class="note {"warn" if few else "good"}"><b>{words}</b></div>'
     return "".join(
         f'<div class="note warn"><b>{escape(found["rule"].replace("-", " "))}</b>'
@@ -168,7 +168,7 @@ def _latency_table(latency: dict[str, Summary]) -> str:
     )
     count = int(latency["total"]["n"])
     lacking = ", ".join(f"p{p:g} needs {needed(p):,}" for p in PERCENTILES if count < needed(p))
-    doubts = f" A question mark: too few pictures to trust that percentile ({lacking})." if lacking else ""
+    doubts = f" A question mark: too few images to trust that percentile ({lacking})." if lacking else ""
     note = f'<p class="soft">Milliseconds.{doubts}</p>'
     return f'<div class="wide"><table><tr><th>stage</th>{head}</tr>{rows}</table></div>{note}'
 
@@ -260,7 +260,7 @@ def _telemetry_rows(telemetry: dict[str, Any]) -> dict[str, str]:
         else "",
         "throttling": ", ".join(events) or ("none" if visible else "this machine does not show it"),
         "mean power": f"{telemetry['power_w']:.2f} W, {telemetry['power_of']}" if telemetry["power_w"] else "",
-        "energy a picture": f"{telemetry['energy_per_picture_j']:.3g} J" if telemetry["energy_per_picture_j"] else "",
+        "energy an image": f"{telemetry['energy_per_picture_j']:.3g} J" if telemetry["energy_per_picture_j"] else "",
         "cores' time taken by others": f"{others:.0%}" if others is not None else "",
     }
 

@@ -96,7 +96,7 @@ class Histogram:
     def coarse(self, bins: int = 40) -> list[tuple[float, float, int]]:
         """``(low_ms, high_ms, count)`` in ``bins`` equal steps between the 0.1st and the 99.9th percentile.
 
-        Samples beyond are in the outermost bins, so that one stray second does not squash the picture. A fine bin
+        Samples beyond are in the outermost bins, so that one stray second does not squash the image. A fine bin
         that lies across an edge is divided there, so that no bar is empty between two full ones.
         """
         if not self.count:
@@ -194,7 +194,7 @@ class LatencyLog:
         self._steps_ms = 0.0
 
     def add(self, second: float, latency_ms: dict[str, float]) -> None:
-        """One picture's stages; ``second`` is the time since the run began."""
+        """One image's stages; ``second`` is the time since the run began."""
         for stage, value in latency_ms.items():
             self.stages.setdefault(stage, Histogram()).add(value)
         total_ms = latency_ms["total"]
@@ -205,7 +205,7 @@ class LatencyLog:
 
     @property
     def jitter_ms(self) -> float:
-        """Mean difference between one picture's total and the next one's, in ms.
+        """Mean difference between one image's total and the next one's, in ms.
 
         The interarrival jitter of RFC 3550, 6.4.1, averaged over the whole run instead of smoothed.
         """
@@ -231,7 +231,7 @@ def stage_name(stage: str) -> str:
 
 
 def carried(summary: Summary, name: str) -> bool:
-    """Whether there are samples enough for that percentile to say something about the next picture."""
+    """Whether there are samples enough for that percentile to say something about the next image."""
     return not name.startswith("p") or summary["n"] >= needed(float(name[1:]))
 
 
@@ -254,5 +254,5 @@ def table(summary: dict[str, Summary]) -> str:
         lines.append(f"{stage_name(stage):<16}" + "".join(cells))
     count = int(summary["total"]["n"])
     if lacking := [f"p{p:g} needs {needed(p)}" for p in PERCENTILES if count < needed(p)]:
-        lines.append(f"? : {count} pictures are too few to trust that percentile ({', '.join(lacking)})")
+        lines.append(f"? : {count} images are too few to trust that percentile ({', '.join(lacking)})")
     return "\n".join(lines)

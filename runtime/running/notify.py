@@ -12,7 +12,7 @@ from fieldlens.runtime.files.printable import printable
 
 
 class Notifier:
-    """Does nothing where no service manager listens. ``beat`` is cheap: call it for every picture."""
+    """Does nothing where no service manager listens. ``beat`` is cheap: call it for every image."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         given = os.environ if environment is None else environment

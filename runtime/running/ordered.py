@@ -17,7 +17,7 @@ _END_S = 1.0
 
 
 def depth_for(workers: int) -> int:
-    """Places for pictures: one per worker, the one being answered, and one that is ready when it is done."""
+    """Places for images: one per worker, the one being answered, and one that is ready when it is done."""
     return workers + 2 if workers else 1
 
 

@@ -52,12 +52,12 @@ class RunLog:
 
     @property
     def answered(self) -> int:
-        """Pictures that were classified (``retake`` is an answer)."""
+        """Images that were classified (``retake`` is an answer)."""
         return sum(self.outcomes.values())
 
     @property
     def per_second(self) -> float:
-        """Pictures a second over the whole run."""
+        """Images a second over the whole run."""
         return self.answered / self.seconds if self.seconds else 0.0
 
     def exit_code(self) -> int:
@@ -69,7 +69,7 @@ class RunLog:
     def to_json(self) -> dict[str, Any]:
         """For the report."""
         return {
-            "pictures": self.answered,
+            "images": self.answered,
             "failed": self.failed,
             "frames_dropped": self.dropped,
             "seconds": self.seconds,
@@ -105,7 +105,7 @@ class View(Protocol):
 
 
 class ClassificationRun:
-    """One run. ``limit`` pictures at most, ``duration_s`` seconds at most; None: no bound.
+    """One run. ``limit`` images at most, ``duration_s`` seconds at most; None: no bound.
 
     ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
     frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
@@ -161,8 +161,8 @@ class ClassificationRun:
         return self.log
 
     def _break(self, error: OutputError) -> None:
-        told = f"{self._stopper.reason}, and " if self._stopper.reason else ""
-        self.log.ended_by, self.log.broken = f"{told}a result that could not be written", error
+        reported = f"{self._stopper.reason}, and " if self._stopper.reason else ""
+        self.log.ended_by, self.log.broken = f"{reported}a result that could not be written", error
 
     def _tell_unfinished(self, sources: Sources) -> None:
         """Images that were still being copied when the run ended: each is accounted for, once."""

@@ -3,7 +3,7 @@
 Source: MLPerf Inference Rules (mlcommons/inference_policies, inference_rules.adoc), "Scenarios" and "LoadGen
 Operation": the next query goes out as soon as the last one is answered; at least 1024 queries and 60 s (version 0.5)
 or 600 s (since 1.0); samples are drawn uniformly with replacement by a fixed seed; the result is the 90th percentile.
-This is no MLPerf result and must not be called one: the load generator, the model and the pictures are ours.
+This is no MLPerf result and must not be called one: the load generator, the model and the images are ours.
 Stricter than the original: decoding and preprocessing are inside the time, and a changed answer is INVALID.
 """
 
@@ -29,11 +29,11 @@ PERCENTILE = 90.0
 FEWEST_QUERIES = 1024
 SHORT_S, COMPARABLE_S = 60.0, 600.0
 SEED = 20_231_114
-MOST_PICTURES = 1024  # as many as MLPerf's performance sample count for ResNet-50
+MOST_IMAGES = 1024  # as many as MLPerf's performance sample count for ResNet-50
 MOST_BYTES = 512 * 2**20
 _WARM_UPS = 20
 _SAME = 1e-3
-"""Two answers to the same picture may differ by this much of a probability: threads sum in another order."""
+"""Two answers to the same image may differ by this much of a probability: threads sum in another order."""
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,21 @@ class SingleStreamResult:
         return "\n".join(lines)
 
 
-def load_pictures(items: Iterable[Item]) -> list[tuple[str, bytes]]:
-    """Encoded pictures in memory, as MLPerf's sample library. Raises KitError for one that is not there, or a frame."""
+def load_images(items: Iterable[Item]) -> list[tuple[str, bytes]]:
+    """Encoded images in memory, as MLPerf's sample library. Raises KitError for one that is not there, or a frame."""
     pictures: list[tuple[str, bytes]] = []
     size = 0
     for item in items:
         if item.error is not None:
             raise item.error
         if item.data is None or item.captured_at is not None:
-            raise ImageError(f"{item.source}: single-stream takes picture files", "give files or folders")
+            raise ImageError(f"{item.source}: single-stream takes image files", "give files or folders")
         pictures.append((item.source, item.data))
         size += len(item.data)
-        if len(pictures) >= MOST_PICTURES or size >= MOST_BYTES:
+        if len(pictures) >= MOST_IMAGES or size >= MOST_BYTES:
             break
     if not pictures:
-        raise ImageError("no pictures to ask about", "give files or folders")
+        raise ImageError("no images to ask about", "give files or folders")
     return pictures
 
 
@@ -144,14 +144,14 @@ def run_single_stream(
 
 
 def judge(log: RunLog, changed: int, pictures: int, seed: int = SEED, seconds: float = SHORT_S) -> SingleStreamResult:
-    """The rules, applied. ``changed``: pictures whose answer was not the same every time."""
+    """The rules, applied. ``changed``: images whose answer was not the same every time."""
     total = log.latency.stages["total"]
     wanted_s = max(seconds, SHORT_S)
     checks = (
         Rule("queries", f">= {FEWEST_QUERIES}", str(log.answered), log.answered >= FEWEST_QUERIES),
         Rule("duration", f">= {wanted_s:.0f} s", f"{log.seconds:.1f} s", log.seconds >= wanted_s),
         Rule("queries without an answer", "0", str(log.failed), log.failed == 0),
-        Rule("pictures with a changed answer", "0", str(changed), changed == 0),
+        Rule("images with a changed answer", "0", str(changed), changed == 0),
         Rule("ended by itself", "yes", log.ended_by, log.ended_by.startswith("the rules")),
     )
     comparable = wanted_s >= COMPARABLE_S and log.seconds >= COMPARABLE_S
@@ -177,7 +177,7 @@ def upper_bound(total: Histogram, percent: float, confidence: float = 0.99) -> f
 
 
 class _Answers:
-    """The first answer to each picture, and how many pictures ever got another."""
+    """The first answer to each image, and how many images ever got another."""
 
     def __init__(self, pictures: int) -> None:
         self._first: list[tuple[str, list[float]] | None] = [None] * pictures
@@ -197,7 +197,7 @@ class _Answers:
 
 
 def _quietly(classifier: Classifier, source: str, data: bytes) -> None:
-    """Warm up; a picture that cannot be read counts when its turn comes."""
+    """Warm up; an image that cannot be read counts when its turn comes."""
     try:
         classifier.classify_bytes(data, source)
     except ImageError:

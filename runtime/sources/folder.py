@@ -46,7 +46,7 @@ def is_image(name: str) -> bool:
 
 
 class FolderWatch:
-    """Images below folders, each once when it is complete, and again when it was written anew.
+    """Images below folders, each once when it is complete, and again when it was written again.
 
     A file that somebody on this machine writes is complete when he closes it, or moves it here (the kernel says so,
     but for network drives); of others, a JPEG or PNG whose end is there and that stayed as it was from one look to the

@@ -34,7 +34,7 @@ _TICK_S = 0.5
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to classify: a file that is not read yet (``path``), an encoded image (``data``) or a frame
+    """One image to classify: a file that is not read yet (``path``), an encoded image (``data``) or a frame
     (``frame_bgr``), with the ms spent on getting it; or an error; or news of a camera.
 
     ``began`` (perf_counter, s) is when the work on a video's frame began, ``captured_at`` (monotonic, s) when a camera
@@ -81,7 +81,7 @@ class Sources:
         self._watched = [Path(name) for name in self._names if watch and kind_of(name) == FOLDER]
         self._watch: FolderWatch | None = None
         if watch and (self._camera or not self._watched):
-            raise SourceError("--watch needs a folder, and no camera", "give the folder into which the pictures come")
+            raise SourceError("--watch needs a folder, and no camera", "give the folder into which the images come")
 
     @property
     def dropped(self) -> int:

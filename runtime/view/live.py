@@ -1,7 +1,7 @@
-"""The live view: the annotated picture in a window, in a browser, or both, drawn by a thread of its own.
+"""The live view: the annotated image in a window, in a browser, or both, drawn by a thread of its own.
 
 Drawing costs more than answering, so it happens only while somebody watches, at most 15 times a second, and never in
-the way of the next answer: a picture that cannot be drawn in time is not drawn at all.
+the way of the next answer: an image that cannot be drawn in time is not drawn at all.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LiveView:
         self._refresh()
 
     def notice(self, notice: Notice) -> None:
-        """Show that there is no picture. It takes the place of one that waits to be drawn."""
+        """Show that there is no image. It takes the place of one that waits to be drawn."""
         self._hand_over(lambda: card(f"{notice.source}: {notice.message}"))
         self._refresh()
 

@@ -50,7 +50,7 @@ class OverlaySink(Sink):
     def _name(self, source: str) -> str:
         """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember."""
         path = Path(source)
-        stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "picture"
+        stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "image"
         stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
         name, number = stem, 2
         while name in self._names:

@@ -24,7 +24,7 @@ _PAGE = """<!doctype html>
 body { margin: 0; background: #14171c; color: #e6edf3; font: 16px/1.5 system-ui, sans-serif; text-align: center }
 img { max-width: 100%; max-height: 92vh }
 </style></head>
-<body><img src="/stream.mjpg" alt="the camera's picture with the outcome written below it">
+<body><img src="/stream.mjpg" alt="the camera's image with the outcome written below it">
 <p>Where the model looked, not where the disease is.</p></body></html>
 """
 _POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
@@ -55,7 +55,7 @@ class LiveServer:
         return self._server.watchers > 0
 
     def publish(self, jpeg: bytes) -> None:
-        """Show this picture to everybody who watches."""
+        """Show this image to everybody who watches."""
         with self._server.changed:
             self._server.jpeg = jpeg
             self._server.number += 1
@@ -143,13 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(HTTPStatus.OK)
             self._common_headers(f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
             self.end_headers()
-            self._send_pictures()
+            self._send_images()
         finally:
             with self.server.changed:
                 self.server.watchers -= 1
 
-    def _send_pictures(self) -> None:
-        """Only pictures published from now on: an older one may be of somebody who has left."""
+    def _send_images(self) -> None:
+        """Only images published from now on: an older one may be of somebody who has left."""
         server, sent = self.server, self.server.number
         while True:
             with server.changed:

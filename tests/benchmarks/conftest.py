@@ -1,4 +1,4 @@
-"""A tiny network's bundle, labelled pictures, contenders that are made for the test, and one small real comparison."""
+"""A tiny network's bundle, labelled images, contenders that are made for the test, and one small real comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.benchmarks import pictures
+from fieldlens.benchmarks import image_set
 from fieldlens.benchmarks.compare import throwaway
 from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, compare
 from fieldlens.benchmarks.compare.stage import ComparisonSubject, Stage, prepare
@@ -35,7 +35,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labelled")
     rows = ["image,label"]
     for seed in range(6):
-        (folder / f"{seed}.jpg").write_bytes(pictures.jpeg(pictures.scene(seed)))
+        (folder / f"{seed}.jpg").write_bytes(image_set.jpeg(image_set.scene(seed)))
         rows.append(f"{seed}.jpg,{'one' if seed % 2 else 'other'}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return folder

@@ -219,7 +219,7 @@ def test_an_old_page_is_refused(tmp_path: Path) -> None:
         (["--images", "no-such-folder"], "is not a folder"),
     ],
 )
-def test_wrong_pictures_are_refused(arguments: list[str], word: str, bundle_folder: Path) -> None:
+def test_wrong_images_are_refused(arguments: list[str], word: str, bundle_folder: Path) -> None:
     with pytest.raises(KitError, match=word):
         main(["compare", "--bundle", str(bundle_folder), *arguments])
 

@@ -42,7 +42,7 @@ def picture(label: int, seed: int, side: int = 48) -> Pixels:
 
 
 def real_like(count: int, size: int = SIZE) -> Pixels:
-    """A batch ``[count,size,size,3]`` of such pictures."""
+    """A batch ``[count,size,size,3]`` of such images."""
     return np.stack([picture(index % 2, 9000 + index, size) for index in range(count)])
 
 

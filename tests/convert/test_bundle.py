@@ -125,7 +125,7 @@ def test_tensorrts_parsers_take_every_file(bundle_folder: Path, precision: str) 
 
 @pytest.fixture(scope="module")
 def origin(run: Path) -> Origin:
-    """Few pictures: what is made is looked at, not how good it is."""
+    """Few images: what is made is looked at, not how good it is."""
     found = from_run(run, BundleOptions(calibration_images=32))
     return replace(found, judging=replace(found.judging, tensors=found.judging.tensors[:16], labels=None))
 

@@ -80,7 +80,7 @@ def flat(red: int, green: int, blue: int) -> npt.NDArray[np.uint8]:
 
 
 def written(folder: Path, pattern: str = "*.png") -> list[npt.NDArray[Any]]:
-    """The golden pictures as OpenCV reads them, BGR."""
+    """The golden images as OpenCV reads them, BGR."""
     found = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((folder / "golden").glob(pattern))]
     return [image for image in found if image is not None]
 
@@ -90,7 +90,7 @@ def fake(manifest: Manifest) -> Backend:
 
 
 class Wrong(FakeBackend):
-    """Differs on pictures that are brighter than a limit, as INT8 does outside of its calibrated range."""
+    """Differs on images that are brighter than a limit, as INT8 does outside of its calibrated range."""
 
     def infer(self, image: Image) -> Outputs:
         outputs = super().infer(image)
@@ -113,7 +113,7 @@ def test_no_metadata_travels(manifest: Manifest, tmp_path: Path) -> None:
     assert [entry["file"] for entry in listed] == [f"golden/{index:03d}.jpg" for index in range(12)]
 
 
-def test_small_pictures_lose_nothing() -> None:
+def test_small_images_lose_nothing() -> None:
     pixels = picture(1, 5)
     suffix, data = golden.encode(pixels)
     assert suffix == ".png"
@@ -123,13 +123,13 @@ def test_small_pictures_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 200, 3), (300, 200)])
-def test_large_pictures_become_jpeg(shape: tuple[int, ...]) -> None:
+def test_large_images_become_jpeg(shape: tuple[int, ...]) -> None:
     suffix, data = golden.encode(np.full(shape, 77, np.uint8))
     assert suffix == ".jpg"
     assert simplejpeg.decode_jpeg_header(data)[:2] == (300, 200)
 
 
-def test_very_large_pictures_are_reduced() -> None:
+def test_very_large_images_are_reduced() -> None:
     _, data = golden.encode(np.zeros((3000, 2000, 3), np.uint8))
     assert simplejpeg.decode_jpeg_header(data)[:2] == (1024, 683)
 
@@ -152,7 +152,7 @@ def test_classes_take_turns_and_scores_are_spread(manifest: Manifest, tmp_path: 
     assert len(set(values) & set(reds[::10])) == 20, "the rare stratum is there as a whole"
 
 
-def test_pictures_near_the_border_come_last(manifest: Manifest, tmp_path: Path) -> None:
+def test_images_near_the_border_come_last(manifest: Manifest, tmp_path: Path) -> None:
     """A flip on a device is then a fault, and not rounding."""
     assert manifest.decision is not None
     candidates = [candidate(flat(128, int(green), 0)) for green in np.linspace(0, 255, 200)]
@@ -164,28 +164,28 @@ def test_pictures_near_the_border_come_last(manifest: Manifest, tmp_path: Path) 
     assert np.abs(differences).min() > 0.6
 
 
-def test_pictures_that_a_precision_cannot_do_here_are_left_out(manifest: Manifest, tmp_path: Path) -> None:
+def test_images_that_a_precision_cannot_do_here_are_left_out(manifest: Manifest, tmp_path: Path) -> None:
     candidates = [candidate(flat(*[int(value)] * 3)) for value in np.linspace(0, 255, 100)]
     lanes = [GoldenLane(fake(manifest), 0.0), GoldenLane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
     golden.write(tmp_path, candidates, manifest, lanes)
     assert max(image.mean() for image in written(tmp_path)) <= 150
 
 
-def test_pictures_unlike_the_training_are_refused(manifest: Manifest, tmp_path: Path) -> None:
+def test_images_unlike_the_training_are_refused(manifest: Manifest, tmp_path: Path) -> None:
     candidates = [candidate(flat(250, 250, 250))] * 20
     lanes = [GoldenLane(fake(manifest), 0.0), GoldenLane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]
-    with pytest.raises(KitError, match="0 of 20 pictures are enough like the training's"):
+    with pytest.raises(KitError, match="0 of 20 images are enough like the training's"):
         golden.write(tmp_path, candidates, manifest, lanes)
 
 
-def test_a_file_that_is_no_picture_is_named(manifest: Manifest, tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
     for index in range(8):
-        (tmp_path / f"{index}.jpg").write_bytes(b"no picture")
+        (tmp_path / f"{index}.jpg").write_bytes(b"no image")
     with pytest.raises(KitError, match=r"0\.jpg"):
         golden.write(tmp_path, golden.from_folder(tmp_path), manifest, [GoldenLane(fake(manifest), 0.0)])
 
 
-def test_a_folder_with_few_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_few_images_is_refused(tmp_path: Path) -> None:
     for index in range(7):
         cv2.imwrite(str(tmp_path / f"{index}.png"), picture(0, index))
     with pytest.raises(KitError, match="holds 7 image files"):

@@ -1,4 +1,4 @@
-"""Pictures of nobody."""
+"""Images of nobody."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def test_the_same_every_time() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_flat_pictures_are_no_trouble() -> None:
+def test_flat_images_are_no_trouble() -> None:
     flat = [np.full((32, 32, 3), 90, np.uint8)] * 32
     assert [int(picture.mean()) for picture in pictures(flat, 2)] == [90, 90]

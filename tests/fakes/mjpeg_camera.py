@@ -2,7 +2,7 @@
 
 ``python mjpeg_camera.py FPS [PORT]`` prints its port, then ``NUMBER SECONDS`` (monotonic) for every frame when it is
 sent. A word on standard input changes what it does: ``ok``, ``cut`` (connections closed, new ones refused), ``silent``
-(nothing more is sent), ``frozen``, ``corrupt``, ``dribble``, ``quit``. The mean red of every picture tells its
+(nothing more is sent), ``frozen``, ``corrupt``, ``dribble``, ``quit``. The mean red of every image tells its
 number modulo CYCLE, and a comment that makes its bytes unique, as the noise of a sensor does.
 """
 
@@ -50,7 +50,7 @@ class TestCamera:
 
     def __init__(self, fps: float, port: int) -> None:
         self._interval = 1 / fps
-        self._pictures = [picture(number) for number in range(CYCLE)]
+        self._images = [picture(number) for number in range(CYCLE)]
         self._mode = "ok"
         self._clients: list[socket.socket] = []
         self._frame = (0, b"")
@@ -100,7 +100,7 @@ class TestCamera:
             if self._mode in ("cut", "silent"):
                 continue
             number += 1
-            jpeg = with_comment(self._pictures[number % CYCLE], b"%d" % number)
+            jpeg = with_comment(self._images[number % CYCLE], b"%d" % number)
             frozen = (frozen or jpeg) if self._mode == "frozen" else b""
             jpeg = spoilt(jpeg) if self._mode == "corrupt" else frozen or jpeg
             print(number, time.monotonic(), flush=True)

@@ -262,7 +262,7 @@ _MODELS: dict[str, Damage] = {
     "a model of text": putter(MODEL, b"this is not a network\n" * 100),
     "a model of one byte": putter(MODEL, b"\x08"),
     "an empty model": putter(MODEL, b""),
-    "a picture for a model": putter(MODEL, jpeg(scene(1, 60, 80))),
+    "an image for a model": putter(MODEL, jpeg(scene(1, 60, 80))),
     "another network's features": _both(
         _shape("features", ["N", 8]), _change(lambda value: value.__setitem__("ood", None))),
     "another network's classes": lambda folder: _three_classes(folder),

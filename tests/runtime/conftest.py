@@ -1,4 +1,4 @@
-"""Fixtures of the device's tests: good and broken pictures, a small real model, whole and broken bundles."""
+"""Fixtures of the device's tests: good and broken images, a small real model, whole and broken bundles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIZE = 64
 
 
 def scene(seed: int, height: int = 480, width: int = 640) -> npt.NDArray[np.uint8]:
-    """A smooth coloured picture with some detail, uint8 RGB."""
+    """A smooth coloured image with some detail, uint8 RGB."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(30, 225, (8, 10, 3)).astype(np.uint8)
     picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -101,14 +101,14 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with readable pictures of several kinds, and one file that is no picture."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """A folder with readable images of several kinds, and one file that is no image."""
+    folder = tmp_path_factory.mktemp("images")
     for index in range(4):
         (folder / f"scene-{index}.jpg").write_bytes(jpeg(scene(index)))
     (folder / "grey.png").write_bytes(png(scene(5)[..., 0]))
     (folder / "rgba.png").write_bytes(png(np.dstack([scene(6), np.full((480, 640), 128, np.uint8)])))
     (folder / "exif-rotated.jpg").write_bytes(with_orientation(jpeg(scene(7)), 6))
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
@@ -233,7 +233,7 @@ def basic(bundle_folder: Path, tmp_path: Path) -> Sequence[object]:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four hundred pictures of different sizes, two of them broken."""
+    """Four hundred images of different sizes, two of them broken."""
     folder = tmp_path_factory.mktemp("many")
     for index in range(400):
         size = (1200, 1600) if index % 7 == 0 else (120, 160)

@@ -199,7 +199,7 @@ class Place:
         )
 
 
-def told(report: Path) -> dict[str, Any]:
+def reported(report: Path) -> dict[str, Any]:
     run: dict[str, Any] = json.loads(report.with_suffix(".json").read_text())["run"]
     return run
 

@@ -1,7 +1,7 @@
 """The command against a test camera: fresh frames, a cut and restored feed, faults, the live view.
 
 Latency is measured twice: as the run reports it, and from outside, from the moment the camera sent a frame (which the
-picture's colour tells) to the moment its line arrived on our side of the pipe.
+image's colour tells) to the moment its line arrived on our side of the pipe.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def conditions(name: str, filmed: Filmed, watched: Watched, report: Path) -> str
     run = json.loads(report.with_suffix(".json").read_text())["run"]
     answer, age = watched.latencies_ms("camera_to_answer"), watched.latencies_ms("frame_age")
     return (
-        f"\n{name}: {len(filmed.sent)} frames sent at {FPS} a second, {run['pictures']} answered, "
+        f"\n{name}: {len(filmed.sent)} frames sent at {FPS} a second, {run['images']} answered, "
         f"{run['frames_dropped']} dropped\n"
         f"  camera to answer ms: p50 {np.percentile(answer, 50):.1f}, p95 {np.percentile(answer, 95):.1f}, "
         f"max {answer.max():.1f}; frame age p95 {np.percentile(age, 95):.1f}, max {age.max():.1f}"
@@ -139,8 +139,8 @@ def test_a_cut_feed_is_noticed_and_taken_up_again(options: Sequence[object], tmp
     run = json.loads((tmp_path / "r.json").read_text())["run"]
     (outage,) = run["cameras"][0]["outages"]
     print(
-        f"\nfeed cut for {seconds} s: noticed after {noticed_s:.2f} s, pictures again {recovered_s:.2f} s after it was "
-        f"restored; reported: {outage['seconds']:.1f} s without pictures ({outage['reason']})"
+        f"\nfeed cut for {seconds} s: noticed after {noticed_s:.2f} s, images again {recovered_s:.2f} s after it was "
+        f"restored; reported: {outage['seconds']:.1f} s without images ({outage['reason']})"
     )
     assert noticed_s <= NOTICED_S
     assert recovered_s <= 6.0  # the longest pause is 5 s
@@ -151,7 +151,7 @@ def test_a_cut_feed_is_noticed_and_taken_up_again(options: Sequence[object], tmp
 
 @pytest.mark.parametrize(
     ("mode", "words"),
-    [("silent", "no picture for"), ("frozen", "frozen"), ("corrupt", "garbage"), ("dribble", "no picture for")],
+    [("silent", "no image for"), ("frozen", "frozen"), ("corrupt", "garbage"), ("dribble", "no image for")],
 )
 def test_faults_are_noticed_within_three_seconds_and_mended(options: Sequence[object], mode: str, words: str) -> None:
     with camera(FPS) as filmed, watching(slowed(0, "classify", filmed.url, *options, "--backend", "fake")) as watched:
@@ -205,7 +205,7 @@ def test_kill_minus_nine_loses_no_line_of_a_camera(options: Sequence[object], tm
 # ---------------------------------------------------------------- live view
 
 
-def next_picture(answer: http.client.HTTPResponse) -> np.ndarray:
+def next_image(answer: http.client.HTTPResponse) -> np.ndarray:
     while True:
         line = answer.readline().strip()
         if line.lower().startswith(b"content-length:"):
@@ -227,9 +227,9 @@ def test_the_live_view_shows_answers_and_then_that_the_camera_is_gone(options: S
             connection = http.client.HTTPConnection(line.split("//")[1].strip().rstrip("/"), timeout=10)
             connection.request("GET", "/stream.mjpg")
             answer = connection.getresponse()
-            assert next_picture(answer).shape == (558, 960, 3)  # picture, heat map, and the bar
+            assert next_image(answer).shape == (558, 960, 3)  # image, heat map, and the bar
             filmed.tell("cut")
-            while next_picture(answer).shape != (558, 480, 3):  # the grey card
+            while next_image(answer).shape != (558, 480, 3):  # the grey card
                 pass
             answer.close()
             connection.close()

@@ -60,7 +60,7 @@ def test_a_folder_with_every_output(bundle_folder: Path, pictures: Path, tmp_pat
     assert [float(row["p_sign"]) for row in rows] == pytest.approx([r["probabilities"]["sign"] for r in results])
     assert len(list((out / "maps").glob("*.jpg"))) == 7
     report = json.loads((out / "r.json").read_text())
-    assert report["run"]["pictures"] == 7
+    assert report["run"]["images"] == 7
     assert report["backend"]["precision"] in ("fp32", "int8")
     assert report["conditions"]["start"]["cores"] >= 1
     page = (out / "r.html").read_text()
@@ -92,9 +92,9 @@ def test_three_bad_files_among_a_hundred(basic: Sequence[object], tmp_path: Path
     assert done.returncode == 3
     assert sum(result["error"] is None for result in results) == 97
     assert {Path(result["source"]).name for result in results if result["error"]} == set(names)
-    told = done.stdout.split("inputs that could not be classified: 3\n")[1]
+    reported = done.stdout.split("inputs that could not be classified: 3\n")[1]
     for name in names:
-        assert told.count(name) == 1
+        assert reported.count(name) == 1
 
 
 def test_only_bad_inputs_exit_with_two(basic: Sequence[object], broken: Path) -> None:
@@ -111,7 +111,7 @@ def test_only_bad_inputs_exit_with_two(basic: Sequence[object], broken: Path) ->
         ("/dev/video99", "no such camera"),
         ("v4l2://77", "no such camera"),
         ("ftp://camera", "unknown kind of source"),
-        ("no-such-folder/picture.jpg", "no such file"),
+        ("no-such-folder/image.jpg", "no such file"),
     ],
 )
 def test_a_source_that_is_none_says_so(basic: Sequence[object], source: str, words: str) -> None:
@@ -178,7 +178,7 @@ def test_a_signal_ends_a_run_with_its_report(basic: Sequence[object], tmp_path: 
     assert process.wait(10) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["run"]["ended_by"] == number.name
-    assert len(lines(results)) == report["run"]["pictures"] < 3000
+    assert len(lines(results)) == report["run"]["images"] < 3000
 
 
 def test_a_signal_ends_a_run_that_waits_for_input(basic: Sequence[object], pictures: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_results_do_not_depend_on_the_order(basic: Sequence[object], pictures: P
 
 
 def test_overlay_of_a_retake_shows_no_class(tmp_path: Path, copy: Path, pictures: Path) -> None:
-    """With an impossible contrast limit every picture is a retake: one panel, and advice in place of the class."""
+    """With an impossible contrast limit every image is a retake: one panel, and advice in place of the class."""
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["quality"] = {"limits": {"contrast": [1e9, None]}, "bounds": {}}
     (copy / "manifest.json").write_text(json.dumps(manifest))

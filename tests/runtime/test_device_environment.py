@@ -44,7 +44,7 @@ def test_classify_works_there(device: Path, bundle_folder: Path, pictures: Path,
     outputs = ("--report", tmp_path / "r.html", "--overlays", tmp_path / "maps", "--state", tmp_path / "state")
     done = python(device, "-m", "runtime", "classify", pictures, "--bundle", bundle_folder, *outputs)
     assert done.returncode == 0, done.stderr
-    assert "7 pictures" in done.stdout
+    assert "7 images" in done.stdout
     assert "openvino" in done.stdout
 
 

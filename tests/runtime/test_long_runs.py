@@ -66,7 +66,7 @@ def test_a_video_that_ends_early_says_so(basic: Sequence[object], tmp_path: Path
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_one_path_in_one_answer_out(basic: Sequence[object], pictures: Path, tmp_path: Path, workers: int) -> None:
-    """Whoever feeds standard input may wait for each answer before naming the next picture."""
+    """Whoever feeds standard input may wait for each answer before naming the next image."""
     arguments = command("classify", "-", *basic, "--workers", workers, "--json", "-")
     with subprocess.Popen(
         arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -96,7 +96,7 @@ def test_a_signal_ends_a_run_with_workers_and_everything_is_written(
         assert process.wait(10) == 3  # the folder holds two broken files
     report = json.loads((tmp_path / "r.json").read_text())["run"]
     assert report["ended_by"] == number.name
-    assert len(lines(results)) == report["pictures"] + report["failed"]
+    assert len(lines(results)) == report["images"] + report["failed"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -140,12 +140,12 @@ def test_a_watched_folder_goes_on(basic: Sequence[object], tmp_path: Path, worke
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
-        (("picture.jpg", "--watch"), "--watch needs a folder"),
+        (("image.jpg", "--watch"), "--watch needs a folder"),
         (("http://127.0.0.1:9/", "folder"), "nothing can come after it"),
         (("http://u:geheim@127.0.0.1:9/",), "does not answer"),
         (("csi://0",), "without GStreamer"),
-        (("picture.jpg", "--stream", "70000"), "not a port"),
-        (("picture.jpg", "--rotate", "lots"), "is not a size"),
+        (("image.jpg", "--stream", "70000"), "not a port"),
+        (("image.jpg", "--rotate", "lots"), "is not a size"),
     ],
 )
 def test_sources_and_options_that_cannot_work_say_why(

@@ -42,7 +42,7 @@ def test_broken_files_are_refused(
     command = [str(python), "-c", _SCRIPT, str(broken), str(pictures / "scene-0.jpg")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["opencv"].startswith(version)
-    assert set(told["reasons"]) == set(BROKEN)
-    assert 20 < told["mean"] < 235
+    reported = json.loads(done.stdout)
+    assert reported["opencv"].startswith(version)
+    assert set(reported["reasons"]) == set(BROKEN)
+    assert 20 < reported["mean"] < 235

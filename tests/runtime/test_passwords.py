@@ -51,10 +51,10 @@ def test_no_name_and_no_error_holds_it(name: str) -> None:
     assert SECRET not in without_password(name)
     try:
         address = parse_address(name)
-        told = f"{address!r} {address.name}" if address else ""
+        reported = f"{address!r} {address.name}" if address else ""
     except SourceError as error:
-        told = f"{error.message} {error.hint} {error!r} {error.__cause__!r}"
-    assert SECRET not in told
+        reported = f"{error.message} {error.hint} {error!r} {error.__cause__!r}"
+    assert SECRET not in reported
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_run_where_every_file_system_is_read_only_but_that_of_its_results(
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-5:] == ["maps", "r.csv", "r.html", "r.json", "r.jsonl"]
-    assert "7 pictures in" in done.stdout
+    assert "7 images in" in done.stdout
     if backend != "fake":
         assert f"note: {NOTHING_KEPT}" in done.stdout
         assert "(Read-only file system)" in done.stdout

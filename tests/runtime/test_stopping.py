@@ -16,7 +16,7 @@ import pytest
 
 from fieldlens.runtime.stopping import END_S
 from tests.runtime.cameras import camera
-from tests.runtime.hanging import IN_A_LIBRARY, Hanging, Place, chosen, deaf_server, full, in_time, patched, told
+from tests.runtime.hanging import IN_A_LIBRARY, Hanging, Place, chosen, deaf_server, full, in_time, patched, reported
 from tests.runtime.test_classify import command, lines, wait_for
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
@@ -151,7 +151,7 @@ def test_a_signal_ends_whatever_waits_for_input(
     ended = scenario(place).end(number)
     in_time(ended)
     assert ended.code == 0
-    assert told(place.report)["ended_by"] == number.name
+    assert reported(place.report)["ended_by"] == number.name
     assert "geheim" not in ended.output + ended.error + place.report.with_suffix(".json").read_text()
 
 
@@ -204,7 +204,7 @@ def test_a_signal_ends_a_run_whose_output_nobody_reads(
     if scenario is not full_pipe_of_everything:
         assert "it is full and nobody reads it, and the run was told to end" in ended.error
     # A signal between two lines ends the run by itself; then it is the summary that nobody reads.
-    assert told(place.report)["ended_by"] in (number.name, f"{number.name}, and a result that could not be written")
+    assert reported(place.report)["ended_by"] in (number.name, f"{number.name}, and a result that could not be written")
 
 
 def test_an_output_without_a_reader_is_waited_for_until_a_signal(place: Place) -> None:
@@ -271,7 +271,7 @@ def test_a_signal_while_overlays_are_written_leaves_whole_ones(place: Place) -> 
     in_time(ended)
     assert ended.code == 0
     maps = list((place.folder / "maps").iterdir())
-    assert len(maps) == told(place.report)["pictures"]
+    assert len(maps) == reported(place.report)["images"]
     assert all(path.read_bytes().endswith(b"\xff\xd9") for path in maps)
 
 
@@ -289,7 +289,7 @@ def test_a_signal_ends_a_single_stream_run_whose_output_nobody_reads(place: Plac
     ended = run.end()
     in_time(ended)
     assert ended.code == 2
-    assert told(place.report)["ended_by"] in ("SIGTERM", "end of input")
+    assert reported(place.report)["ended_by"] in ("SIGTERM", "end of input")
 
 
 @pytest.mark.parametrize("number", [TERM, pytest.param(INT, marks=pytest.mark.full)])

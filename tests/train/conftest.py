@@ -27,7 +27,7 @@ def picture(label: int, seed: int, side: int = SIDE) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def write_picture(path: Path, label: int, seed: int) -> None:
+def write_image(path: Path, label: int, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), cv2.cvtColor(picture(label, seed), cv2.COLOR_RGB2BGR))
 
@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def table_data(tmp_path: Path) -> Path:
-    """``labels.csv`` with group and site columns: 20 subjects of 3 pictures, two classes, two sites."""
+    """``labels.csv`` with group and site columns: 20 subjects of 3 images, two classes, two sites."""
     return make_table_data(tmp_path / "table data")
 
 
@@ -60,7 +60,7 @@ def make_table_data(root: Path, subjects: int = 20) -> Path:
         label = subject % 2
         for shot in range(3):
             name = f"images/{subject:02d}-{shot}.png"
-            write_picture(root / name, label, subject * 10 + shot)
+            write_image(root / name, label, subject * 10 + shot)
             lines.append(f"{name},{('healthy', 'ill')[label]},s{subject},{('hill', 'river')[subject % 4 // 2]}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
@@ -68,17 +68,17 @@ def make_table_data(root: Path, subjects: int = 20) -> Path:
 
 @pytest.fixture
 def folder_data(tmp_path: Path) -> Path:
-    """A folder per class: ``a`` and ``b``, 12 pictures each."""
+    """A folder per class: ``a`` and ``b``, 12 images each."""
     root = tmp_path / "folders"
     for label, name in enumerate("ab"):
         for index in range(12):
-            write_picture(root / name / f"{index}.png", label, label * 100 + index)
+            write_image(root / name / f"{index}.png", label, label * 100 + index)
     return root
 
 
 @pytest.fixture
 def npz_data(tmp_path: Path) -> Path:
-    """MedMNIST-style: 24, 8 and 8 grey pictures of 28×28, labels 0 and 1 as ``[n,1]``."""
+    """MedMNIST-style: 24, 8 and 8 grey images of 28×28, labels 0 and 1 as ``[n,1]``."""
     arrays = {}
     for seed, (part, count) in enumerate({"train": 24, "val": 8, "test": 8}.items()):
         labels = np.arange(count) % 2

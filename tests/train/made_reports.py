@@ -1,4 +1,4 @@
-"""Made answers and the report of them: no network, no pictures."""
+"""Made answers and the report of them: no network, no images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NASTY = '<script>alert("$x_1$")</script>'
 
 
 class Nothing(DataSet):
-    """Samples without pictures."""
+    """Samples without images."""
 
     hash = "ab" * 32
 

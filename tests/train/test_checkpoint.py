@@ -67,7 +67,7 @@ def run_json(run: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [
         (truncated, "truncated or corrupt"),
         (other_classes, "classes is"),
@@ -88,11 +88,11 @@ def run_json(run: Path, **changes: object) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None) if callable(value) else value,
 )
-def test_broken_runs_are_refused(finished_run: Path, damage: Callable[[Path], object], told: str) -> None:
+def test_broken_runs_are_refused(finished_run: Path, damage: Callable[[Path], object], reported: str) -> None:
     damage(finished_run)
     with pytest.raises(KitError) as caught:
         load_run(finished_run)
-    assert told in caught.value.message
+    assert reported in caught.value.message
 
 
 def test_an_unfinished_run_is_told_as_such(finished_run: Path) -> None:

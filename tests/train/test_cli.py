@@ -53,9 +53,9 @@ def test_fit_then_evaluate(table_data: Path, tmp_path: Path, capsys: pytest.Capt
 def test_refusals_have_an_error_and_a_hint_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = ROOT / "recipes/demo.toml"
     assert run("fit", "--recipe", recipe, "--data", tmp_path / "none", "--out", tmp_path / "run") == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: there is no data")
-    assert "\nhint: " in told
+    reported = capsys.readouterr().err
+    assert reported.startswith("error: there is no data")
+    assert "\nhint: " in reported
     assert run("fit", "--recipe", recipe, "--data", tmp_path, "--out", tmp_path, "--set", "train.epoch=1") == 2
     assert "epochs" in capsys.readouterr().err
 

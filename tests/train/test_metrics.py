@@ -103,7 +103,7 @@ def test_auc_interval_covers_as_hanley_and_mcneil_say() -> None:
     assert (interval.high - interval.low) / 3.92 == pytest.approx(math.sqrt(variance), rel=0.15)
 
 
-def test_the_paired_difference_knows_that_the_pictures_are_the_same() -> None:
+def test_the_paired_difference_knows_that_the_images_are_the_same() -> None:
     probabilities, labels = made(2)
     groups = [str(n) for n in range(len(labels))]
     same = ours.auc_difference(probabilities, probabilities, labels, groups, rounds=50)

@@ -94,7 +94,7 @@ def test_the_bootstrap_agrees_with_delongs_published_interval() -> None:
 
 
 def test_groups_widen_the_interval() -> None:
-    """Ten copies of each picture are no ten pictures: the interval stays as wide as without the copies."""
+    """Ten copies of each image are no ten images: the interval stays as wide as without the copies."""
     random = np.random.default_rng(3)
     labels = random.integers(0, 2, 60)
     scores = 0.6 * labels + random.normal(size=60)
@@ -112,7 +112,7 @@ def test_wilson_of_192_of_200_is_the_published_bound() -> None:
 
 @pytest.mark.parametrize("kind", ["two", "four", "several"])
 def test_the_fast_bootstrap_is_the_plain_one(kind: str) -> None:
-    """Sorted once for all resamples, ties and absent classes included: the same values as resampling the pictures."""
+    """Sorted once for all resamples, ties and absent classes included: the same values as resampling the images."""
     random = np.random.default_rng(5)
     groups = [f"g{n // 3}" for n in range(60)]
     classes = {"two": 2, "four": 4, "several": 4}[kind]

@@ -112,7 +112,7 @@ def test_stages_are_a_list_of_tables_and_survive_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "reported"),
     [
         ("train.stages.2.epochs=1", "'2'"),
         ("train.stages.x.epochs=1", "'x'"),
@@ -124,28 +124,28 @@ def test_stages_are_a_list_of_tables_and_survive_json(tmp_path: Path) -> None:
         ("train.freeze=head", "beside"),
     ],
 )
-def test_stages_that_do_not_fit_are_refused(tmp_path: Path, override: str, told: str) -> None:
+def test_stages_that_do_not_fit_are_refused(tmp_path: Path, override: str, reported: str) -> None:
     (tmp_path / "r.toml").write_text(STAGES)
     with pytest.raises(ConfigError) as caught:
         load_recipe(tmp_path / "r.toml", [override])
-    assert told in caught.value.message
+    assert reported in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "reported"),
     [
         (["train.warmup_epochs=1"], "not for one-cycle"),
         (["train.loss=bce"], "several findings"),
-        (["data.task=multilabel", "train.loss=cross-entropy"], "one class a picture"),
-        (["data.task=multilabel", "train.sampling=undersample"], "one class a picture"),
+        (["data.task=multilabel", "train.loss=cross-entropy"], "one class an image"),
+        (["data.task=multilabel", "train.sampling=undersample"], "one class an image"),
         (["train.metric=val_kappa"], "grades in order"),
         (["train.freeze=blocks"], "train_blocks = 0"),
     ],
 )
-def test_keys_that_do_not_go_together_are_refused(overrides: list[str], told: str) -> None:
+def test_keys_that_do_not_go_together_are_refused(overrides: list[str], reported: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(None, overrides)
-    assert told in caught.value.message
+    assert reported in caught.value.message
 
 
 def test_a_bare_name_is_one_of_the_kits_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ MEMORY_SHARE = 0.5
 @dataclass(frozen=True)
 class Tensors:
     """``images``: uint8 ``[n,size,size,3]`` RGB (in memory, or mapped from a file); ``labels``: int64 ``[n]``,
-    or 0/1 ``[n,L]`` where a picture may have several findings."""
+    or 0/1 ``[n,L]`` where an image may have several findings."""
 
     samples: tuple[Sample, ...]
     images: Image

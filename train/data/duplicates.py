@@ -1,4 +1,4 @@
-"""Pictures on two sides of a split that are nearly the same, whatever the table says of their groups.
+"""Images on two sides of a split that are nearly the same, whatever the table says of their groups.
 
 HAM10000 has such pairs that its ``lesion_id`` does not tell (Abhishek et al., arXiv 2401.14497). A perceptual hash
 (signs of the 8 × 8 lowest frequencies of the cosine transform but the mean: Zauner 2010) finds candidates; the
@@ -25,7 +25,7 @@ from fieldlens.train.data.samples import PARTS, ArrayDataSet, DataSet, Sample
 MAX_DISTANCE = 10
 """Bits of 63 in which the hashes of candidates may differ."""
 MIN_CORRELATION = 0.95
-"""Of the details (a Laplacian) of two 32 × 32 pictures. Re-encoding and resizing leave more; another person less."""
+"""Of the details (a Laplacian) of two 32 × 32 images. Re-encoding and resizing leave more; another person less."""
 SHOWN = 50
 """Pairs that `run.json` lists; all are counted."""
 _SIDE = 32
@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sample ids, their parts, and the correlation of their details (1: the same picture)."""
+    """Two sample ids, their parts, and the correlation of their details (1: the same image)."""
 
     first: str
     second: str
@@ -45,9 +45,9 @@ class Pair:
 
 
 def near_duplicates(data: DataSet, parts: Mapping[str, str]) -> list[Pair]:
-    """Pairs across the sides of a split, the most alike first. Pictures that cannot be read are passed over.
+    """Pairs across the sides of a split, the most alike first. Images that cannot be read are passed over.
 
-    Every picture is decoded once, at 32 × 32; 10,000 pictures then take about a second to compare.
+    Every image is decoded once, at 32 × 32; 10,000 images then take about a second to compare.
     """
     chosen = {part: [sample for sample in data.samples if parts[sample.id] == part] for part in PARTS}
     prints = {part: _prints(data, samples) for part, samples in chosen.items() if samples}

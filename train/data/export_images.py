@@ -1,4 +1,4 @@
-"""``export-images``: the pictures of an ``.npz`` as files with a table of labels, for runtime and benchmarks."""
+"""``export-images``: the images of an ``.npz`` as files with a table of labels, for runtime and benchmarks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUALITY = 90
 def export_images(data_path: Path, part: str, out: Path, photographs: bool = False) -> int:
     """Write ``out/00000.png`` … (lossless, in the set's order: ``00017.png`` is sample ``part/00017``); their count.
 
-    ``photographs``: as a camera would send them instead, JPEG 640×480 with the picture enlarged in the middle. Beside
+    ``photographs``: as a camera would send them instead, JPEG 640×480 with the image enlarged in the middle. Beside
     them ``labels.csv`` (``image``, ``label`` as the set writes it). The folder appears whole or not at all.
     Raises DataError: not an npz, no such part, a folder in use.
     """
@@ -52,7 +52,7 @@ def export_images(data_path: Path, part: str, out: Path, photographs: bool = Fal
 
 
 def _encoded(pixels: Image, photograph: bool) -> bytes:
-    """Grey ``[H,W]`` or RGB ``[H,W,3]`` → PNG, or JPEG (4:2:0) of a frame with the picture as large as it fits."""
+    """Grey ``[H,W]`` or RGB ``[H,W,3]`` → PNG, or JPEG (4:2:0) of a frame with the image as large as it fits."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR if pixels.ndim == 2 else cv2.COLOR_RGB2BGR)
     if not photograph:
         return cv2.imencode(".png", bgr if pixels.ndim == 3 else pixels)[1].tobytes()

@@ -14,7 +14,7 @@ from fieldlens.train.errors import Problem
 
 @dataclass(frozen=True)
 class Found:
-    """One picture as the data describes it. ``words``: its labels as written; none for a picture without findings."""
+    """One image as the data describes it. ``words``: its labels as written; none for an image without findings."""
 
     words: tuple[str, ...]
     group: str | None = None
@@ -75,14 +75,14 @@ class LabelReader:
     def _groups(self, config: DataConfig) -> dict[str, str | None]:
         """What belongs together: by the path's pattern if the recipe has one that fits, else as the data says."""
         if config.ungrouped:
-            self.notes.append("ungrouped, as asked: pictures of one person may be on both sides of a split")
+            self.notes.append("ungrouped, as asked: images of one person may be on both sides of a split")
             return dict.fromkeys(self.found)
         own = {name: item.group for name, item in self.found.items()}
         if not config.group_pattern or not own:
             lacking = [name for name, group in own.items() if group is None]
             if 0 < len(lacking) < len(own):
-                told = f"{len(lacking)} images have no group while others do (for example {lacking[0]})"
-                self.notes.append(f"{told}: each is taken for a group of its own")
+                reported = f"{len(lacking)} images have no group while others do (for example {lacking[0]})"
+                self.notes.append(f"{reported}: each is taken for a group of its own")
             return own
         matches = {name: re.search(config.group_pattern, name) for name in own}
         without = [name for name, match in matches.items() if match is None]

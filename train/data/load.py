@@ -74,7 +74,7 @@ def _fits_into_a_table(name: str) -> bool:
 
 
 def _files(path: Path, config: DataConfig) -> tuple[Path, LabelReader]:
-    """The root of the pictures' paths, and what is said of them."""
+    """The root of the images' paths, and what is said of them."""
     if path.is_file():
         if path.suffix.lower() not in (".csv", ".tsv"):
             raise DataError(f"{path.name} is not a form of data that the trainer reads", _FORMS)
@@ -85,7 +85,7 @@ def _files(path: Path, config: DataConfig) -> tuple[Path, LabelReader]:
 
 
 def unreadable(data: DataSet, samples: Sequence[Sample], skipped: bool = False) -> list[Problem]:
-    """Pictures that cannot be decoded; none where they were left out already."""
+    """Images that cannot be decoded; none where they were left out already."""
     if skipped:
         return []
     hint = "replace the unreadable files, or leave them out with --skip-bad"
@@ -93,7 +93,7 @@ def unreadable(data: DataSet, samples: Sequence[Sample], skipped: bool = False) 
 
 
 def _bad(data: DataSet, samples: Sequence[Sample]) -> list[tuple[str, str]]:
-    """Sample id and reason of every picture that cannot be decoded, whatever the recipe's preprocess."""
+    """Sample id and reason of every image that cannot be decoded, whatever the recipe's preprocess."""
     if isinstance(data, ArrayDataSet):
         return []
     local = threading.local()

@@ -26,7 +26,7 @@ _SPLIT_WORDS = {
 
 Image = npt.NDArray[np.uint8]
 Label = int | tuple[int, ...]
-"""Index into the classes; or, where a picture may have several findings, 0 or 1 for each class."""
+"""Index into the classes; or, where an image may have several findings, 0 or 1 for each class."""
 
 
 def part_named(word: str) -> str | None:
@@ -72,7 +72,7 @@ def class_counts(samples: Sequence[Sample], classes: Sequence[str]) -> npt.NDArr
 class DataSet(ABC):
     """Samples of known classes, in a fixed order. ``name`` is the path's last part and no more: it travels.
 
-    ``notes``: what was odd and is no error. ``skipped``: pictures left out by ``data.skip_bad``, with the reason.
+    ``notes``: what was odd and is no error. ``skipped``: images left out by ``data.skip_bad``, with the reason.
     """
 
     def __init__(self, name: str, classes: tuple[str, ...], samples: tuple[Sample, ...]) -> None:
@@ -91,7 +91,7 @@ class DataSet(ABC):
         content = self.read(sample)
         if isinstance(content, bytes):
             return preprocess.from_bytes(content, sample.id)
-        # Grey arrays become RGB first: that is what a grey PNG of the same picture becomes on the device.
+        # Grey arrays become RGB first: that is what a grey PNG of the same image becomes on the device.
         return preprocess(np.repeat(content[..., None], 3, axis=2) if content.ndim == 2 else content)
 
     @cached_property

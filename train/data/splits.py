@@ -45,8 +45,8 @@ def _attempt(data: DataSet, config: DataConfig) -> tuple[Split, list[Problem]]:
     own = {sample.id: sample.split for sample in data.samples if sample.split is not None}
     without = [sample.id for sample in data.samples if sample.id not in own]
     if own and without:
-        told = f"{len(without)} samples have no split while others do (for example {without[0]})"
-        return {}, [Problem(told, "fill the split column, or leave it out altogether")]
+        reported = f"{len(without)} samples have no split while others do (for example {without[0]})"
+        return {}, [Problem(reported, "fill the split column, or leave it out altogether")]
     if own:
         parts = _completed(data, own, config)
     else:
@@ -148,13 +148,13 @@ def small_classes(data: DataSet) -> dict[int, Problem]:
             typo = f": a typo of {close[0]!r}?" if close else ""
             found[index] = Problem(f"class {name!r} has 1 image{typo}", _RENAME)
         elif count and len(set(groups[have[:, index]])) < 2:
-            told = f"class {name!r} has {count} images, all of one group: it cannot be on both sides of a split"
-            found[index] = Problem(told, _MORE)
+            reported = f"class {name!r} has {count} images, all of one group: it cannot be on both sides of a split"
+            found[index] = Problem(reported, _MORE)
     return found
 
 
 def _lacking(
-    data: DataSet, parts: Split, required: Sequence[str], several: bool, told: Container[int]
+    data: DataSet, parts: Split, required: Sequence[str], several: bool, reported: Container[int]
 ) -> list[Problem]:
     """Classes that a required part has not (of findings: or that all of its images have)."""
     lacking = []
@@ -165,7 +165,7 @@ def _lacking(
             lacking.append(f"anything in {part}")
             continue
         for index, name in enumerate(data.classes):
-            if index not in told and counts[index] == 0:
+            if index not in reported and counts[index] == 0:
                 lacking.append(f"{name!r} in {part}")
             elif several and counts[index] == len(chosen):
                 lacking.append(f"anything but {name!r} in {part}")

@@ -168,15 +168,15 @@ def _label_thresholds(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """A threshold for each positive label, each for the target by itself, and what it reached.
 
-    A label that validation shows on every picture or on none gives nothing to choose by: 0.5, and its rates say so.
+    A label that validation shows on every image or on none gives nothing to choose by: 0.5, and its rates say so.
     """
     target = parse_target(config.target)
     thresholds, reached = {}, {}
     for name in config.positive:
         scores, present = probabilities[:, classes.index(name)], labels[:, classes.index(name)] == 1
-        told = bool(present.any() and not present.all())
-        thresholds[name] = threshold_for(scores, present, target) if told else 0.5
-        reached[name] = {**rates(scores, present, thresholds[name]), "chosen": told}
+        reported = bool(present.any() and not present.all())
+        thresholds[name] = threshold_for(scores, present, target) if reported else 0.5
+        reached[name] = {**rates(scores, present, thresholds[name]), "chosen": reported}
     return thresholds, reached
 
 

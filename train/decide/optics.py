@@ -1,9 +1,9 @@
 """What a camera does wrong, in the order in which it does it: light is spread or too little or too much, then grain.
 
 Focus, shake and exposure act on linear light (sRGB's curve, IEC 61966-2-1). Grain comes after them, so a blurred or
-dark picture keeps the grain that the good one had: shot noise under sRGB's curve is about as strong, in 8-bit levels,
+dark image keeps the grain that the good one had: shot noise under sRGB's curve is about as strong, in 8-bit levels,
 at any exposure. A blur without grain would be far easier to see than a real one.
-Pictures are uint8 RGB ``[H,W,3]``; lengths are shares of the shorter side.
+Images are uint8 RGB ``[H,W,3]``; lengths are shares of the shorter side.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def grainy(levels: npt.NDArray[np.uint8] | Floats, deviation: float, random: Ran
 def grain_of(pixels: Pixels) -> float:
     """Deviation of each channel's grain in 8-bit levels (Immerkær, Fast Noise Variance Estimation, CVIU 1996).
 
-    Measured on the grey picture, where grain hides detail; the channels' grain is taken to be independent.
+    Measured on the grey image, where grain hides detail; the channels' grain is taken to be independent.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     response = np.abs(cv2.filter2D(grey, cv2.CV_32F, _SECOND_DIFFERENCES)[1:-1, 1:-1])

@@ -2,7 +2,7 @@
 
 Quality: `quality_limits`. Out of distribution: Mahalanobis distance of the
 features to the class means (Lee et al., NeurIPS 2018) with Ledoit–Wolf shrinkage (J. Multivariate Analysis 2004), since
-a few hundred pictures cannot give a 512×512 covariance; the threshold is a quantile of the validation pictures.
+a few hundred images cannot give a 512×512 covariance; the threshold is a quantile of the validation images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fieldlens.train.errors import RunError
 from fieldlens.train.model import normalise
 
 KNOWN_QUANTILE = 0.995
-"""Of the validation pictures lie below the threshold: one good picture in two hundred is taken again for this."""
+"""Of the validation images lie below the threshold: one good image in two hundred is taken again for this."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -52,9 +52,9 @@ class Gate:
 
 
 def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[np.int64]) -> Gate:
-    """Fit on the training pictures, set the threshold on validation. ``sides``: shorter sides of the files, px."""
+    """Fit on the training images, set the threshold on validation. ``sides``: shorter sides of the files, px."""
     features = pooled_features(model, train.images)
-    # Several findings a picture: their combinations are too many for a mean each, so all pictures share one.
+    # Several findings an image: their combinations are too many for a mean each, so all images share one.
     labels = train.labels if train.labels.ndim == 1 else np.zeros(len(train), np.int64)
     means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
     place = np.searchsorted(np.unique(labels), labels)
@@ -97,7 +97,7 @@ def pooled_features(model: nn.Module, images: npt.NDArray[np.uint8]) -> Floats:
 
 
 def shorter_sides(data: DataSet, samples: Iterable[Sample]) -> npt.NDArray[np.int64]:
-    """Shorter side of each picture as it is stored, px."""
+    """Shorter side of each image as it is stored, px."""
     sides = []
     for sample in samples:
         value = data.read(sample)

@@ -1,6 +1,6 @@
 """The limits of the quality gate, fitted on the training images: what sharpness and appearance are, and all limits.
 
-Sharpness is learnt from the pictures themselves and blurred copies of them (linear discriminant on the logarithms of
+Sharpness is learnt from the images themselves and blurred copies of them (linear discriminant on the logarithms of
 the texture's energies, Ledoit–Wolf shrinkage): a fixed measure of focus takes grain for detail, and misses shake, which
 leaves one direction sharp. Appearance is the Mahalanobis distance of texture and colour, in which a network that was
 trained to ignore colour does not help.
@@ -21,7 +21,7 @@ from fieldlens.runtime.pixels.appearance import TEXTURES, Appearance, describe
 from fieldlens.runtime.quality.measures import measure
 from fieldlens.train.decide.optics import defocused, shaken
 
-MOST_PICTURES = 2000
+MOST_IMAGES = 2000
 """Of the training set, evenly taken: statistics of nineteen numbers need no more."""
 DEFOCUS_PX, SHAKE_PX = (1.5, 5.0), (5.0, 18.0)
 """Of the blurred copies, in pixels at the network's size: from just visible to hardly any detail."""
@@ -31,24 +31,24 @@ _BOUNDS: dict[str, list[float | None]] = {
     "brightness": [8.0, 250.0],
     "clipped": [None, 0.9],
     "contrast": [2.0, None],
-    "sharpness": [float(np.exp(-4)), None],  # four deviations of the training pictures
+    "sharpness": [float(np.exp(-4)), None],  # four deviations of the training images
     "noise": [None, 40.0],
     "side": [None, None],
 }
 """How far a device may move a limit for its own camera. Wide: the camera differs, the light of a clinic differs; but a
-black, white, flat or blank picture stays refused."""
+black, white, flat or blank image stays refused."""
 _APPEARANCE_ROOM = 4.0
 """Times its limit: another camera's colours, but not another subject's."""
 _LEAST_DEVIATION = 0.02
-"""Of a logarithm: two percent. Grey pictures have no colour at all, and would otherwise make rounding an outlier."""
+"""Of a logarithm: two percent. Grey images have no colour at all, and would otherwise make rounding an outlier."""
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 
 def fit_quality(train: Images, val: Images, sides: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """The manifest's ``quality`` from network-sized pictures ``[n,S,S,3]``; ``sides``: of the files, px."""
-    train = train[:: -(-len(train) // MOST_PICTURES)]
+    """The manifest's ``quality`` from network-sized images ``[n,S,S,3]``; ``sides``: of the files, px."""
+    train = train[:: -(-len(train) // MOST_IMAGES)]
     model = fit_appearance(train)
     limits = quality_limits((*train, *val), sides, model)
     farthest = limits["appearance"][1]
@@ -61,7 +61,7 @@ def fit_quality(train: Images, val: Images, sides: npt.NDArray[np.int64]) -> dic
 
 
 def fit_appearance(images: Images) -> Appearance:
-    """Sharpness and appearance from the training pictures and blurred copies of them."""
+    """Sharpness and appearance from the training images and blurred copies of them."""
     good, blurred = _described(images), _described(_blurred(images))[:, :TEXTURES]
     textures = good[:, :TEXTURES]
     truth = np.repeat([1, 0], [len(textures), len(blurred)])
@@ -94,7 +94,7 @@ def _blurred(images: Images) -> Images:
 def quality_limits(
     images: tuple[Images, ...], sides: npt.NDArray[np.int64], model: Appearance
 ) -> dict[str, list[float | None]]:
-    """Limits from known pictures: their outermost half percent, most of them widened."""
+    """Limits from known images: their outermost half percent, most of them widened."""
     open_limits = Limits({}, {}, model)
     rows = [measure(image, 0).checks(open_limits) for image in images]
     values = {check: np.array([row[check] for row in rows]) for check in rows[0]}

@@ -29,7 +29,7 @@ GENERATOR = 1
 """Raised whenever the drawing changes: a folder made by another version is not continued."""
 
 MARKER = "demo-data.json"
-PICTURES_PER_SUBJECT = (3, 6)
+IMAGES_PER_SUBJECT = (3, 6)
 TURNED_SHARE = 0.25
 DICE_DEVIATION = math.sqrt((256**2 - 1) / 6)
 """Of the difference of two numbers drawn evenly from 0…255."""
@@ -55,7 +55,7 @@ class Picture:
 
 
 def make_demo_data(folder: Path, images: int = 900, seed: int = 0) -> int:
-    """Write ``folder/images/*.jpg`` and, last, ``folder/labels.csv``; returns how many pictures were drawn now.
+    """Write ``folder/images/*.jpg`` and, last, ``folder/labels.csv``; returns how many images were drawn now.
 
     An interrupted run continues where it stopped; a finished folder with the same parameters is reused.
     Raises ConfigError for an impossible count, DataError for a folder that holds something else.
@@ -68,10 +68,10 @@ def make_demo_data(folder: Path, images: int = 900, seed: int = 0) -> int:
     pictures = plan(images, seed)
     missing = [picture for picture in pictures if not (folder / picture.path).is_file()]
     if not missing and (folder / "labels.csv").is_file():
-        print(f"already there: {images} pictures with seed {seed} in {folder}")
+        print(f"already there: {images} images with seed {seed} in {folder}")
         return 0
     if len(missing) < images:
-        print(f"going on: {images - len(missing)} of {images} pictures are there already")
+        print(f"going on: {images - len(missing)} of {images} images are there already")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         work = pool.map(lambda picture: write_bytes(folder / picture.path, photograph(picture, seed)), missing)
         for _ in tqdm(work, "demo data", len(missing), disable=None, unit="img"):
@@ -80,7 +80,7 @@ def make_demo_data(folder: Path, images: int = 900, seed: int = 0) -> int:
         leftover.unlink()
     write_text(folder / "labels.csv", _table(pictures))
     subjects = len({picture.group for picture in pictures})
-    print(f"{images} pictures of {subjects} subjects from {len(SITES)} sites in {folder}")
+    print(f"{images} images of {subjects} subjects from {len(SITES)} sites in {folder}")
     return len(missing)
 
 
@@ -109,7 +109,7 @@ def plan(images: int, seed: int) -> list[Picture]:
     number = 0
     while len(pictures) < images:
         subject, site = draw_subject(random), SITES[int(random.integers(len(SITES)))]
-        for _ in range(int(random.integers(PICTURES_PER_SUBJECT[0], PICTURES_PER_SUBJECT[1] + 1))):
+        for _ in range(int(random.integers(IMAGES_PER_SUBJECT[0], IMAGES_PER_SUBJECT[1] + 1))):
             kind = CLASSES[number % len(CLASSES)]
             pictures.append(Picture(len(pictures), kind, f"subject-{number:04d}", site, subject))
         number += 1
@@ -117,7 +117,7 @@ def plan(images: int, seed: int) -> list[Picture]:
 
 
 def photograph(picture: Picture, seed: int) -> bytes:
-    """One JPEG file. Depends on the picture and the seed only, not on what was drawn before."""
+    """One JPEG file. Depends on the image and the seed only, not on what was drawn before."""
     random = np.random.default_rng([seed, 1, picture.number])
     site = picture.site
     size = site.sizes[int(random.integers(len(site.sizes)))]

@@ -1,8 +1,8 @@
 """One synthetic close-up of skin: what a screening camera might see, drawn from random numbers alone.
 
-Three kinds of picture differ in the outline of a mark, not in its colour, place, size or light: no mark but at most a
+Three kinds of image differ in the outline of a mark, not in its colour, place, size or light: no mark but at most a
 vague blotch, a mark with an even border, a mark with a ragged border. A straight look at pixel values is no help.
-Scenes are float32 ``[H,W,3]`` RGB on a 0…1 scale; lengths are fractions of the picture's shorter side.
+Scenes are float32 ``[H,W,3]`` RGB on a 0…1 scale; lengths are fractions of the image's shorter side.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SITES = (
 
 @dataclass(frozen=True)
 class Person:
-    """What the pictures of one person share. ``tone``: colour of the skin; ``hairs``: how many cross the picture."""
+    """What the images of one person share. ``tone``: colour of the skin; ``hairs``: how many cross the image."""
 
     tone: tuple[float, float, float]
     hairs: int
@@ -58,7 +58,7 @@ def draw_subject(random: Random) -> Person:
 
 
 def draw_scene(kind: str, subject: Person, site: Site, size: tuple[int, int], random: Random) -> Scene:
-    """One picture of ``kind`` (``clear``, ``even-mark``, ``ragged-mark``), before the camera; ``size``: (w, h)."""
+    """One image of ``kind`` (``clear``, ``even-mark``, ``ragged-mark``), before the camera; ``size``: (w, h)."""
     width, height = size
     scale = SCENE_SIDE / min(width, height)
     shape = (round(height * scale), round(width * scale))

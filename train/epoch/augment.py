@@ -1,8 +1,8 @@
 """Augmentation of a whole batch at once, as tensors: one affine resampling, then grey values. No decoder, no workers.
 
-torchvision's v2 functions draw nothing and work on batches, and are used where one parameter holds for all pictures
-(``autocontrast``). Its random transforms draw once a call: a batch would get one angle and one brightness, and pictures
-one by one cost more than the network's step at 64 pixels. So ranges are drawn here, for every picture, from a generator
+torchvision's v2 functions draw nothing and work on batches, and are used where one parameter holds for all images
+(``autocontrast``). Its random transforms draw once a call: a batch would get one angle and one brightness, and images
+one by one cost more than the network's step at 64 pixels. So ranges are drawn here, for every image, from a generator
 that (seed, epoch) start: a run repeats itself and can be resumed.
 """
 
@@ -19,7 +19,7 @@ from fieldlens.train.config import AugmentConfig
 
 
 class Augment:
-    """uint8 ``[N,S,S,3]`` → uint8 of the same shape, every picture changed on its own.
+    """uint8 ``[N,S,S,3]`` → uint8 of the same shape, every image changed on its own.
 
     All random numbers come from one generator on the CPU, so that a run repeats itself on any device.
     """
@@ -72,7 +72,7 @@ class Augment:
         return pixels
 
     def _recoloured(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Brightness and lamp colour multiply; contrast stretches around the picture's own mean; noise is added."""
+        """Brightness and lamp colour multiply; contrast stretches around the image's own mean; noise is added."""
         config, count, device = self._config, len(pixels), pixels.device
         if config.brightness or config.colour:
             factor = 1 + _uniform(count, config.brightness, generator).view(-1, 1)

@@ -44,7 +44,7 @@ class Ranks:
         return self.rank == 0
 
     def share(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """This process's pictures of a batch; the shares are disjoint and together the batch."""
+        """This process's images of a batch; the shares are disjoint and together the batch."""
         return chosen[self.rank :: self.world]
 
     def same(self, value: T) -> T:

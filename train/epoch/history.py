@@ -39,9 +39,9 @@ NO_MERIT: Merit = (-math.inf, -math.inf)
 
 class History:
     """The epochs so far, judged by one metric (a loss: the smaller the better), and among equals by the validation
-    loss: on a few dozen pictures an AUC or an accuracy soon reaches a value that many epochs share.
+    loss: on a few dozen images an AUC or an accuracy soon reaches a value that many epochs share.
 
-    ``first_stage``: the first whose pictures have the device's size; epochs before it, and those that are not judged,
+    ``first_stage``: the first whose images have the device's size; epochs before it, and those that are not judged,
     are best only as long as there is no other.
     """
 

@@ -32,7 +32,7 @@ EVALUATION_BATCH = 128
 
 @dataclass(frozen=True)
 class EpochResult:
-    """Means over the pictures seen, under augmentation."""
+    """Means over the images seen, under augmentation."""
 
     loss: float
     accuracy: float
@@ -69,9 +69,9 @@ class Trainer:
         self._first = first_epoch
 
     def epoch(self, number: int, data: Tensors, advance: Callable[[float], None], drops: int = 0) -> EpochResult:
-        """Train on an epoch's pictures; ``advance(loss)`` is called after each step, ``drops`` is plateau's.
+        """Train on an epoch's images; ``advance(loss)`` is called after each step, ``drops`` is plateau's.
 
-        Raises FitError for a loss that is not finite, naming the batch's pictures.
+        Raises FitError for a loss that is not finite, naming the batch's images.
         """
         config, ranks = self._config, self._ranks
         steps = steps_in(data.labels, config, ranks.world)
@@ -129,7 +129,7 @@ class Trainer:
 
 
 def _right(logits: Tensor, targets: Tensor) -> float:
-    """Pictures told rightly; with several findings a picture counts by its share of right ones."""
+    """Images told rightly; with several findings an image counts by its share of right ones."""
     if targets.ndim == 2:
         return float(((logits > 0) == (targets == 1)).float().mean(1).sum())
     return float((logits.argmax(1) == targets).sum())
@@ -151,7 +151,7 @@ def _not_finite(value: float, epoch: int, step: int, data: Tensors, chosen: npt.
     more = f" and {len(chosen) - 8} more" if len(chosen) > 8 else ""
     return FitError(
         f"the loss became {value} in epoch {epoch + 1}, step {step + 1}, on {names}{more}",
-        "lower train.lr (a tenth is a good guess), and look at these pictures",
+        "lower train.lr (a tenth is a good guess), and look at these images",
     )
 
 

@@ -17,7 +17,7 @@ from fieldlens.train.config import TrainConfig
 class Loss:
     """``loss(logits [n,C], targets)`` is the mean over a batch; targets: int64 ``[n]``, or 0/1 ``[n,C]`` of findings.
 
-    ``weights`` ``[C]``: of a class; with several findings a picture, of a finding that is present.
+    ``weights`` ``[C]``: of a class; with several findings an image, of a finding that is present.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Loss:
 def make_loss(config: TrainConfig, labels: npt.NDArray[np.int64], classes: int, device: torch.device) -> Loss:
     """From the training labels ``[n]`` or ``[n,C]``.
 
-    ``balanced`` weighs a class by its inverse frequency with mean 1 over the pictures; a finding by absent / present.
+    ``balanced`` weighs a class by its inverse frequency with mean 1 over the images; a finding by absent / present.
     Where the sampling has balanced the classes already, there is nothing left to weigh.
     """
     several = labels.ndim == 2

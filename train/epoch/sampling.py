@@ -1,4 +1,4 @@
-"""Which pictures an epoch shows, in which order and batches: a function of labels, seed and epoch alone."""
+"""Which images an epoch shows, in which order and batches: a function of labels, seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fieldlens.train.config import TrainConfig
 Indices = npt.NDArray[np.int64]
 
 LEAST = 2
-"""Pictures in a process's share of a batch: batch norm cannot train on a single one."""
+"""Images in a process's share of a batch: batch norm cannot train on a single one."""
 
 
 def order_of(epoch: int, labels: Indices, config: TrainConfig, processes: int = 1) -> Iterator[Indices]:
@@ -26,7 +26,7 @@ def order_of(epoch: int, labels: Indices, config: TrainConfig, processes: int = 
 
 
 def epoch_size(labels: Indices, config: TrainConfig) -> int:
-    """Pictures shown in an epoch."""
+    """Images shown in an epoch."""
     if config.sampling == "undersample":
         counts = _counts(labels)
         return int(counts.min() * len(counts))
@@ -45,9 +45,9 @@ def _counts(labels: Indices) -> Indices:
 
 
 def _evened(labels: Indices, sampling: str, generator: np.random.Generator) -> Indices:
-    """As many of each class: ``undersample`` draws anew what it leaves out, ``balanced`` keeps the epoch's length.
+    """As many of each class: ``undersample`` draws again what it leaves out, ``balanced`` keeps the epoch's length.
 
-    Within a class every picture is shown equally often, give or take one: less noise than drawing with replacement.
+    Within a class every image is shown equally often, give or take one: less noise than drawing with replacement.
     """
     present = np.unique(labels)
     total = epoch_size(labels, TrainConfig(sampling=sampling))

@@ -73,7 +73,7 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int, drops: i
 def plateau_drops(merits: Sequence[Merit], epochs: int) -> int:
     """How often the rate has dropped after these epochs: whenever ``epochs`` of them in a row were not better.
 
-    From the history alone, so that a resumed run needs no scheduler's state. The count begins anew after a drop.
+    From the history alone, so that a resumed run needs no scheduler's state. The count begins again after a drop.
     """
     drops, waited, best = 0, 0, NO_MERIT
     for merit in merits:

@@ -91,8 +91,8 @@ def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter
     _claim(out, config, data, splits, weights)
     held_out = sum(part == HELD_OUT for part in splits[0].values())
     if held_out:
-        told = f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate"
-        reporter.say(told)
+        reported = f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate"
+        reporter.say(reported)
     folds = [
         _fold(out / f"fold-{k}", k, each, data, parts, data_path, weights, reporter)
         for k, (each, parts) in enumerate(zip(configs, splits, strict=True), 1)

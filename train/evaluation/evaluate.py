@@ -41,7 +41,7 @@ from fieldlens.train.scoring.scored_predictions import labels_of, scored
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """``with_images``: pictures of the worst mistakes in the report; ``prevalence``: of the threshold table, None: the
+    """``with_images``: images of the worst mistakes in the report; ``prevalence``: of the threshold table, None: the
     set's own; ``out``: where the report goes, None: into the run; ``precision``: the runtime's word, or ``all``;
     ``name`` of the report's files, empty: by the part."""
 
@@ -187,7 +187,7 @@ def report_on(
 
 
 def write_report(out: Path, value: dict[str, Any], pictures: Mapping[int, bytes], name: str = "report") -> None:
-    """``report.json`` and ``report.html``; the JSON never holds a picture."""
+    """``report.json`` and ``report.html``; the JSON never holds an image."""
     atomic.make_folder(out)
     atomic.write_json(out / f"{name}.json", value)
     atomic.write_text(out / f"{name}.html", page(value, pictures))
@@ -212,7 +212,7 @@ def store(folder: Path, part: EvaluationSet, result: Evaluation) -> int:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise RunError(f"{path} is not JSON: {error}", "remove it; it is written anew") from error
+            raise RunError(f"{path} is not JSON: {error}", "remove it; it is written again") from error
     opened = int(stored.get(part.key, {}).get("opened", 0)) + 1
     data = {"path": part.data.name, "hash": part.data.hash}
     stored[part.key] = {**result.to_json(), "data": data, "opened": opened}

@@ -36,7 +36,7 @@ def fit(
     """Read ``data_path``, split it, and train into the folder ``run``; its last file is ``operating-point.json``.
 
     ``resume`` goes on in an unfinished run, and says so of a finished one; ``ungrouped`` and ``skip_bad`` are the
-    switches of ``[data]``. Raises KitError: bad data, a split that cannot be honest, unreadable pictures, a run
+    switches of ``[data]``. Raises KitError: bad data, a split that cannot be honest, unreadable images, a run
     folder in use or begun otherwise, weights that cannot be had, a loss that is not finite.
     """
     own = config.data

@@ -23,7 +23,7 @@ def png(figure: Figure) -> bytes:
 
 
 def curves(rows: Sequence[EpochRow], best_epoch: int, title: str) -> bytes:
-    """Loss and accuracy by epoch, training (augmented pictures) and validation, with the chosen epoch marked."""
+    """Loss and accuracy by epoch, training (augmented images) and validation, with the chosen epoch marked."""
     figure = Figure(figsize=(9, 3.6))
     epochs = [row.epoch for row in rows]
     axes = figure.subplots(1, 2)

@@ -26,7 +26,7 @@ from fieldlens.train.errors import listing
 from fieldlens.train.provenance import commit, versions
 
 CACHE = ".cache-train.npy"
-"""The decoded training pictures, where they do not fit into memory; removed after the last epoch."""
+"""The decoded training images, where they do not fit into memory; removed after the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
         lines.append(listing("  left out, cannot be read", data.skipped))
     lines += [f"  {note}" for note in data.notes]
     if not data.grouped:
-        lines.append("  no group column: pictures of one person may be on both sides of the split")
+        lines.append("  no group column: images of one person may be on both sides of the split")
     return "\n".join(lines)
 
 
@@ -63,7 +63,7 @@ def decode(
 ) -> RunData:
     """Decode everything once: training and validation are kept, the test set is only found to be readable.
 
-    Of several processes the first decodes into a file that all map; the others get no validation pictures.
+    Of several processes the first decodes into a file that all map; the others get no validation images.
     """
     file = run / CACHE if ranks.world > 1 else None
     material = _decoded(config, data, parts, run, file, reporter) if ranks.main else None
@@ -94,8 +94,8 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
     counts = {part: sum(1 for value in parts.values() if value == part) for part in PARTS}
     pairs = near_duplicates(data, parts)
     if pairs:
-        told = [f"{pair.first} ({pair.parts[0]}) and {pair.second} ({pair.parts[1]})" for pair in pairs]
-        reporter.say(listing("warning: nearly the same picture on two sides of the split", told))
+        reported = [f"{pair.first} ({pair.parts[0]}) and {pair.second} ({pair.parts[1]})" for pair in pairs]
+        reporter.say(listing("warning: nearly the same image on two sides of the split", reported))
     write_json(run / "config.json", config.to_json())
     write_split(run / "split.csv", data, parts)
     facts: dict[str, Any] = {

@@ -24,7 +24,7 @@ from fieldlens.train.report.text import percent
 
 
 def mistakes(report: Report, pictures: Mapping[int, bytes]) -> Html:
-    """The worst ones; with pictures only where they were asked for."""
+    """The worst ones; with images only where they were asked for."""
     rows, names = report["mistakes"], names_of(report)
     if not rows:
         return section("Worst mistakes", paragraph("None: no image was judged wrongly."))
@@ -32,7 +32,7 @@ def mistakes(report: Report, pictures: Mapping[int, bytes]) -> Html:
     for row in rows:
         if row["index"] in pictures:
             words = f"{row['kind']}: {row['id']}. Truth: {row['true']}; said: {_said(row, names)}"
-            shown.append(photograph(pictures[row["index"]], f"Picture and heat map. {words}", words))
+            shown.append(photograph(pictures[row["index"]], f"Image and heat map. {words}", words))
     if shown:
         note = "Right: where the model looked, not where the disease is."
         return section("Worst mistakes", paragraph(note), Html(f'<div class="mistakes">{"".join(shown)}</div>'))
@@ -53,9 +53,7 @@ def training(report: Report) -> Html:
     last = fits[0]["epochs"][-1]
     alt = f"Curves of {len(fits)} fit(s) over up to {max(len(f['epochs']) for f in fits)} epochs; "
     alt += f"the first ended with validation loss {last.get('val_loss', float('nan')):.3f}."
-    caption = (
-        "Loss on augmented training pictures and on validation" if len(fits) == 1 else "Validation, a line per fold"
-    )
+    caption = "Loss on augmented training images and on validation" if len(fits) == 1 else "Validation, a line per fold"
     return section("Training", figure(svg.epochs(fits, metric), alt, caption), _folds(report))
 
 
@@ -110,9 +108,9 @@ def inference(report: Report) -> Html:
     if report["precisions"]:
         lines = []
         for name, values in report["precisions"].items():
-            told = values["decision"] and values["decision"]["uncertain_as_refer"]
-            lines.append((name, share(values, "accuracy", 0), number(values, "auc"), share(told, "sensitivity", 0),
-                          share(told, "specificity", 0), f"{values['ece']:.3f}"))  # fmt: skip
+            reported = values["decision"] and values["decision"]["uncertain_as_refer"]
+            lines.append((name, share(values, "accuracy", 0), number(values, "auc"), share(reported, "sensitivity", 0),
+                          share(reported, "specificity", 0), f"{values['ece']:.3f}"))  # fmt: skip
         header = ("precision", "accuracy", "AUC", SENSITIVITY, SPECIFICITY, "ECE")
         parts.append(table("Every precision that was run, on the same images", header, lines))
     return section("Inference time" + (" and precisions" if report["precisions"] else ""), *parts)

@@ -86,7 +86,7 @@ def build(
 
 
 def public(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without any picture's name: what may travel where the data may not be shared."""
+    """The same without any image's name: what may travel where the data may not be shared."""
     nameless = [{**row, "id": f"image {index + 1}"} for index, row in enumerate(report["mistakes"])]
     return {**report, "mistakes": nameless, "data": {**report["data"], "pairs": [], "skipped_files": []}}
 
@@ -213,7 +213,7 @@ def _decision_tables(judged: ScoredPredictions, prevalence: float | None) -> dic
     sites = sorted({sample.site for sample in judged.samples if sample.site})[:MOST_CURVES]
     by_site = {site: judged.part(np.array([s.site == site for s in judged.samples])).decided for site in sites}
     return {
-        "prevalences": [at_prevalence(decided.told, decided.positive, p) for p in sorted({*PREVALENCES, share})],
+        "prevalences": [at_prevalence(decided.reported, decided.positive, p) for p in sorted({*PREVALENCES, share})],
         "thresholds": {"prevalence": share, "given": prevalence is not None, "rows": threshold_table(decided, share)},
         "thresholds_by_site": {
             site: threshold_table(one, share)
@@ -237,12 +237,12 @@ def _subsets(judged: ScoredPredictions, columns: Mapping[str, Sequence[str | Non
 
 
 def mistakes(judged: ScoredPredictions, most: int = _WORST) -> list[dict[str, Any]]:
-    """The worst ones: positives with the lowest scores, negatives with the highest; without a decision the pictures
+    """The worst ones: positives with the lowest scores, negatives with the highest; without a decision the images
     whose true class was given least."""
     decided, found = judged.decided, []
     if decided is not None:
-        missed = np.flatnonzero(decided.positive & ~decided.told)
-        alarms = np.flatnonzero(~decided.positive & decided.told)
+        missed = np.flatnonzero(decided.positive & ~decided.reported)
+        alarms = np.flatnonzero(~decided.positive & decided.reported)
         found += [("missed", i) for i in missed[np.argsort(decided.scores[missed])][:most]]
         found += [("false alarm", i) for i in alarms[np.argsort(-decided.scores[alarms])][:most]]
     else:
@@ -275,7 +275,7 @@ def _mistake(judged: ScoredPredictions, kind: str, index: int) -> dict[str, Any]
 
 
 def _imageability(judged: ScoredPredictions, figures: Evaluation, answers: Answers | None) -> dict[str, Any] | None:
-    """How many pictures passed the gate, and the figures over those alone."""
+    """How many images passed the gate, and the figures over those alone."""
     if judged.readable is None:
         return None
     count = int(judged.readable.sum())

@@ -9,12 +9,12 @@ from fieldlens.train.report import background, sections
 from fieldlens.train.report.style import CSS
 from fieldlens.train.report.tables import Html, number, share, text
 
-Pictures = Mapping[int, bytes]
-"""Index of a picture among those judged → JPEG with the picture and its heat map side by side."""
+Images = Mapping[int, bytes]
+"""Index of an image among those judged → JPEG with the image and its heat map side by side."""
 
 
-def page(report: Mapping[str, Any], pictures: Pictures | None = None) -> str:
-    """The whole page. ``pictures`` of the worst mistakes: only where they may be seen by whoever gets the page."""
+def page(report: Mapping[str, Any], pictures: Images | None = None) -> str:
+    """The whole page. ``images`` of the worst mistakes: only where they may be seen by whoever gets the page."""
     body = "".join(
         text(part)
         for part in (
@@ -60,15 +60,15 @@ def _tiles(report: Mapping[str, Any]) -> list[str]:
     figures, decision = report["evaluation"], report["evaluation"]["decision"]
     tiles = []
     if decision:
-        told = decision["uncertain_as_refer"]
-        tiles += [("Sensitivity", told, "sensitivity", "found of those who have it")]
-        tiles += [("Specificity", told, "specificity", "sent home of those who have it not")]
+        reported = decision["uncertain_as_refer"]
+        tiles += [("Sensitivity", reported, "sensitivity", "found of those who have it")]
+        tiles += [("Specificity", reported, "specificity", "sent home of those who have it not")]
     else:
         tiles += [("Accuracy", figures, "accuracy", "right of all")]
     shown = [_tile(name, share(values, key), note) for name, values, key, note in tiles]
     readable = report["imageability"]
     if readable:
-        shown.append(_tile("Imageability", share(readable, "share"), "pictures that could be judged"))
+        shown.append(_tile("Imageability", share(readable, "share"), "images that could be judged"))
     shown.append(_tile("AUC", number(decision or figures, "auc"), _what_auc(report)))
     if figures["ordinal"]:
         shown.append(_tile("Quadratic kappa", number(figures["ordinal"], "quadratic_kappa"), "agreement on the grade"))

@@ -188,7 +188,7 @@ def thresholds(report: Report) -> Html:
         Html(f"<details><summary>{text(site)}</summary>{_thresholds(f'{site}; {share_of}', rows)}</details>")
         for site, rows in report["thresholds_by_site"].items()
     ]
-    note = "A clinic that moves its threshold should do so on its own labelled pictures, not on these."
+    note = "A clinic that moves its threshold should do so on its own labelled images, not on these."
     return section("Other thresholds", paragraph(note), *tables)
 
 
@@ -229,21 +229,21 @@ def _subset(caption: str, rows: list[dict[str, Any]]) -> Html:
 
 
 def imageability(report: Report) -> Html:
-    """How many pictures the device would have judged."""
+    """How many images the device would have judged."""
     found = report["imageability"]
     if not found:
         return Html("")
     rows = []
     for name, values in (("all", found["all"]), ("readable", found["only_readable"])):
         if values:
-            told = values.get("decision")
-            rates = [share(told, key, 0) for key in ("sensitivity", "specificity")] if told else []
+            reported = values.get("decision")
+            rates = [share(reported, key, 0) for key in ("sensitivity", "specificity")] if reported else []
             rows.append((name, values["n"], *rates, share(values, "accuracy", 0), number(values, "auc", 2)))
     columns = (SENSITIVITY, SPECIFICITY) if "decision" in found["all"] else ()
     reasons = ", ".join(f"{name} {count}" for name, count in found["reasons"].items()) or "none"
-    words = f"{found['readable']} of {found['n']} pictures pass the device's gate. Checks that failed: {reasons}."
+    words = f"{found['readable']} of {found['n']} images pass the device's gate. Checks that failed: {reasons}."
     return section(
         "Imageability", paragraph(words),
-        table("A picture that the gate refuses is taken again; it is counted in the first row as the network alone "
+        table("An image that the gate refuses is taken again; it is counted in the first row as the network alone "
               "judges it", ("", "images", *columns, "accuracy", "AUC"), rows),
     )  # fmt: skip

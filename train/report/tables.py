@@ -69,7 +69,7 @@ def figure(svg: str, alt: str, caption: str) -> Html:
 
 
 def photograph(jpeg: bytes, alt: str, caption: str) -> Html:
-    """A picture, with a description."""
+    """An image, with a description."""
     data = base64.b64encode(jpeg).decode()
     return Html(
         f'<figure><img src="data:image/jpeg;base64,{data}" alt="{escape(alt)}">'

@@ -47,7 +47,7 @@ def limits(report: Mapping[str, Any]) -> list[str]:
         )
     if report["imageability"]:
         lines.append(
-            "The gate's limits were set on pictures of the same data set. How many pictures a clinic has to take again "
+            "The gate's limits were set on images of the same data set. How many images a clinic has to take again "
             "is only known after a day with its own camera."
         )
     return lines
@@ -58,14 +58,14 @@ def _proportions(figures: Mapping[str, Any], part: str) -> list[str]:
     if decision is None:
         right, n = round(figures["accuracy"] * figures["n"]), figures["n"]
         return [_bound(right, n, f"{part} images", "right")] if figures["exact_match"] is None else []
-    told, lines = decision["uncertain_as_refer"], []
+    reported, lines = decision["uncertain_as_refer"], []
     for measure, noun, good in (("sensitivity", "positives", "referred"), ("specificity", "negatives", "not referred")):
-        if told[measure] is None:
+        if reported[measure] is None:
             lines.append(f"There are no {noun} among the {part} images: nothing is known of {measure}.")
             continue
-        count = told[noun]
-        lines.append(_bound(round(told[measure] * count), count, f"{part} {noun}", good))
-        low, wanted = told[f"{measure}_interval"][0], _wanted(decision["target"], measure)
+        count = reported[noun]
+        lines.append(_bound(round(reported[measure] * count), count, f"{part} {noun}", good))
+        low, wanted = reported[f"{measure}_interval"][0], _wanted(decision["target"], measure)
         if wanted is not None and low <= wanted:
             lines.append(
                 f"That does not prove {measure} above {percent(wanted, 0)}: the lower bound is {percent(low)}. "
@@ -109,10 +109,10 @@ def _split(report: Mapping[str, Any]) -> list[str]:
         why = (
             "The split ignores groups, as asked (--ungrouped)" if data.get("ungrouped") else "There is no group column"
         )
-        lines.append(f"{why}: pictures of one person may be on both sides, and the figures may be too good.")
+        lines.append(f"{why}: images of one person may be on both sides, and the figures may be too good.")
     if data.get("near_duplicates"):
         lines.append(
-            f"Near-identical pairs of pictures on two sides of the split (perceptual hash): {data['near_duplicates']}. "
+            f"Near-identical pairs of images on two sides of the split (perceptual hash): {data['near_duplicates']}. "
             "Look at them before believing the figures."
         )
     if data.get("skipped"):
@@ -145,10 +145,10 @@ def card(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     parts = ", ".join(f"{name} {count}" for name, count in data["n"].items())
     result = f"AUC {_with(figures, 'auc', 3)}; accuracy {_with(figures, 'accuracy')}."
     if decision:
-        told = decision["uncertain_as_refer"]
+        reported = decision["uncertain_as_refer"]
         result = (
-            f"With uncertain answers referred: sensitivity {_with(told, 'sensitivity')}, specificity "
-            f"{_with(told, 'specificity')}. {result}"
+            f"With uncertain answers referred: sensitivity {_with(reported, 'sensitivity')}, specificity "
+            f"{_with(reported, 'specificity')}. {result}"
         )
     return [
         _entry(

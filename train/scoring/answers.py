@@ -1,4 +1,4 @@
-"""What a run or a bundle answers for some pictures: logits, what the gate says of each, the time it took, and maps."""
+"""What a run or a bundle answers for some images: logits, what the gate says of each, the time it took, and maps."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from fieldlens.train.errors import DataError, listing
 from fieldlens.train.metrics import Floats
 
 _ALONE = 20
-"""Pictures timed one by one in a run; a bundle answers all of them so."""
+"""Images timed one by one in a run; a bundle answers all of them so."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Logits float32 ``[n,C]``; ``findings``: the names of the checks that each picture failed, None without a gate;
+    """Logits float32 ``[n,C]``; ``findings``: the names of the checks that each image failed, None without a gate;
     ``explained`` ``[n]``: the class whose map is in ``maps`` ``[n,h,w]`` (None unless asked for); ``inference``: times
     in ms with their conditions."""
 
@@ -52,7 +52,7 @@ class Answers:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many pictures failed each check."""
+        """How many images failed each check."""
         return dict(Counter(check for each in self.findings or () for check in each).most_common())
 
 
@@ -64,7 +64,7 @@ def of_run(
     with_maps: bool = False,
     reporter: Reporter = SILENT,
 ) -> Answers:
-    """The trainer's network on decoded pictures."""
+    """The trainer's network on decoded images."""
     positive = run.operating_point.decision.positive if run.operating_point.decision else run.class_ids
     candidates = [run.class_ids.index(name) for name in positive]
     logits, features, explained, maps, seconds = _pass(run.model, tensors.images, candidates, with_maps, reporter)
@@ -118,7 +118,7 @@ def _likeliest(logits: npt.NDArray[np.float32], candidates: Sequence[int]) -> np
 
 
 def _run_times(run: TrainingRun, tensors: Tensors, seconds: float) -> dict[str, Any]:
-    """Network alone: per picture in batches, and one by one (median of a few, the first ones left out)."""
+    """Network alone: per image in batches, and one by one (median of a few, the first ones left out)."""
     alone = []
     for index in range(min(_ALONE, len(tensors)) + 3):
         image = tensors.images[index % len(tensors)][None]
@@ -144,9 +144,9 @@ def of_bundle(
     with_maps: bool = False,
     reporter: Reporter = SILENT,
 ) -> Answers:
-    """A bundle on one backend, one picture at a time, from its bytes, as on a device. Closes the backend.
+    """A bundle on one backend, one image at a time, from its bytes, as on a device. Closes the backend.
 
-    Raises DataError that lists every picture that cannot be read.
+    Raises DataError that lists every image that cannot be read.
     """
     logits, findings, times, explained, maps, problems = [], [], [], [], [], []
     ids = bundle.manifest.class_ids
@@ -173,7 +173,7 @@ def of_bundle(
         "single_p50_ms": float(np.median(network)),
         "total_mean_ms": float(total.mean()),
         "what": f"from a file's bytes to the answer, {info.precision}; inference is the network's part",
-        "where": f"{info.name} {info.version} on {info.device}, {info.threads} threads, one picture at a time",
+        "where": f"{info.name} {info.version} on {info.device}, {info.threads} threads, one image at a time",
     }
     return Answers(
         precision, np.stack(logits), tuple(findings) if gated else None, inference, np.array(explained, np.int64),

@@ -16,7 +16,7 @@ from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The pictures to judge. ``key``: ``test`` or ``other:NAME``; ``parts`` None for another data set."""
+    """The images to judge. ``key``: ``test`` or ``other:NAME``; ``parts`` None for another data set."""
 
     key: str
     data: DataSet
@@ -34,7 +34,7 @@ def choose_evaluation_set(
 ) -> EvaluationSet:
     """``part`` of the data at ``path``; ``split`` gives the training's own split. Another data set is judged whole.
 
-    Raises DataError: data that is not the training's (without ``other_data``), a part without pictures.
+    Raises DataError: data that is not the training's (without ``other_data``), a part without images.
     """
     # Another set may lack a class, or hold its labels in another order: the model's classes count.
     data = load_data(path, replace(who.config.data, classes=who.class_ids))
@@ -58,6 +58,6 @@ def derived_split(who: EvaluatedModel, data: DataSet) -> Mapping[str, str]:
     if split_hash(parts) != who.split_hash:
         raise DataError(
             f"{data.name} is the bundle's data, but splits differently here: training images could be judged",
-            "use the version of the kit that made the bundle, or make it anew",
+            "use the version of the kit that made the bundle, or make it again",
         )
     return parts

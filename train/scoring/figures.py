@@ -71,7 +71,7 @@ def evaluation(judged: ScoredPredictions, thresholds: dict[str, float] | None = 
 
 
 def accuracy_interval(judged: ScoredPredictions) -> Interval:
-    """Wilson for pictures that are right or wrong; multi-label shares are bootstrapped by group."""
+    """Wilson for images that are right or wrong; multi-label shares are bootstrapped by group."""
     right = metrics.correct(judged.probabilities, judged.labels)
     if judged.task == "multilabel":
         return metrics.bootstrap(lambda chosen: float(right[chosen].mean()), judged.groups)
@@ -126,7 +126,7 @@ def decided_figures(decided: Decided, groups: Sequence[str]) -> dict[str, Any]:
         "threshold": decided.threshold,
         "band": list(decided.band),
         "target": decided.target,
-        "uncertain_as_refer": counted(decided.told, decided.positive),
+        "uncertain_as_refer": counted(decided.reported, decided.positive),
         "outcomes": {name: decided.outcomes.count(name) for name in OUTCOMES},
     }
 
@@ -163,7 +163,7 @@ def subset_row(judged: ScoredPredictions) -> dict[str, Any]:
         "readable": None if judged.readable is None else int(judged.readable.sum()),
     }
     if judged.decided:
-        row["decision"] = counted(judged.decided.told, judged.decided.positive)
+        row["decision"] = counted(judged.decided.reported, judged.decided.positive)
     plain: dict[str, Any] = finite(row)
     return plain
 

@@ -32,7 +32,7 @@ class Decided:
         return np.asarray(self.scores >= self.threshold)
 
     @property
-    def told(self) -> Bools:
+    def reported(self) -> Bools:
         """Referred, with ``uncertain`` counted as such ``[n]``: what a clinic acts on."""
         return np.array([outcome != str(Outcome.NO_SIGN_FOUND) for outcome in self.outcomes], bool)
 
@@ -73,11 +73,11 @@ class ScoredPredictions:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """What belongs together in a bootstrap: the group, or the picture itself."""
+        """What belongs together in a bootstrap: the group, or the image itself."""
         return tuple(s.id if s.group is None else f"={s.group}" for s in self.samples)
 
     def part(self, chosen: Bools | Ints) -> ScoredPredictions:
-        """The same of some of the pictures."""
+        """The same of some of the images."""
         index = np.arange(len(self.samples))[chosen]
         decided = self.decided
         if decided is not None:
@@ -93,7 +93,7 @@ class ScoredPredictions:
 
 
 def labels_of(samples: Sequence[Sample]) -> Ints:
-    """int64 ``[n]``, or 0/1 ``[n,C]`` where a picture may have several findings."""
+    """int64 ``[n]``, or 0/1 ``[n,C]`` where an image may have several findings."""
     return np.array([sample.label for sample in samples], np.int64)
 
 

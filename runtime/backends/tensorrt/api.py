@@ -112,7 +112,7 @@ class TensorRt:
             errors = [parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
             raise BackendError(
                 f"TensorRT {self.version} cannot read model.{recipe.file}.onnx:\n" + "\n".join(errors or self._said()),
-                "make the bundle anew with `python -m convert bundle`; report it if that does not help",
+                "make the bundle again with `python -m convert bundle`; report it if that does not help",
             )
         config = builder.create_builder_config()
         self._configure(config, recipe, options, workspace_bytes)
@@ -173,7 +173,7 @@ class TensorRt:
             return cache, ()
         cache = config.create_timing_cache(b"")
         attached = cache is not None and config.set_timing_cache(cache, False)
-        return (cache if attached else None), ("the saved timing cache did not fit and was started anew",)
+        return (cache if attached else None), ("the saved timing cache did not fit and was started again",)
 
     def _watch(self, config: Any, progress: BuildWatcher, interrupted: threading.Event) -> Any:
         """Attach a progress monitor where this version has one (10.0 and later)."""

@@ -82,7 +82,7 @@ class TensorRtBackend(Backend):
         self._gpu.own()
         if image.shape[1:] != self._shapes["image"] or image.dtype != np.uint8:
             raise BackendError(
-                f"the picture is {image.dtype} {image.shape}, the engine takes uint8 [N, {self._shapes['image']}]",
+                f"the image is {image.dtype} {image.shape}, the engine takes uint8 [N, {self._shapes['image']}]",
                 "prepare it with the bundle's own preprocess",
             )
         count, largest = len(image), self._batches[-1]
@@ -230,7 +230,9 @@ def _checked(store: EngineStore, choice: EngineChoice, precision: str) -> Engine
     plan, record = store.load(choice.plans[precision])
     identity = record.identity
     if (identity.device, identity.precision) != (choice.device, precision):
-        raise PlanError(f"{record.key}.plan was built for {identity.device.gpu}, {identity.precision}", "build it anew")
+        raise PlanError(
+            f"{record.key}.plan was built for {identity.device.gpu}, {identity.precision}", "build it again"
+        )
     return Engine(plan, precision, identity.file, record.notes)
 
 

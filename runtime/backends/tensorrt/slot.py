@@ -21,7 +21,7 @@ class Slot:
     """A context of its own, because changing one's shapes would spoil the graph that was captured from it.
 
     Copies: page-locked memory on both sides of the bus and transfers on the stream. Zero-copy: the GPU works in the
-    page-locked memory itself. Either way the picture is copied in once by the CPU, and the answers out.
+    page-locked memory itself. Either way the image is copied in once by the CPU, and the answers out.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Slot:
             raise
 
     def run(self, image: Image) -> dict[str, npt.NDArray[np.float32]]:
-        """Up to a batch of pictures → all outputs at the batch's full length, valid until the next run."""
+        """Up to a batch of images → all outputs at the batch's full length, valid until the next run."""
         np.copyto(self._host["image"].array[: len(image)], image)
         start, end = self._events
         with self._gpu.errors("running the engine"):

@@ -1,4 +1,4 @@
-"""A camera that stays fresh and alive: only the newest frame is kept, and a fault is noticed and mended.
+"""A camera that stays fresh and alive: only the newest frame is kept, and a fault is noticed and fixed.
 
 A thread reads the opened camera (a *link*: a connection, or a process that can be killed), judges it, and opens it
 again after growing pauses. The consumer takes the newest frame, or the news that the camera is gone or back.
@@ -69,7 +69,7 @@ class CameraLog:
 
 
 class Camera:
-    """A camera that gives pictures. Raises SourceError where it gives none at first; afterwards it only gives notice.
+    """A camera that gives images. Raises SourceError where it gives none at first; afterwards it only gives notice.
 
     ``open_link`` opens the camera and may take seconds; it is called by the reading thread.
     """
@@ -152,7 +152,7 @@ class Camera:
                 link.close()
 
     def _publish(self, shot: Shot) -> bool:
-        """Make it the newest frame, unless it is the picture at which the camera froze."""
+        """Make it the newest frame, unless it is the image at which the camera froze."""
         fresh = self._health.saw(shot.mark, time.monotonic())
         old: Shot | None = shot
         with self._changed:
@@ -165,7 +165,7 @@ class Camera:
         return fresh
 
     def _gone(self, reason: str) -> float:
-        """Write an outage down; its beginning, which is the last good picture, and not its being noticed."""
+        """Write an outage down; its beginning, which is the last good image, and not its being noticed."""
         since = self._health.well_until
         with self._changed:
             old, self._newest = self._newest, None  # what is left over is from before the fault
@@ -178,7 +178,7 @@ class Camera:
         return since
 
     def _back(self, lost_at: float) -> None:
-        """The first picture is here, for the first time or again."""
+        """The first image is here, for the first time or again."""
         self._opened.set()
         if not lost_at:
             return

@@ -28,7 +28,7 @@ from fieldlens.runtime.sources.cameras.health import Mark
 from fieldlens.runtime.sources.cameras.link import Shot
 
 _OPEN_S = 12.0
-"""The first picture of a CSI camera takes seconds: its daemon starts the sensor and settles the exposure."""
+"""The first image of a CSI camera takes seconds: its daemon starts the sensor and settles the exposure."""
 _ROOT = Path(__file__).parents[4]
 """Where `fieldlens` lies."""
 _SAMPLE = 8
@@ -68,7 +68,7 @@ def rtsp_pipeline(address: Address) -> str:
 
 
 def check_access(device: str) -> None:
-    """Raises SourceError with the command that mends it."""
+    """Raises SourceError with the command that fixes it."""
     if not Path(device).exists():
         raise SourceError(f"{device}: there is no such camera", "plug it in, or list cameras: v4l2-ctl --list-devices")
     if not os.access(device, os.R_OK | os.W_OK):
@@ -137,7 +137,7 @@ class ProcessLink:
             self._map(word["shape"])
             self.opening = False
         if self.opening and time.monotonic() > self._open_until:
-            raise SourceError(f"{self._address.name}: no picture for {_OPEN_S:.0f} s after opening", self._hint())
+            raise SourceError(f"{self._address.name}: no image for {_OPEN_S:.0f} s after opening", self._hint())
         if word is None or word["kind"] != "frame":
             return None
         frame_bgr = self._places[word["slot"]]

@@ -111,7 +111,7 @@ class Reader:
             return
         place = self._make_places(frame_bgr) if wanted is None else wanted
         if frame_bgr.shape != place.shape:
-            raise ValueError(f"the picture changed from {place.shape} to {frame_bgr.shape}")
+            raise ValueError(f"the image changed from {place.shape} to {frame_bgr.shape}")
         if not np.shares_memory(frame_bgr, place):
             place[:] = frame_bgr
         elapsed_ms = (time.monotonic() - start) * 1e3

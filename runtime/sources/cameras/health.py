@@ -13,9 +13,9 @@ _WELL_AFTER_S = 10.0
 
 @dataclass(frozen=True)
 class Mark:
-    """What a frame looks like to the watchdog: equal marks mean equal pictures; ``flat`` ones have a single colour.
+    """What a frame looks like to the watchdog: equal marks mean equal images; ``flat`` ones have a single colour.
 
-    A covered lens gives flat black pictures for hours, which is no fault of the camera; flat ``odd`` colours (the
+    A covered lens gives flat black images for hours, which is no fault of the camera; flat ``odd`` colours (the
     green of an empty buffer) are.
     """
 
@@ -36,7 +36,7 @@ class Health:
         self._frozen_print = frozen_print
 
     def saw(self, mark: Mark, now: float) -> bool:
-        """A frame came. False: do not answer for it, it is the picture at which the camera froze before."""
+        """A frame came. False: do not answer for it, it is the image at which the camera froze before."""
         self._seen_at = now
         if self._last is None or mark.print != self._last.print or mark.flat:
             self._changed_at = now
@@ -64,17 +64,17 @@ class Health:
         return min([self._seen_at, *doubts, *([self._changed_at] if self.frozen(self._seen_at) else [])])
 
     def frozen(self, now: float) -> bool:
-        """Frames come, and all are the same picture."""
+        """Frames come, and all are the same image."""
         return self._seen_at > self._changed_at and now - self._changed_at >= NOTICED_S
 
     def fault(self, now: float) -> str:
         """What is wrong, in words; empty while all is well."""
         if now - self._seen_at >= NOTICED_S:
-            return f"no picture for {now - self._seen_at:.1f} s"
+            return f"no image for {now - self._seen_at:.1f} s"
         if self.frozen(now):
-            return f"frozen: the same picture for {now - self._changed_at:.1f} s"
+            return f"frozen: the same image for {now - self._changed_at:.1f} s"
         if now - self.well_until >= NOTICED_S:
-            return f"garbage instead of pictures for {NOTICED_S:.1f} s"
+            return f"garbage instead of images for {NOTICED_S:.1f} s"
         return ""
 
 

@@ -48,7 +48,7 @@ class MjpegLink:
         except StopIteration:
             raise SourceError(f"{self._name}: the camera ended the stream", "look at the camera") from None
         except TimeoutError:
-            raise SourceError(f"{self._name}: no picture for {NOTICED_S:.1f} s", "check cable and camera") from None
+            raise SourceError(f"{self._name}: no image for {NOTICED_S:.1f} s", "check cable and camera") from None
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise SourceError(f"{self._name}: the stream broke ({error})", "check cable and camera") from error
 

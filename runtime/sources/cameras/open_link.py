@@ -9,7 +9,7 @@ from fieldlens.runtime.sources.cameras.mjpeg import MjpegLink
 
 
 def open_link(address: Address) -> Link:
-    """Raises SourceError, with the command that mends it."""
+    """Raises SourceError, with the command that fixes it."""
     if address.kind in ("http", "https"):
         return MjpegLink(address)
     return ProcessLink(address, COMMAND, order_for(spec_for(address)))

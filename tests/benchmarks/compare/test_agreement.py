@@ -17,7 +17,7 @@ def run(folder: Path, hour: int = 10, valid: bool = True, pictures: int = 16, **
     folder.mkdir()
     facts = {
         "conditions": {"time_utc": f"2026-01-01T{hour:02d}:00:00Z"}, "network": {"arch": "resnet18"},
-        "pictures": {"count": pictures}, "bundle": {"hash": "x"}, "quiet": {"valid": valid},
+        "images": {"count": pictures}, "bundle": {"hash": "x"}, "quiet": {"valid": valid},
     }  # fmt: skip
     (folder / "conditions.json").write_text(json.dumps(facts))
     times = {name: [[value * (1 + 0.002 * turn)] * 3 for turn in range(5)] for name, value in medians_ms.items()}
@@ -57,7 +57,7 @@ def test_an_order_turned_round_is_told(tmp_path: Path) -> None:
     assert "dnn before torch" in show(found)
 
 
-@pytest.mark.parametrize(("change", "word"), [({"valid": False}, "INVALID"), ({"pictures": 3}, "different things")])
+@pytest.mark.parametrize(("change", "word"), [({"valid": False}, "INVALID"), ({"images": 3}, "different things")])
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, change: dict, word: str) -> None:
     first = run(tmp_path / "a", ours=3.0, torch=12.0)
     with pytest.raises(KitError, match=word):

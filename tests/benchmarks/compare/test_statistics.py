@@ -9,7 +9,7 @@ from fieldlens.benchmarks.compare.statistics import agreement, percentiles, rati
 
 
 def rounds_of(base: float, drift: np.ndarray, seed: int) -> list[list[float]]:
-    """20 pictures a round around ``base`` ms, with the round's drift and 5% of noise."""
+    """20 images a round around ``base`` ms, with the round's drift and 5% of noise."""
     draw = np.random.default_rng(seed)
     return [(base * d * draw.normal(1, 0.05, 20)).tolist() for d in drift]
 

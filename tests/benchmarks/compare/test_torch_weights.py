@@ -24,4 +24,4 @@ def test_torch_computes_what_the_file_computes(stage: Stage) -> None:
     theirs = session.run(["logits"], {"image": images})[0]
     assert stage.arch == "resnet18"
     assert np.abs(ours - theirs).max() < 1e-4
-    assert np.ptp(theirs, axis=0).max() > 0.01  # the pictures are told apart: equality means something
+    assert np.ptp(theirs, axis=0).max() > 0.01  # the images are told apart: equality means something

@@ -1,4 +1,4 @@
-"""The gate on spoilt pictures: that the command counts rightly, and, in a long run, what the demo's gate detects."""
+"""The gate on spoilt images: that the command counts rightly, and, in a long run, what the demo's gate detects."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_fault_that_costs_nothing_does_not_count() -> None:
     assert low < 0.8 < high
 
 
-def test_a_picture_is_counted_once_in_every_column() -> None:
+def test_an_image_is_counted_once_in_every_column() -> None:
     counted = DetectionRow("dark", "x", "")
     for answer, findings in (((0,), ()), ((1,), ()), ((1,), ("noise", "ood"))):
         counted.add(Seen(answer, findings, 1.0, None), (0,))
@@ -63,10 +63,10 @@ def test_separation_by_hand() -> None:
 
 
 def test_strengths_are_told_at_both_sizes() -> None:
-    told = {fault.name: fault.stated(480, 96) for fault in catalogue()}
-    assert told["defocus, radius"] == "21.6 px of 480 = 4.32 px of 96"
-    assert told["underexposed"] == "-5 stops"
-    assert told["grain"] == "σ 120 of 255 = 24.0 at 96 px"
+    reported = {fault.name: fault.stated(480, 96) for fault in catalogue()}
+    assert reported["defocus, radius"] == "21.6 px of 480 = 4.32 px of 96"
+    assert reported["underexposed"] == "-5 stops"
+    assert reported["grain"] == "σ 120 of 255 = 24.0 at 96 px"
 
 
 @pytest.mark.parametrize("name", subjects.names())

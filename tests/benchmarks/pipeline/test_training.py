@@ -54,7 +54,7 @@ def test_the_share_of_what_is_possible_counts_decoding() -> None:
 
 @pytest.mark.full
 def test_training_at_224_reaches_nine_tenths_of_forward_and_backward(tmp_path: Path) -> None:
-    settings = training.TrainingSettings(size=224, pictures=120, epochs=2, rounds=3)
+    settings = training.TrainingSettings(size=224, images=120, epochs=2, rounds=3)
     found = training.measure(settings, tmp_path, 2.0, training.CONTENDERS[::2])
     print(found.shares)
     assert float(np.median(found.shares)) >= 0.9
@@ -62,7 +62,7 @@ def test_training_at_224_reaches_nine_tenths_of_forward_and_backward(tmp_path: P
 
 @pytest.mark.full
 def test_fit_and_a_plain_loop_take_turns(tmp_path: Path) -> None:
-    found = training.measure(training.TrainingSettings(pictures=90, epochs=2, rounds=2), tmp_path, 0.0)
+    found = training.measure(training.TrainingSettings(images=90, epochs=2, rounds=2), tmp_path, 0.0)
     assert found.trained_on > 40
     assert len(found.rates["train fit"].decode_s) == len(found.shares) == 2
     for rates in found.rates.values():

@@ -32,7 +32,7 @@ def reference(run: Path) -> onnx.ModelProto:
 
 
 def chain(factors: list[float]) -> onnx.ModelProto:
-    """An FP16-typed file of the contract's shape that multiplies the picture by one factor after the other."""
+    """An FP16-typed file of the contract's shape that multiplies the image by one factor after the other."""
     names = [f"x{index}" for index in range(len(factors) + 1)]
     nodes = [helper.make_node("Cast", ["image"], [names[0]], "cast", to=TensorProto.FLOAT16)]
     weights = []

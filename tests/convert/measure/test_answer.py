@@ -36,7 +36,7 @@ def test_files_for_tensorrt_are_emulated(bundle_folder: Path) -> None:
     for item in found[1:]:
         assert item.latency_p50_ms is None
         assert item.peak is not None
-        assert 200 < item.peak < 32_000, "the picture's own numbers go up to 255"
+        assert 200 < item.peak < 32_000, "the image's own numbers go up to 255"
         assert 0 < np.abs(item.logits - found[0].logits).max() < bundle.manifest.tolerances[item.precision].logit * 2
     assert found[0].latency_p50_ms is not None
     alone = answer(bundle, ["fp16"], images[:3], "auto")[0]

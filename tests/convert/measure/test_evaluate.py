@@ -90,7 +90,7 @@ def test_not_a_number_is_the_worst(manifest: Manifest) -> None:
     assert any("logit difference inf" in line for line in broken(row, LIMITS))
 
 
-def test_on_few_pictures_chance_is_allowed_for(manifest: Manifest) -> None:
+def test_on_few_images_chance_is_allowed_for(manifest: Manifest) -> None:
     """One of 40 is 2.5%, which says nothing about 2%; eight of 40 do."""
     margins = spread(40)[0]
     ours = margins.copy()

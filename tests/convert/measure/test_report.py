@@ -70,7 +70,7 @@ def test_a_bundle_needs_its_data_and_a_place_for_the_report(bundle_folder: Path,
         evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", precision="fp16"))
 
 
-def test_the_report_that_travels_shows_and_names_no_picture(evaluated: Path) -> None:
+def test_the_report_that_travels_shows_and_names_no_image(evaluated: Path) -> None:
     report = json.loads((evaluated / "report.json").read_text())
     named = [row["id"] for row in report["mistakes"]]
     html = report_files(evaluated, with_pictures=False)["report.html"].decode()

@@ -36,7 +36,7 @@ def test_data_that_moved_is_asked_for(broken_run: Path, data: Path, tmp_path: Pa
     assert load_source(broken_run, data).data.hash
 
 
-def test_changed_pictures_are_noticed(run: Path, tmp_path: Path) -> None:
+def test_changed_images_are_noticed(run: Path, tmp_path: Path) -> None:
     content = arrays(PARTS)
     content["train_images"][5, 7, 7, 0] ^= 1
     np.savez(tmp_path / "spots.npz", **content)  # type: ignore[arg-type]

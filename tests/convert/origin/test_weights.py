@@ -44,8 +44,8 @@ def weights(state: State, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 pictures in two folders."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """48 images in two folders."""
+    folder = tmp_path_factory.mktemp("images")
     for index in range(48):
         (folder / f"site{index % 2}").mkdir(exist_ok=True)
         cv2.imwrite(str(folder / f"site{index % 2}" / f"{index}.png"), picture(index % 2, index, 80)[..., ::-1])
@@ -79,8 +79,8 @@ def test_it_answers_as_the_network_did(bundle: Path, state: State) -> None:
     found = open_bundle(bundle)
     with Classifier(found, load_backend(found, "onnxruntime", "fp32", LoadOptions())) as classifier:
         image = cv2.imencode(".png", picture(1, 7, 64)[..., ::-1])[1].tobytes()
-        answered = classifier.classify_bytes(image, "picture.png").prediction
-        tensor = classifier.preprocess.from_bytes(image, "picture.png")
+        answered = classifier.classify_bytes(image, "image.png").prediction
+        tensor = classifier.preprocess.from_bytes(image, "image.png")
     network = trained_looking("resnet18")
     wanted = torch.softmax(network(normalise(torch.from_numpy(tensor[None]))), dim=1)[0].tolist()
     assert str(answered.outcome) == "classified"
@@ -96,15 +96,15 @@ def test_it_can_be_verified_on_labelled_data(bundle: Path, tmp_path: Path) -> No
     assert found.figures[0].accuracy is not None
 
 
-def test_without_pictures_there_is_no_int8(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_images_there_is_no_int8(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = BundleOptions(targets=("cpu", "tensorrt10"))
-    told, mine = Lines(), Weights("resnet18", weights, "a,b,c", size=64)
-    made = make_from(lambda: from_weights(mine, options, told), tmp_path / "o", options, told)
+    reported, mine = Lines(), Weights("resnet18", weights, "a,b,c", size=64)
+    made = make_from(lambda: from_weights(mine, options, reported), tmp_path / "o", options, reported)
     assert open_bundle(made.path).manifest == made.manifest
     assert made.manifest.precisions == ("fp32", "fp16")
     printed = capsys.readouterr().out
     assert "no INT8" in printed
-    assert "64 synthetic pictures" in printed
+    assert "64 synthetic images" in printed
 
 
 def test_a_recipe_gives_names_and_preprocess(weights: Path, tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_weights_that_do_not_fit_are_refused(
         from_weights(Weights("resnet18", tmp_path / "theirs.pth", "a,b,c"), BundleOptions())
 
 
-def test_too_few_pictures_are_refused(weights: Path, pictures: Path) -> None:
-    with pytest.raises(KitError, match="leaves 19 pictures to calibrate with"):
+def test_too_few_images_are_refused(weights: Path, pictures: Path) -> None:
+    with pytest.raises(KitError, match="leaves 19 images to calibrate with"):
         from_weights(Weights("resnet18", weights, "a,b,c", size=64), BundleOptions(calibration=pictures / "site0"))
 
 

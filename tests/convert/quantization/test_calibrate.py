@@ -47,7 +47,7 @@ def test_too_few_are_refused(samples: list[Sample], count: int) -> None:
 
 
 def noise(side: int, enlarged: int = 1) -> list[Pixels]:
-    """40 pictures of random numbers, each of them ``enlarged`` times as wide."""
+    """40 images of random numbers, each of them ``enlarged`` times as wide."""
     draw = np.random.default_rng(0).integers(0, 256, (40, side // enlarged, side // enlarged, 3)).astype(np.uint8)
     return [np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8) for image in draw]
 
@@ -60,15 +60,15 @@ def blank() -> list[Pixels]:
     "images", [noise(64), noise(224), noise(224, 4), noise(32), blank()], ids=["64", "224", "enlarged", "32", "blank"]
 )
 def test_random_data_is_refused(images: list[Pixels]) -> None:
-    with pytest.raises(ConversionError, match="noise or blank, not pictures"):
+    with pytest.raises(ConversionError, match="noise or blank, not images"):
         check_images(images)
 
 
 @pytest.mark.parametrize("side", [32, 64, 224])
-def test_pictures_are_taken(side: int) -> None:
+def test_images_are_taken(side: int) -> None:
     check_images(list(real_like(40, side)))
 
 
-def test_one_picture_again_and_again_is_one_picture() -> None:
+def test_one_image_again_and_again_is_one_image() -> None:
     with pytest.raises(ConversionError, match="1 different calibration images"):
         check_images([*real_like(1)] * 40)

@@ -153,7 +153,7 @@ def test_every_pair_is_symmetric_and_has_a_reason(walk: Walk) -> None:
         assert zero.dtype == np.int8
         assert not zero.any(), node.name
         assert (np.asarray(scale, np.float64) > 0).all(), node.name
-    # The picture and the pooled first layer, each block's inner activations and output (the last goes to the head),
+    # The image and the pooled first layer, each block's inner activations and output (the last goes to the head),
     # and the downsampled inputs; one pair for each weight.
     inner = 2 if walk.arch == "resnet50" else 1
     activations = 2 + BLOCKS[walk.arch] * (inner + 1) - 1 + DOWNSAMPLED[walk.arch]

@@ -47,7 +47,7 @@ def test_both_libraries_agree(bundle: Bundle) -> None:
     assert np.abs(results[0] - results[1]).max() < 1e-4
 
 
-def test_a_changed_picture_in_the_same_array_is_seen(bundle: Bundle) -> None:
+def test_a_changed_image_in_the_same_array_is_seen(bundle: Bundle) -> None:
     image = np.zeros((1, 64, 64, 3), np.uint8)
     with load_backend(bundle, "openvino", "fp32", LoadOptions()) as backend:
         dark = np.array(backend.infer(image).logits)

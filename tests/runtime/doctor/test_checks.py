@@ -1,4 +1,4 @@
-"""The doctor: healthy and sick machines, one line each, with the command that mends."""
+"""The doctor: healthy and sick machines, one line each, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_every_line_that_is_not_ok_says_how_to_mend_it(orin: Path, tmp_path: Pat
         for probe in (opencv(), missing("cv2", "numpy", "openvino", "onnxruntime", "tensorrt", "pycuda.driver")):
             for check in doctor.examine(root, tmp_path / "state", tmp_path / "no.bundle", probe):
                 assert check.status in (OK, WARN, FAIL)
-                assert "\n" not in check.words + check.mend
-                assert bool(check.mend) == (check.status != OK), check
+                assert "\n" not in check.words + check.fix
+                assert bool(check.fix) == (check.status != OK), check
 
 
 def test_a_machine_without_anything_special_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_missing_library(orin: Path, tmp_path: Path, name: str, on_jetson: str
     for root, command in ((orin, on_jetson), (tmp_path, on_pc)):
         check = found(doctor.examine(root, tmp_path, None, missing(name)), title)
         assert check.status == FAIL
-        assert command in check.mend
+        assert command in check.fix
 
 
 def test_a_library_that_breaks_while_it_is_imported(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_library_that_breaks_while_it_is_imported(tmp_path: Path) -> None:
 def test_opencv_on_a_jetson_needs_gstreamer(orin: Path, tmp_path: Path) -> None:
     check = doctor.opencv(opencv(gstreamer="NO"), orin)
     assert check.status == WARN
-    assert "system-site-packages" in check.mend
+    assert "system-site-packages" in check.fix
     assert doctor.opencv(opencv(gstreamer="NO"), tmp_path).status == OK
     assert doctor.opencv(opencv(v4l="NO"), tmp_path).status == WARN
     assert doctor.opencv(opencv(), orin).words == "1.2.3, GStreamer yes, V4L2 yes, FFmpeg yes"
@@ -109,7 +109,7 @@ def test_two_owners_of_cv2(orin: Path, tmp_path: Path) -> None:
     both = {"opencv-python": "5.0", "opencv-python-headless": "5.0"}
     check = doctor.opencv_owner(both, tmp_path)
     assert check.status == FAIL
-    assert "pip uninstall opencv-python opencv-python-headless" in check.mend
+    assert "pip uninstall opencv-python opencv-python-headless" in check.fix
     assert doctor.opencv_owner({"opencv-python-headless": "5.0"}, orin).status == WARN
     assert doctor.opencv_owner({}, orin).status == OK
 
@@ -124,7 +124,7 @@ def test_cameras_and_permissions(orin: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     check = doctor.cameras(pc)
     assert check.status == FAIL
-    assert 'usermod -aG video "$USER"' in check.mend
+    assert 'usermod -aG video "$USER"' in check.fix
 
 
 def no_library(name: str) -> Any:
@@ -133,12 +133,12 @@ def no_library(name: str) -> Any:
 
 def test_cuda(orin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.cuda(tmp_path, False).status == OK
-    assert "nvidia-jetpack" in doctor.cuda(orin, True, no_library).mend
-    assert "ubuntu-drivers" in doctor.cuda(workstation(tmp_path / "pc"), True, no_library).mend
+    assert "nvidia-jetpack" in doctor.cuda(orin, True, no_library).fix
+    assert "ubuntu-drivers" in doctor.cuda(workstation(tmp_path / "pc"), True, no_library).fix
     monkeypatch.setattr("shutil.which", lambda name: None)
     check = doctor.cuda(orin, True, library())
     assert (check.status, "12.6.11" in check.words) == (WARN, True)
-    assert "/usr/local/cuda/bin" in check.mend
+    assert "/usr/local/cuda/bin" in check.fix
     monkeypatch.setattr("shutil.which", lambda name: "/usr/local/cuda/bin/nvcc")
     assert doctor.cuda(orin, True, library()).status == OK
 
@@ -157,9 +157,9 @@ def test_a_gpu_is_seen_on_the_bus_even_without_its_driver(orin: Path, tmp_path: 
 def test_tensorrt_and_pycuda(orin: Path, tmp_path: Path) -> None:
     gone = missing("tensorrt", "pycuda.driver")
     assert doctor.gpu_module("TensorRT", "tensorrt", gone, tmp_path, False).status == OK
-    assert "python3-libnvinfer" in doctor.gpu_module("TensorRT", "tensorrt", gone, orin, True).mend
-    assert "cuda/bin" in doctor.gpu_module("pycuda", "pycuda.driver", gone, orin, True).mend
-    assert "requirements-gpu.txt" in doctor.gpu_module("pycuda", "pycuda.driver", gone, tmp_path, True).mend
+    assert "python3-libnvinfer" in doctor.gpu_module("TensorRT", "tensorrt", gone, orin, True).fix
+    assert "cuda/bin" in doctor.gpu_module("pycuda", "pycuda.driver", gone, orin, True).fix
+    assert "requirements-gpu.txt" in doctor.gpu_module("pycuda", "pycuda.driver", gone, tmp_path, True).fix
     assert doctor.gpu_module("TensorRT", "tensorrt", library(), orin, True).words == "1.2.3"
 
 
@@ -172,7 +172,7 @@ def test_no_backend_at_all(tmp_path: Path) -> None:
 
 def test_power_mode_and_clocks(orin: Path, tmp_path: Path) -> None:
     assert machine_checks.power_mode(orin).words == "nvpmodel 0 (15W)"
-    assert machine_checks.clocks(orin).mend == "sudo jetson_clocks"
+    assert machine_checks.clocks(orin).fix == "sudo jetson_clocks"
     for policy in (0, 4):
         cpu_clock(orin, policy, 1_510_400, 1_510_400, 1_510_400)
     gpu_clock(orin, 624_750_000, 624_750_000, 624_750_000)
@@ -180,7 +180,7 @@ def test_power_mode_and_clocks(orin: Path, tmp_path: Path) -> None:
     (orin / "var/lib/nvpmodel/status").unlink()
     assert machine_checks.power_mode(orin).status == WARN
     pc = workstation(tmp_path / "pc")
-    assert "cpupower" in machine_checks.clocks(pc).mend
+    assert "cpupower" in machine_checks.clocks(pc).fix
     write(pc, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance")
     assert machine_checks.clocks(pc).status == OK
     assert machine_checks.clocks(tmp_path).status == machine_checks.power_mode(tmp_path).status == OK
@@ -204,7 +204,7 @@ def test_memory(tmp_path: Path, free_mb: int, status: str) -> None:
 def test_swap(orin: Path, tmp_path: Path) -> None:
     assert machine_checks.swap(orin).status == OK
     write(orin, "proc/meminfo", meminfo(7_800_000, 5_000_000))
-    assert "mkswap" in machine_checks.swap(orin).mend
+    assert "mkswap" in machine_checks.swap(orin).fix
     write(tmp_path, "proc/meminfo", meminfo(7_800_000, 5_000_000))
     assert machine_checks.swap(tmp_path).status == OK  # no engines are built there
     write(tmp_path, "proc/meminfo", meminfo(7_800_000, 5_000_000, swap_kb=4_000_000, swap_free_kb=1_000_000))
@@ -219,16 +219,16 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     check = machine_checks.disk(state)
     assert check.status == FAIL
-    assert str(state) in check.mend
+    assert str(state) in check.fix
     assert not state.exists()  # it looks, and makes nothing
 
 
 def test_the_clock_on_the_wall(orin: Path, tmp_path: Path) -> None:
     check = machine_checks.wall_clock(tmp_path, now=12.0)
     assert (check.status, "1970-01-01" in check.words) == (WARN, True)
-    assert "timedatectl set-time" in check.mend
+    assert "timedatectl set-time" in check.fix
     assert machine_checks.wall_clock(tmp_path, now=1.8e9).status == OK
-    assert "RTC" in machine_checks.wall_clock(orin, now=1.8e9).mend
+    assert "RTC" in machine_checks.wall_clock(orin, now=1.8e9).fix
     write(orin, "run/systemd/timesync/synchronized", "")
     assert "synchronised" in machine_checks.wall_clock(orin, now=1.8e9).words
 
@@ -243,7 +243,7 @@ def test_the_signature_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert doctor.signature_policy().status == OK
     with monkeypatch.context() as patch:
         patch.setattr(signature, "PROGRAMS", (tmp_path / "ssh-keygen",))
-        assert "openssh-client" in doctor.signature_policy().mend
+        assert "openssh-client" in doctor.signature_policy().fix
     write(tmp_path, "policy.json", "{")
     assert doctor.signature_policy().status == FAIL
 
@@ -263,9 +263,9 @@ def test_no_plan_is_asked_for_without_a_gpu(bundle_folder: Path, tmp_path: Path)
 
 
 def test_lines_are_aligned_and_counted() -> None:
-    checks = [Check("a", OK, "fine"), Check("longer", FAIL, "broken", "mend it")]
+    checks = [Check("a", OK, "fine"), Check("longer", FAIL, "broken", "fix it")]
     assert doctor.lines(checks) == [
-        "ok   a       fine", "fail longer  broken", "             → mend it", "1 ok, 0 warn, 1 fail",
+        "ok   a       fine", "fail longer  broken", "             → fix it", "1 ok, 0 warn, 1 fail",
     ]  # fmt: skip
 
 

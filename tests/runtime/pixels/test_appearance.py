@@ -1,4 +1,4 @@
-"""Nineteen numbers of a picture."""
+"""Nineteen numbers of an image."""
 
 from __future__ import annotations
 

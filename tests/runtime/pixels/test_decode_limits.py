@@ -16,13 +16,13 @@ from tests.runtime.conftest import jpeg, png, scene
 from tests.runtime.damage import FORMATS, progressive_jpeg
 
 PAGE = (Path(__file__).parents[3] / "docs/inputs.md").read_text(encoding="utf-8")
-PICTURE = np.ascontiguousarray(scene(5, 1000, 1000))
+IMAGE = np.ascontiguousarray(scene(5, 1000, 1000))
 FILES = {
     "JPEG, one scan": jpeg(np.ascontiguousarray(scene(5, 2100, 2100))),
-    "JPEG, progressive": progressive_jpeg(PICTURE),
-    "PNG": png(PICTURE),
-    "PNG, 16-bit grey": png(PICTURE[..., 0].astype(np.uint16) * 256),
-    **{name: FORMATS[name](PICTURE) for name in FORMATS if name.startswith(("TIFF", "BMP", "WebP"))},
+    "JPEG, progressive": progressive_jpeg(IMAGE),
+    "PNG": png(IMAGE),
+    "PNG, 16-bit grey": png(IMAGE[..., 0].astype(np.uint16) * 256),
+    **{name: FORMATS[name](IMAGE) for name in FORMATS if name.startswith(("TIFF", "BMP", "WebP"))},
 }
 
 

@@ -109,7 +109,7 @@ def test_orientation_six_is_a_quarter_turn_clockwise() -> None:
     assert upright(stored, 6)[0, -1].tolist() == [255, 255, 255]
 
 
-def test_without_the_orient_step_the_picture_stays_as_stored() -> None:
+def test_without_the_orient_step_the_image_stays_as_stored() -> None:
     data = with_orientation(jpeg(scene(2, 96, 128)), 6)
     assert make(Resize(64)).decode(data, "x.jpg").pixels.shape == (96, 128, 3)
 
@@ -127,8 +127,8 @@ def test_large_jpegs_are_decoded_small(side: int, decoded: int) -> None:
     ("side", "most"),
     [(64 * 3, 6), (64 * 5, 8), (64 * 6, 6), (64 * 12, 3), (64 * 20, 3), (64 * 90, 3)],  # 1/2, 1/2, 1/4, then 1/8
 )
-def test_a_picture_gives_one_tensor_whatever_it_came_as(side: int, most: int) -> None:
-    """A JPEG that is decoded small, and the same pixels from a PNG file. At five, half a pixel of the small picture
+def test_an_image_gives_one_tensor_whatever_it_came_as(side: int, most: int) -> None:
+    """A JPEG that is decoded small, and the same pixels from a PNG file. At five, half a pixel of the small image
     is cut off at one side more than at the other."""
     data = jpeg(scene(4, side, side * 4 // 3), 95)
     preprocess = make(Resize(64))

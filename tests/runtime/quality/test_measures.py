@@ -89,7 +89,7 @@ def test_limits_widen_to_what_the_camera_gives_but_not_beyond_the_bounds() -> No
     low, high = moved["brightness"]
     assert low is not None
     assert 17 < low < 20
-    assert high == 200  # a limit that no picture comes near stays
+    assert high == 200  # a limit that no image comes near stays
     assert moved["side"] == (64, None)
     assert moved["noise"] == (None, 1e3)
     assert moved["clipped"] == (None, None)
@@ -97,7 +97,7 @@ def test_limits_widen_to_what_the_camera_gives_but_not_beyond_the_bounds() -> No
     assert propose(before, dark)[0].after == (10, 200)
 
 
-def test_twenty_pictures_set_a_limit_that_nearly_all_others_keep() -> None:
+def test_twenty_images_set_a_limit_that_nearly_all_others_keep() -> None:
     """ISO 16269-6: 95% of all, with 95% confidence."""
     before, kept = limits(brightness=[126.0, None]), []
     for seed in range(200):
@@ -108,14 +108,14 @@ def test_twenty_pictures_set_a_limit_that_nearly_all_others_keep() -> None:
     assert 0.90 <= np.mean(np.mean(kept, axis=1) >= 0.95) <= 0.99
 
 
-def test_nineteen_pictures_are_too_few() -> None:
+def test_nineteen_images_are_too_few() -> None:
     with pytest.raises(KitError, match="20 are needed"):
         propose(limits(), [picture(i) for i in range(19)])
 
 
 @pytest.fixture
 def gated(copy: Path) -> Path:
-    """A bundle whose gate wants brighter pictures than the test scenes are."""
+    """A bundle whose gate wants brighter images than the test scenes are."""
     quality = {"limits": {"brightness": [200, None]}, "bounds": {"brightness": [10, 250]}}
     manifest = tiny_manifest().to_json() | {"quality": quality}
     seal(copy, tiny_manifest())
@@ -171,7 +171,7 @@ def test_calibrating_a_camera_turns_retakes_into_answers(gated: Path, tmp_path: 
     assert "20 retake" in before.stdout
     done = run("calibrate-camera", folder, *common)
     assert done.returncode == 0, done.stderr
-    assert "20 pictures" in done.stdout
+    assert "20 images" in done.stdout
     after = run("classify", folder, *common, "--backend", "fake")
     assert "retake" not in after.stdout
     few = run("calibrate-camera", folder / "1.jpg", *common)

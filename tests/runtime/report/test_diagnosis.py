@@ -108,7 +108,7 @@ def test_clocks_that_sensors_show() -> None:
 
 
 def test_the_clock_before_the_work_does_not_count() -> None:
-    """An idle processor runs slowly: the first reading is from before the first picture."""
+    """An idle processor runs slowly: the first reading is from before the first image."""
     record = changed(clock_mhz=lambda s: {"cpu": 800.0 if s.second == 0 else 4200.0})
     assert rules_of(Evidence(simulated(), record)) == []
 
@@ -176,7 +176,7 @@ def test_too_few_samples_for_the_percentile_asked(count: int, percent: float, fe
     assert rules_of(Evidence(simulated(count=count), percentile=percent)) == (["too-few-samples"] if few else [])
 
 
-def test_nothing_but_that_is_said_of_a_handful_of_pictures() -> None:
+def test_nothing_but_that_is_said_of_a_handful_of_images() -> None:
     assert rules_of(Evidence(simulated(count=29, decode=50.0), percentile=50.0)) == []
     assert rules_of(Evidence(simulated(count=30, decode=50.0), percentile=50.0)) == ["decode-bound"]
     assert diagnose(Evidence(LatencyLog())) == ()
@@ -210,10 +210,10 @@ class Scripted(Backend):
 
 
 def real_run(bundle: Bundle, folder: Path, picture: bytes, backend: Backend, count: int) -> list[str]:
-    """Classify ``picture`` ``count`` times for real; the rules that spoke."""
-    (folder / "picture").write_bytes(picture)
+    """Classify ``image`` ``count`` times for real; the rules that spoke."""
+    (folder / "image").write_bytes(picture)
     with Classifier(bundle, backend) as classifier:
-        log = ClassificationRun(classifier, [])(Sources([str(folder / "picture")] * count))
+        log = ClassificationRun(classifier, [])(Sources([str(folder / "image")] * count))
     assert log.answered == count
     return rules_of(Evidence(log.latency, percentile=90.0))
 

@@ -78,10 +78,10 @@ def words_of(html: str) -> str:
 def test_the_page_says_everything(bundle: Bundle, tmp_path: Path) -> None:
     words = words_of(page(facts_of(bundle, tmp_path, run_log(simulated()))))
     for expected in (
-        "tiny v3: tensorrt 10.3.0, int8", "Half of the 3,000 pictures were answered within 6.6", "95% confidence",
-        "p99.9", "jitter", "pictures a second", "frames dropped", "Nothing was found.", "capture/decode",
+        "tiny v3: tensorrt 10.3.0, int8", "Half of the 3,000 images were answered within 6.6", "95% confidence",
+        "p99.9", "jitter", "images a second", "frames dropped", "Nothing was found.", "capture/decode",
         "NVIDIA Jetson Orin Nano", "JetPack 6.2", "15W", "cpu free, 115–1510 MHz", "CUDA graph: on", "zero-copy",
-        "int8", "threads", "it was asked for", "energy a picture", "whole board (VDD_IN)", "hottest zone",
+        "int8", "threads", "it was asked for", "energy an image", "whole board (VDD_IN)", "hottest zone",
         "cpu: 50.0 °C at the start, 51.9 at the end", "throttling none", "9.87 at the end", "12.6.11", "Temperature",
         "Power", "Clocks",
     ):  # fmt: skip
@@ -110,13 +110,13 @@ def test_what_others_named_cannot_become_markup(bundle: Bundle, tmp_path: Path) 
 def test_findings_come_with_what_to_do(bundle: Bundle, tmp_path: Path) -> None:
     words = words_of(page(facts_of(bundle, tmp_path, run_log(simulated(decode=30.0)))))
     assert "decode bound decode takes 3" in words
-    assert "What to do: give smaller pictures" in words
+    assert "What to do: give smaller images" in words
     assert "Nothing was found" not in words
 
 
-def test_a_handful_of_pictures_gets_dashes_and_no_verdict(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_handful_of_images_gets_dashes_and_no_verdict(bundle: Bundle, tmp_path: Path) -> None:
     words = words_of(page(facts_of(bundle, tmp_path, run_log(simulated(count=7)), percentile=50.0)))
-    assert "Too few pictures to tell: 30 are needed." in words
+    assert "Too few images to tell: 30 are needed." in words
     assert "p99 needs 299" in words
     assert "the slowest within" in words
 
@@ -124,7 +124,7 @@ def test_a_handful_of_pictures_gets_dashes_and_no_verdict(bundle: Bundle, tmp_pa
 def test_a_run_without_an_answer_has_a_page(bundle: Bundle, tmp_path: Path) -> None:
     log = RunLog(failed=1, failures=[Failure("a.jpg", "truncated")], seconds=0.1)
     words = words_of(page(facts_of(bundle, tmp_path, log)))
-    assert "No picture was classified." in words
+    assert "No image was classified." in words
     assert "truncated" in words
 
 
@@ -188,10 +188,10 @@ def test_a_cut_scale_marks_what_is_beyond() -> None:
 
 def test_an_outage_is_shaded_and_the_line_stops_there() -> None:
     line = [(float(second), 5.0) for second in (0, 1, 2, 7, 8)]
-    gaps = (Gap(2.2, 6.9, "no picture for <2.5> s"), Gap(7.4, 7.6, "a blink"))
+    gaps = (Gap(2.2, 6.9, "no image for <2.5> s"), Gap(7.4, 7.6, "a blink"))
     html = time_panel("T", "ms", {"mean": line}, 10.0, Band(line, line), gaps=gaps)
     assert '<rect class="gone" x="220.0" y="0" width="470.0"' in html
-    assert "4.7 s without a camera: no picture for &lt;2.5&gt; s" in html
+    assert "4.7 s without a camera: no image for &lt;2.5&gt; s" in html
     assert html.count("<polyline") == html.count("<polygon") == 2  # a blink does not cut the line
     assert "camera lost" in html
     assert "camera lost" not in time_panel("T", "ms", {"mean": line}, 10.0, Band(line, line))
@@ -199,7 +199,7 @@ def test_an_outage_is_shaded_and_the_line_stops_there() -> None:
 
 def test_the_page_draws_what_happened_to_the_camera(bundle: Bundle, tmp_path: Path) -> None:
     camera = CameraLog("v4l2://0")
-    camera.outages.append((4.0, 6.0, "frozen: the same picture for 2.5 s"))
+    camera.outages.append((4.0, 6.0, "frozen: the same image for 2.5 s"))
     html = page(facts_of(bundle, tmp_path, run_log(simulated(), cameras=[camera])))
     panels = html.count("<h3>")
     assert html.count('<rect class="gone" x="200.0" y="0" width="300.0"') == panels >= 4

@@ -127,7 +127,7 @@ def test_the_table_has_a_row_per_stage_and_aligned_columns() -> None:
 def test_the_table_says_what_its_question_marks_mean() -> None:
     *_, total, note = table(log_of(60).summary()).splitlines()
     assert total.split() == ["total", "1.50", "1.50", "1.50", "1.50?", "1.50?", "1.50"]
-    assert note == "? : 60 pictures are too few to trust that percentile (p99 needs 299, p99.9 needs 2995)"
+    assert note == "? : 60 images are too few to trust that percentile (p99 needs 299, p99.9 needs 2995)"
 
 
 def test_small_values_keep_their_digits() -> None:

@@ -43,7 +43,7 @@ def test_ready_alive_stopping(manager: socket.socket) -> None:
     assert words[0] == "READY=1\nSTATUS=tiny v3"
     assert words[-1] == "STOPPING=1"
     assert set(words[1:-1]) == {"WATCHDOG=1"}
-    assert 4 <= len(words[1:-1]) <= 6  # every third of the interval, not for every picture
+    assert 4 <= len(words[1:-1]) <= 6  # every third of the interval, not for every image
 
 
 @pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "x"}])

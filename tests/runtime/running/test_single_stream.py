@@ -21,7 +21,7 @@ from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.prediction import ALWAYS
 from fieldlens.runtime.running.latency import Histogram
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.running.single_stream import judge, load_pictures, run_single_stream, upper_bound
+from fieldlens.runtime.running.single_stream import judge, load_images, run_single_stream, upper_bound
 from fieldlens.runtime.sources.inputs import Sources
 from tests.runtime.conftest import BROKEN, jpeg, scene
 from tests.runtime.test_classify import ROOT, command, run
@@ -57,7 +57,7 @@ def test_a_run_that_keeps_every_rule_is_valid() -> None:
         (log_of(1024, 30.0), 0, 30.0, "duration"),
         (log_of(1024, 599.0), 0, 600.0, "duration"),
         (log_of(1024, 60.0, failed=1), 0, 60.0, "queries without an answer"),
-        (log_of(1024, 60.0), 1, 60.0, "pictures with a changed answer"),
+        (log_of(1024, 60.0), 1, 60.0, "images with a changed answer"),
         (log_of(1024, 60.0, ended_by="SIGINT"), 0, 60.0, "ended by itself"),
     ],
 )
@@ -110,14 +110,14 @@ class Moody(FakeBackend):
         return outputs._replace(logits=outputs.logits + np.array([0, self._calls % 90 == 0], np.float32))
 
 
-def few_pictures() -> list[tuple[str, bytes]]:
+def few_images() -> list[tuple[str, bytes]]:
     return [(f"{seed}.jpg", jpeg(scene(seed, 60, 80))) for seed in range(5)]
 
 
 def test_it_asks_until_both_time_and_queries_are_reached(bundle: Bundle) -> None:
     with Classifier(bundle, FakeBackend("fp32", 2, 7, 16)) as classifier:
-        by_queries, _ = run_single_stream(classifier, few_pictures(), seconds=0.001, fewest=50)
-        by_time, verdict = run_single_stream(classifier, few_pictures(), seconds=0.5, fewest=1)
+        by_queries, _ = run_single_stream(classifier, few_images(), seconds=0.001, fewest=50)
+        by_time, verdict = run_single_stream(classifier, few_images(), seconds=0.5, fewest=1)
     assert by_queries.answered == 50
     assert 0.5 <= by_time.seconds < 2
     assert by_time.answered > 1
@@ -127,7 +127,7 @@ def test_it_asks_until_both_time_and_queries_are_reached(bundle: Bundle) -> None
 
 
 class Listening(Classifier):
-    """Notes which pictures it is asked about."""
+    """Notes which images it is asked about."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle, FakeBackend("fp32", 2, 7, 16))
@@ -143,7 +143,7 @@ class Listening(Classifier):
 def order(bundle: Bundle, seed: int) -> list[str]:
     classifier = Listening(bundle)
     with classifier:
-        run_single_stream(classifier, few_pictures(), seconds=0.001, seed=seed, fewest=60)
+        run_single_stream(classifier, few_images(), seconds=0.001, seed=seed, fewest=60)
     return classifier.asked[20:]  # after the warm-up
 
 
@@ -154,25 +154,25 @@ def test_the_order_is_drawn_by_the_seed(bundle: Bundle) -> None:
 
 def test_a_changed_answer_is_noticed(bundle: Bundle) -> None:
     with Classifier(bundle, Moody()) as classifier:
-        _, verdict = run_single_stream(classifier, few_pictures(), seconds=0.001, fewest=400)
-    assert "pictures with a changed answer" in [check.rule for check in verdict.checks if not check.held]
+        _, verdict = run_single_stream(classifier, few_images(), seconds=0.001, fewest=400)
+    assert "images with a changed answer" in [check.rule for check in verdict.checks if not check.held]
 
 
 def test_a_signal_ends_it(bundle: Bundle) -> None:
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGTERM])
     timer.start()
     with Classifier(bundle, FakeBackend("fp32", 2, 7, 16)) as classifier:
-        log, verdict = run_single_stream(classifier, few_pictures(), seconds=30, fewest=1)
+        log, verdict = run_single_stream(classifier, few_images(), seconds=30, fewest=1)
     timer.join()
     assert log.ended_by == "SIGTERM"
     assert not verdict.valid
 
 
-def test_pictures_that_cannot_be_asked_about(tmp_path: Path) -> None:
+def test_images_that_cannot_be_asked_about(tmp_path: Path) -> None:
     with pytest.raises(KitError, match="no such file"):
-        load_pictures(Sources([str(tmp_path / "none.jpg")]))
+        load_images(Sources([str(tmp_path / "none.jpg")]))
     with pytest.raises(KitError, match="no images"):
-        load_pictures(Sources([str(tmp_path)]))
+        load_images(Sources([str(tmp_path)]))
 
 
 def test_the_command_is_invalid_when_it_is_short(bundle_folder: Path, pictures: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_command_is_invalid_when_it_is_short(bundle_folder: Path, pictures: 
     assert "not an official MLPerf result" in page
 
 
-def test_a_broken_picture_makes_it_invalid(bundle_folder: Path, tmp_path: Path) -> None:
+def test_a_broken_image_makes_it_invalid(bundle_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "good.jpg").write_bytes(jpeg(scene(1, 60, 80)))
     (tmp_path / "bad.jpg").write_bytes(BROKEN["truncated.jpg"]())
     done = run(

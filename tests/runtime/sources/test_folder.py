@@ -143,9 +143,7 @@ def test_room_that_is_reserved_is_no_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernel", [Inotify, Deaf])
-def test_a_file_written_anew_is_a_new_picture_and_a_gone_one_is_forgotten(
-    tmp_path: Path, kernel: type[Inotify]
-) -> None:
+def test_a_file_written_anew_is_a_new_image_and_a_gone_one_is_forgotten(tmp_path: Path, kernel: type[Inotify]) -> None:
     watch, path = FolderWatch([tmp_path], kernel()), tmp_path / "deep" / "capture.jpg"
     path.parent.mkdir()
     path.write_bytes(JPEG)

@@ -29,11 +29,11 @@ def test_a_mistyped_word(words: str, message: str, hint: str, capsys: pytest.Cap
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args(words.split())
     assert caught.value.code == 2
-    error, told = capsys.readouterr().err.splitlines()
+    error, reported = capsys.readouterr().err.splitlines()
     assert error.startswith("error: fieldlens")
     assert message in error
-    assert told.startswith("hint: ")
-    assert hint in told
+    assert reported.startswith("hint: ")
+    assert hint in reported
 
 
 def test_an_abbreviation_is_no_mistake() -> None:

@@ -29,7 +29,7 @@ def classifier(bundle: Bundle) -> Classifier:
 
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Everything that is written into pictures."""
+    """Everything that is written into images."""
     written: list[str] = []
     write = drawing._write
 
@@ -80,9 +80,9 @@ def test_on_retake_there_is_no_class_and_no_map(classifier: Classifier, words: l
     assert not any(name in word for word in words for name in ("clear", "sign", "Sign"))
 
 
-def test_a_lost_camera_takes_the_place_of_its_last_picture(classifier: Classifier, words: list[str]) -> None:
+def test_a_lost_camera_takes_the_place_of_its_last_image(classifier: Classifier, words: list[str]) -> None:
     with LiveView(classifier, window=False, port=None) as view:
-        view.notice(Notice("csi://0", "lost", "camera lost: no picture for 2.5 s; opening it again"))
+        view.notice(Notice("csi://0", "lost", "camera lost: no image for 2.5 s; opening it again"))
         assert drawn(view).shape == (558, 480, 3)
     assert any("camera lost" in word for word in words)
 

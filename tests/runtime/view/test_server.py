@@ -115,10 +115,10 @@ def test_watchers_get_what_is_published_while_they_watch(server: LiveServer) -> 
     thread.start()
     wait_until(lambda: server.watched)
     for number in range(3):
-        server.publish(b"picture %d" % number)
+        server.publish(b"image %d" % number)
         wait_until(lambda wanted=number: len(pictures) > wanted)
     thread.join(5)
-    assert pictures == [b"picture 0", b"picture 1", b"picture 2"]
+    assert pictures == [b"image 0", b"image 1", b"image 2"]
 
     def nobody() -> bool:
         server.publish(b"more")

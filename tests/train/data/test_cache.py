@@ -41,8 +41,8 @@ def test_all_unreadable_images_are_listed_with_their_reasons(table_data: Path) -
         load_tensors(data, data.samples, STEPS, "test")
     message = caught.value.message
     assert "(3)" in message
-    for told in ("00-0.png: the file is empty", "01-1.png: not an image", "02-2.png"):
-        assert told in message
+    for reported in ("00-0.png: the file is empty", "01-1.png: not an image", "02-2.png"):
+        assert reported in message
     parts = {"train": data.samples[20:], "val": data.samples[8:20], "test": data.samples[:8]}
     with pytest.raises(DataError, match=r"\(3\)"):
         load_parts(data, parts, STEPS, keep={"train": None})

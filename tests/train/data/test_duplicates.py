@@ -31,7 +31,7 @@ def written(root: Path, pictures: dict[str, np.ndarray]) -> Path:
     return root
 
 
-def test_the_same_picture_in_another_file_size_or_light_is_found_across_parts_only(
+def test_the_same_image_in_another_file_size_or_light_is_found_across_parts_only(
     tmp_path: Path, configure: Configure
 ) -> None:
     pictures = {f"{'ab'[n % 2]}/{n}.png": photograph(n) for n in range(30)}
@@ -46,7 +46,7 @@ def test_the_same_picture_in_another_file_size_or_light_is_found_across_parts_on
     assert found == {("a/0.png", "a/again.jpg", ("train", "test")), ("b/1.png", "b/brighter.png", ("train", "val"))}
 
 
-def test_pictures_of_one_kind_are_no_duplicates_and_unreadable_ones_no_trouble(tmp_path: Path) -> None:
+def test_images_of_one_kind_are_no_duplicates_and_unreadable_ones_no_trouble(tmp_path: Path) -> None:
     from fieldlens.train.config import DataConfig
     from tests.train.ct_heads import MEDIUM, make_heads
 

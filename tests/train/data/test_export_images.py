@@ -44,7 +44,7 @@ def test_photographs_are_what_a_camera_sends(npz_data: Path, tmp_path: Path) -> 
     assert np.abs(shown.astype(int) - data.tensor(sample, Preprocess((Resize(28),)))).mean() < 12
 
 
-def test_labels_stand_beside_the_pictures_as_the_set_writes_them(npz_data: Path, tmp_path: Path) -> None:
+def test_labels_stand_beside_the_images_as_the_set_writes_them(npz_data: Path, tmp_path: Path) -> None:
     export_images(npz_data, "test", tmp_path / "png")
     lines = (tmp_path / "png" / "labels.csv").read_text().splitlines()
     with np.load(npz_data) as file:

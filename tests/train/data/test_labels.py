@@ -28,9 +28,9 @@ def test_several_words_for_one_class() -> None:
 def test_all_unknown_labels_are_told_with_the_nearest_known() -> None:
     found = reading(a="benign", b="begnin", c="benign", d="other", e="other")
     found.samples(DataConfig(classes=("benign", "malignant")))
-    told = [problem.text for problem in found.problems]
-    assert told[0] == "unknown label 'begnin' of 1 images (for example b); did you mean 'benign'?"
-    assert told[1].startswith("unknown label 'other' of 2 images (for example d); known:")
+    reported = [problem.text for problem in found.problems]
+    assert reported[0] == "unknown label 'begnin' of 1 images (for example b); did you mean 'benign'?"
+    assert reported[1].startswith("unknown label 'other' of 2 images (for example d); known:")
 
 
 def test_a_pattern_groups_by_the_path() -> None:
@@ -56,7 +56,7 @@ def test_ungrouped_forgets_the_groups_and_says_so() -> None:
     assert "ungrouped, as asked" in found.notes[0]
 
 
-def test_some_pictures_without_a_group_are_noted() -> None:
+def test_some_images_without_a_group_are_noted() -> None:
     found = LabelReader({"x": Found(("a",), group="1"), "y": Found(("b",))})
     found.samples(DataConfig())
     assert found.notes == [

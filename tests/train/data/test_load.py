@@ -31,7 +31,7 @@ def test_another_table_name_may_be_set(table_data: Path) -> None:
 
 
 def test_everything_that_is_wrong_is_told_at_once(table_data: Path) -> None:
-    """Rows, labels, pictures and the split: one run, one list."""
+    """Rows, labels, images and the split: one run, one list."""
     table = table_data / "labels.csv"
     lines = table.read_text(encoding="utf-8").splitlines()
     lines += [lines[1], "images/none.png,ill,s1,hill", "images/extra.png,il,s2,hill", "images/more.png,,s2,hill"]
@@ -42,7 +42,7 @@ def test_everything_that_is_wrong_is_told_at_once(table_data: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:60])
     with pytest.raises(DataError) as caught:
         load_split(table_data, DataConfig())
-    for told in (
+    for reported in (
         "everything that is wrong (5)",
         "line 62: 'images/00-0.png' is named twice",
         "line 63: no image file for 'images/none.png'",
@@ -50,21 +50,21 @@ def test_everything_that_is_wrong_is_told_at_once(table_data: Path) -> None:
         "class 'il' has 1 image: a typo of 'ill'?",
         "images/03-1.png: ",
     ):
-        assert told in caught.value.message
+        assert reported in caught.value.message
     assert "--skip-bad" in caught.value.hint
 
 
-def test_what_hinders_the_split_and_unreadable_pictures_come_together(folder_data: Path) -> None:
+def test_what_hinders_the_split_and_unreadable_images_come_together(folder_data: Path) -> None:
     (folder_data / "b_").mkdir()
     (folder_data / "b/0.png").rename(folder_data / "b_/0.png")
-    (folder_data / "a/3.png").write_bytes(b"no picture")
+    (folder_data / "a/3.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"(?s)class 'b_' has 1 image.*a/3\.png") as caught:
         load_split(folder_data, DataConfig())
     assert "merge it with data.labels" in caught.value.hint
 
 
-def test_bad_pictures_are_left_out_only_if_asked_and_are_named(folder_data: Path) -> None:
-    (folder_data / "a/3.png").write_bytes(b"no picture")
+def test_bad_images_are_left_out_only_if_asked_and_are_named(folder_data: Path) -> None:
+    (folder_data / "a/3.png").write_bytes(b"no image")
     assert len(load_data(folder_data, DataConfig()).samples) == 24
     data, parts = load_split(folder_data, DataConfig(skip_bad=True))
     assert len(data.samples) == len(parts) == 23
@@ -72,7 +72,7 @@ def test_bad_pictures_are_left_out_only_if_asked_and_are_named(folder_data: Path
     assert [reason.partition(":")[0] for reason in data.skipped] == ["a/3.png"]
 
 
-def test_sixteen_bits_are_no_fault_of_the_picture(folder_data: Path) -> None:
+def test_sixteen_bits_are_no_fault_of_the_image(folder_data: Path) -> None:
     cv2.imwrite(str(folder_data / "a/3.png"), np.full((20, 20), 40_000, np.uint16))
     assert len(load_data(folder_data, DataConfig(skip_bad=True)).samples) == 24
 

@@ -18,7 +18,7 @@ def made(samples: list[Sample], classes: tuple[str, ...] = ("a", "b")) -> ArrayD
 
 
 def grouped(subjects: int = 60, seed: int = 0) -> list[Sample]:
-    """Subjects of 1 to 9 pictures; a third of them has class 1."""
+    """Subjects of 1 to 9 images; a third of them has class 1."""
     random = np.random.default_rng(seed)
     return [
         Sample(f"{subject}-{shot}", int(subject % 3 == 0), f"s{subject}")
@@ -124,21 +124,21 @@ def test_a_finding_that_nobody_in_a_part_has_or_lacks_is_told() -> None:
     samples = [Sample(str(n), (1, int(n == 0), n % 2), split=("train", "val")[n // 10]) for n in range(20)]
     with pytest.raises(DataError) as caught:
         split(made(samples, ("all", "one", "half")), DataConfig(task="multilabel"))
-    for told in ("class 'one' has 1 image", "anything but 'all' in train", "anything but 'all' in val"):
-        assert told in caught.value.message
+    for reported in ("class 'one' has 1 image", "anything but 'all' in train", "anything but 'all' in val"):
+        assert reported in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "reported"),
     [
         (["benign"] * 9 + ["malignant"] * 9 + ["begnin"], "class 'begnin' has 1 image: a typo of 'benign'?"),
         (["benign"] * 9 + ["Benign "] * 9 + ["x"] * 9, "classes 'Benign ' and 'benign' differ in case or spaces only"),
     ],
 )
-def test_classes_that_are_perhaps_none(labels: list[str], told: str) -> None:
+def test_classes_that_are_perhaps_none(labels: list[str], reported: str) -> None:
     classes = tuple(sorted(set(labels)))
     samples = [Sample(str(n), classes.index(label)) for n, label in enumerate(labels)]
-    with pytest.raises(DataError, match=re.escape(told)):
+    with pytest.raises(DataError, match=re.escape(reported)):
         split(made(samples, classes), DataConfig())
 
 

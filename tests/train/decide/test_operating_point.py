@@ -94,7 +94,7 @@ def test_the_decision_meets_its_target_and_its_band_holds_the_threshold() -> Non
     assert decision_from_json(decision.to_json(), CLASSES) == decision
 
 
-def test_more_pictures_make_a_narrower_band() -> None:
+def test_more_images_make_a_narrower_band() -> None:
     config = DecisionConfig(positive=("severe",), rounds=200)
     widths = []
     for n in (150, 6000):

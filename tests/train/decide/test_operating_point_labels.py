@@ -59,7 +59,7 @@ def test_every_label_meets_the_target_by_itself() -> None:
     assert value["ece_after"] <= value["ece_before"] + 0.01
 
 
-def test_the_picture_is_referred_if_any_label_is() -> None:
+def test_the_image_is_referred_if_any_label_is() -> None:
     logits, labels = made()
     point, _ = fit_operating_point(logits, labels, NAMES, groups(600), config(band=0.0))
     assert point.decision
@@ -72,7 +72,7 @@ def test_the_picture_is_referred_if_any_label_is() -> None:
     assert {key: point.decision.reached[key] for key in joint} == joint
 
 
-def test_the_band_lies_around_the_joint_border_and_narrows_with_more_pictures() -> None:
+def test_the_band_lies_around_the_joint_border_and_narrows_with_more_images() -> None:
     widths = []
     for n in (120, 2400):
         logits, labels = made(n, seed=4)
@@ -106,7 +106,7 @@ def test_all_labels_may_be_findings_but_not_all_classes() -> None:
         check_decision(config(), NAMES, "multiclass")
 
 
-def test_only_the_positive_labels_make_a_picture_positive() -> None:
+def test_only_the_positive_labels_make_an_image_positive() -> None:
     labels = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
     assert truly_positive(labels, ("mass",), NAMES).tolist() == [False, True, False]
     assert truly_positive(np.array([0, 1, 2]), ("mass", "nodule"), NAMES).tolist() == [False, True, True]

@@ -1,4 +1,4 @@
-"""Faults of a camera, made on a picture."""
+"""Faults of a camera, made on an image."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def test_a_point_becomes_a_disc_or_a_line() -> None:
     assert min(wide, high) <= 3
 
 
-def test_a_blurred_picture_keeps_its_grain() -> None:
+def test_a_blurred_image_keeps_its_grain() -> None:
     picture = grainy(flat(120), 8.0, rng())
     assert grain_of(defocused(picture, 0.04, rng())) == pytest.approx(8, rel=0.05)

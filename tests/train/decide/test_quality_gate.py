@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 
 
 def pictures(count: int, low: int, seed: int) -> np.ndarray:
-    """Smooth random pictures, uint8 ``[n,32,32,3]``."""
+    """Smooth random images, uint8 ``[n,32,32,3]``."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(low, low + 120, (count, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
     return np.clip(coarse + rng.normal(0, 5, (count, 32, 32, 3)), 0, 255).astype(np.uint8)
@@ -56,7 +56,7 @@ def test_host_and_device_score_alike() -> None:
     assert ours[0] == pytest.approx(plain)
 
 
-def test_a_fitted_gate_lets_known_pictures_through_and_stops_strange_ones(tmp_path: Path) -> None:
+def test_a_fitted_gate_lets_known_images_through_and_stops_strange_ones(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build_model("resnet18", 2)
     gate = fit_gate(model, tensors(pictures(120, 60, 2)), tensors(pictures(60, 60, 3)), np.full(120, 480))

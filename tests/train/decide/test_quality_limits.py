@@ -1,4 +1,4 @@
-"""The quality half of the gate, fitted on pictures."""
+"""The quality half of the gate, fitted on images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def retaken(images: np.ndarray, side: int = 480) -> float:
     return float(np.mean([bool(judge(measure(image, side), fitted())) for image in images]))
 
 
-def test_good_pictures_pass() -> None:
+def test_good_images_pass() -> None:
     assert retaken(pictures(300, 3)) <= 0.03
     assert [finding.check for finding in judge(measure(pictures(300, 3)[0], 200), fitted())] == ["side"]
 
@@ -65,14 +65,14 @@ def test_each_fault_is_found_by_its_name(check: str, spoil: Any) -> None:
     assert np.mean(named) >= 0.9
 
 
-def test_the_median_training_picture_has_sharpness_one_and_a_distance_below() -> None:
-    """Shrinkage makes the pictures look wider spread than they are, so their mean distance is below one."""
+def test_the_median_training_image_has_sharpness_one_and_a_distance_below() -> None:
+    """Shrinkage makes the images look wider spread than they are, so their mean distance is below one."""
     values = [measure(image, 480).checks(fitted()) for image in pictures(200, 1)]
     assert np.median([row["sharpness"] for row in values]) == pytest.approx(1, rel=0.05)
     assert 0.4 < np.mean([row["appearance"] for row in values]) <= 1
 
 
-def test_grey_pictures_have_a_gate_too_and_colour_is_strange_to_it() -> None:
+def test_grey_images_have_a_gate_too_and_colour_is_strange_to_it() -> None:
     grey = pictures(100, 6).mean(axis=3, keepdims=True).astype(np.uint8).repeat(3, axis=3)
     limits = limits_from_json(fit_quality(grey[:80], grey[80:], np.array([480])))
     assert limits is not None

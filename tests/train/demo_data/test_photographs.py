@@ -49,7 +49,7 @@ def test_photographs_differ_in_size_and_some_are_turned(demo: Path) -> None:
     assert len(set(turned)) >= 3
 
 
-def test_a_turned_file_shows_the_same_upright_picture() -> None:
+def test_a_turned_file_shows_the_same_upright_image() -> None:
     seed, preprocess, plain = 4, Preprocess((Orient(), Resize(512))), Preprocess((Resize(512),))
     pictures = plan(60, seed)
     turned = next(p for p in pictures if read_header(photograph(p, seed), "x").orientation in (6, 8))

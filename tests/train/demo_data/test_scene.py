@@ -18,7 +18,7 @@ def test_a_scene_has_the_cameras_shape_and_sane_light(kind: str) -> None:
 
 
 def test_kinds_do_not_differ_in_colour_on_average() -> None:
-    """The mean colour of a picture must not tell its class; skin tones vary far more."""
+    """The mean colour of an image must not tell its class; skin tones vary far more."""
     means = {}
     for kind in CLASSES:
         random = np.random.default_rng(5)

@@ -22,7 +22,7 @@ def test_nothing_asked_nothing_changed() -> None:
     assert torch.equal(run(AugmentConfig(), images()), images())
 
 
-def test_flips_are_exact_and_drawn_per_picture() -> None:
+def test_flips_are_exact_and_drawn_per_image() -> None:
     pixels = images(64)
     flipped = run(AugmentConfig(flip_horizontal=True), pixels)
     as_was = [torch.equal(a, b) for a, b in zip(flipped, pixels, strict=True)]
@@ -86,7 +86,7 @@ def test_the_window_moves_and_widens_exactly_where_it_cuts_nothing_off() -> None
     assert step.std() > 1
 
 
-def test_stretching_fills_the_range_of_as_many_pictures_as_asked() -> None:
+def test_stretching_fills_the_range_of_as_many_images_as_asked() -> None:
     pixels = torch.full((400, 4, 4, 3), 100, dtype=torch.uint8)
     pixels[:, 2:] = 140
     stretched = run(AugmentConfig(stretch=0.25), pixels)

@@ -60,7 +60,7 @@ def trained_on(run: Path) -> int:
 
 
 def check_ranks(out: Path, epochs: int) -> None:
-    """Each picture once an epoch over both, and the same weights on both, which are those that were stored."""
+    """Each image once an epoch over both, and the same weights on both, which are those that were stored."""
     ranks = [torch.load(out / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
     steps = len(ranks[0]["shown"]) // epochs
     for epoch in range(epochs):

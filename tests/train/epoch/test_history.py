@@ -21,7 +21,7 @@ def test_the_named_metric_chooses() -> None:
 
 
 def test_among_equals_the_smaller_loss_chooses_and_renews_patience() -> None:
-    """On thirty pictures an AUC of 1 comes early; the epochs after it still learn."""
+    """On thirty images an AUC of 1 comes early; the epochs after it still learn."""
     history = History("val_auc")
     assert [history.add(row(epoch, 1.0, loss)) for epoch, loss in enumerate((0.6, 0.3, 0.4, 0.3), 1)] == [
         True, True, False, False,
@@ -89,7 +89,7 @@ def test_the_table_is_readable_csv(tmp_path: Path) -> None:
     assert float(lines[0]["val_auc"]) == 0.123457
 
 
-def test_epochs_on_shrunk_pictures_are_best_only_until_the_devices_size_begins() -> None:
+def test_epochs_on_shrunk_images_are_best_only_until_the_devices_size_begins() -> None:
     history = History("val_auc", first_stage=2)
     assert history.add(row(1, 0.9))
     assert not history.add(row(2, 0.8))

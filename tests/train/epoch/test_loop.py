@@ -54,7 +54,7 @@ class Broken(Loss):
         return logits.sum() * math.nan
 
 
-def test_a_loss_that_is_not_finite_names_its_pictures_and_leaves_the_weights_alone(tensors: Tensors) -> None:
+def test_a_loss_that_is_not_finite_names_its_images_and_leaves_the_weights_alone(tensors: Tensors) -> None:
     subject = trainer(TrainConfig(batch_size=8), Broken("cross-entropy"))
     before = subject.model.get_parameter("fc.weight").clone()
     with pytest.raises(FitError, match=r"the loss became nan in epoch 1, step 1, on images/"):
@@ -87,7 +87,7 @@ def test_clipping_bounds_the_step(tensors: Tensors) -> None:
     assert float(torch.cat([step.ravel() for step in moved]).norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_several_findings_a_picture(tensors: Tensors) -> None:
+def test_several_findings_an_image(tensors: Tensors) -> None:
     findings = replace(tensors, labels=np.stack([tensors.labels, 1 - tensors.labels], axis=1))
     config = TrainConfig(batch_size=8, schedule="constant")
     subject = trainer(config, make_loss(config, findings.labels, 2, CPU))
@@ -120,7 +120,7 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pick_device("cuda")
 
 
-def test_a_shrunk_picture_is_the_mean_of_blocks() -> None:
+def test_a_shrunk_image_is_the_mean_of_blocks() -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8))
     whole, half = prepared(images), prepared(images, 2)
     assert half.shape == (2, 3, 4, 4)

@@ -22,7 +22,7 @@ def shown(epoch: int, given: np.ndarray, config: TrainConfig) -> np.ndarray:
         (18, 2, [8, 10]), (19, 2, [8, 11]), (20, 2, [8, 8, 4]),
     ],
 )  # fmt: skip
-def test_every_picture_once_and_no_batch_too_small_to_share(count: int, processes: int, sizes: list[int]) -> None:
+def test_every_image_once_and_no_batch_too_small_to_share(count: int, processes: int, sizes: list[int]) -> None:
     config = TrainConfig(batch_size=8)
     batches = list(order_of(0, labels(count), config, processes))
     assert [len(batch) for batch in batches] == sizes

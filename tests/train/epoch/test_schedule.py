@@ -106,7 +106,7 @@ def test_stages_are_configurations_of_their_own() -> None:
     assert stages_of(TrainConfig()) == (TrainConfig(),)
 
 
-def test_shrunk_pictures_come_first_and_the_devices_size_last() -> None:
+def test_shrunk_images_come_first_and_the_devices_size_last() -> None:
     rising = (StageConfig(2, shrink=4), StageConfig(2, shrink=2), StageConfig(1))
     config = TrainConfig(stages=rising)
     assert [stage.shrink for stage in stages_of(config)] == [4, 2, 1]

@@ -28,7 +28,7 @@ def recipe(**crossval: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished cross-validation of 36 pictures of 12 subjects in ``cv``; its data is beside it."""
+    """A finished cross-validation of 36 images of 12 subjects in ``cv``; its data is beside it."""
     root = tmp_path_factory.mktemp("crossval")
     make_table_data(root / "data", subjects=12)
     with single_thread():
@@ -53,9 +53,9 @@ def test_the_figures_are_those_of_the_predictions(made: Path) -> None:
     assert pooled["auc"] == pytest.approx(theirs.roc_auc_score(ill, probability))
     assert pooled["accuracy"] == pytest.approx(((probability > 0.5) == ill).mean())
     assert pooled["accuracy_interval"] == pytest.approx(wilson(round(36 * pooled["accuracy"]), 36))
-    told = np.array([row["outcome"] != "no-sign-found" for row in predictions])
-    assert pooled["uncertain_as_refer"]["sensitivity"] == pytest.approx(told[ill].mean())
-    assert pooled["uncertain_as_refer"]["specificity"] == pytest.approx((~told[~ill]).mean())
+    reported = np.array([row["outcome"] != "no-sign-found" for row in predictions])
+    assert pooled["uncertain_as_refer"]["sensitivity"] == pytest.approx(reported[ill].mean())
+    assert pooled["uncertain_as_refer"]["specificity"] == pytest.approx((~reported[~ill]).mean())
 
 
 def test_sensitivity_is_at_each_folds_own_threshold(made: Path) -> None:

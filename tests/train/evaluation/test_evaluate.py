@@ -87,7 +87,7 @@ def test_other_classes_are_refused(finished_run: Path, folder_data: Path) -> Non
         evaluate(finished_run, folder_data, other_data=True)
 
 
-def test_the_report_shows_pictures_only_when_asked(finished_run: Path) -> None:
+def test_the_report_shows_images_only_when_asked(finished_run: Path) -> None:
     evaluate(finished_run)
     report = json.loads((finished_run / "report.json").read_text())
     page = (finished_run / "report.html").read_text()

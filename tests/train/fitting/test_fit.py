@@ -133,7 +133,7 @@ def test_an_interrupted_run_is_told_as_such(finished_run: Path, table_data: Path
         fit(configure(), table_data, finished_run)
 
 
-def test_unreadable_pictures_of_any_part_stop_before_training(
+def test_unreadable_images_of_any_part_stop_before_training(
     table_data: Path, tmp_path: Path, configure: Configure
 ) -> None:
     for path in sorted((table_data / "images").iterdir()):

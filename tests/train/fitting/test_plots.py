@@ -13,7 +13,7 @@ def decoded(png: bytes) -> np.ndarray:
     return pixels
 
 
-def test_curves_are_a_picture_even_after_one_epoch() -> None:
+def test_curves_are_an_image_even_after_one_epoch() -> None:
     rows = [EpochRow(n, 0.1, 1 / n, 0.5, 1 / n, 0.5, 0.5, 0.5, 10.0, 1.0) for n in (1, 2, 3)]
     assert decoded(plots.curves(rows, 3, "a run")).shape[1] > 800
     assert decoded(plots.curves(rows[:1], 1, "a run")).std() > 0

@@ -116,8 +116,8 @@ def test_another_recipe_data_or_split_is_refused_and_all_of_it_told(
     config = configure(train={"lr": 0.5}, data={"split_seed": 9})
     with pytest.raises(RunError, match="cannot be resumed") as caught:
         fit(config, data, finished_run, resume=True)
-    for told in ("train.lr: 0.001 in the run, 0.5 now", "data.split_seed: 0", "  data: ", "  split: "):
-        assert told in caught.value.message
+    for reported in ("train.lr: 0.001 in the run, 0.5 now", "data.split_seed: 0", "  data: ", "  split: "):
+        assert reported in caught.value.message
 
 
 def test_what_is_no_run_is_not_resumed(table_data: Path, configure: Configure) -> None:

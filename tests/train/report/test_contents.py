@@ -151,7 +151,7 @@ def test_mistakes_are_the_worst_and_only_named() -> None:
     assert shown.count("data:image/jpeg;base64,/9g=") == 1
 
 
-def test_what_may_travel_names_no_picture() -> None:
+def test_what_may_travel_names_no_image() -> None:
     report = report_of(
         binary(apart=1.0), skipped=["p7.png"], near_duplicates={"count": 1, "pairs": [["a.png", "b.png"]]}
     )

@@ -8,7 +8,7 @@ from fieldlens.train.scoring.predictive import at_prevalence, pr_points, roc_poi
 from fieldlens.train.scoring.scored_predictions import Decided
 
 
-def told(hits: int, sick: int, passes: int, well: int) -> tuple[np.ndarray, np.ndarray]:
+def reported(hits: int, sick: int, passes: int, well: int) -> tuple[np.ndarray, np.ndarray]:
     """Referred and truth with these counts."""
     referred = np.array([True] * hits + [False] * (sick - hits) + [False] * passes + [True] * (well - passes))
     return referred, np.array([True] * sick + [False] * well)
@@ -16,7 +16,7 @@ def told(hits: int, sick: int, passes: int, well: int) -> tuple[np.ndarray, np.n
 
 def test_bayes_rule_on_a_textbook_case() -> None:
     """90% sensitivity, 90% specificity, 1% prevalence: one in twelve who are referred has it."""
-    row = at_prevalence(*told(90, 100, 90, 100), prevalence=0.01)
+    row = at_prevalence(*reported(90, 100, 90, 100), prevalence=0.01)
     assert row["ppv"] == pytest.approx(0.009 / (0.009 + 0.099))
     assert row["npv"] == pytest.approx(0.891 / (0.891 + 0.001))
     assert row["referred_per_1000"] == pytest.approx(108)
@@ -24,7 +24,7 @@ def test_bayes_rule_on_a_textbook_case() -> None:
 
 
 def test_at_the_sets_own_prevalence_it_is_the_plain_share() -> None:
-    referred, truth = told(45, 50, 120, 150)
+    referred, truth = reported(45, 50, 120, 150)
     row = at_prevalence(referred, truth, 0.25)
     assert row["ppv"] == pytest.approx(truth[referred].mean())
     assert row["npv"] == pytest.approx((~truth)[~referred].mean())
@@ -37,13 +37,13 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
     true_ppv = 0.1 * 0.9 / (0.1 * 0.9 + 0.9 * 0.2)
     inside = 0
     for hits, passes in zip(random.binomial(80, 0.9, 2000), random.binomial(120, 0.8, 2000), strict=True):
-        low, high = at_prevalence(*told(int(hits), 80, int(passes), 120), 0.1)["ppv_interval"]
+        low, high = at_prevalence(*reported(int(hits), 80, int(passes), 120), 0.1)["ppv_interval"]
         inside += low <= true_ppv <= high
     assert inside / 2000 == pytest.approx(0.95, abs=0.02)
 
 
 def test_without_a_miss_the_interval_is_open_on_one_side_only() -> None:
-    row = at_prevalence(*told(40, 40, 60, 60), 0.1)
+    row = at_prevalence(*reported(40, 40, 60, 60), 0.1)
     assert row["ppv"] == row["npv"] == 1
     assert 0.3 < row["ppv_interval"][0] < row["ppv_interval"][1] == 1
     assert at_prevalence(np.ones(3, bool), np.ones(3, bool), 0.1) == {"prevalence": 0.1}

@@ -1,5 +1,5 @@
 """MedMNIST-style ``.npz``: ``{train,val,test}_images`` uint8 ``[n,H,W]`` or ``[n,H,W,3]``, ``…_labels`` ``[n]`` or
-``[n,1]``, ``[n,L]`` of 0 and 1 where a picture may have several (Yang et al., MedMNIST v2, Scientific Data 2023)."""
+``[n,1]``, ``[n,L]`` of 0 and 1 where an image may have several (Yang et al., MedMNIST v2, Scientific Data 2023)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def read_folders(root: Path, config: DataConfig) -> LabelReader:
     patients or sites may lie above. Raises DataError: no folder per class.
     """
     if config.task == "multilabel":
-        raise DataError(f"{root.name}: folders give a picture one class", "multi-label data needs a table")
+        raise DataError(f"{root.name}: folders give an image one class", "multi-label data needs a table")
     folders = _subfolders(root)
     parts = {folder: part_named(folder.name) for folder in folders}
     if folders and all(parts.values()):
@@ -35,8 +35,8 @@ def read_folders(root: Path, config: DataConfig) -> LabelReader:
     for folder, part in by_class:
         images = [path for path in sorted(folder.rglob("*")) if is_image(path.name) and path.is_file()]
         if not images:
-            told = f"no images in {folder.relative_to(root).as_posix()}"
-            reading.problems.append(Problem(told, "remove the empty folders, or fill them"))
+            reported = f"no images in {folder.relative_to(root).as_posix()}"
+            reading.problems.append(Problem(reported, "remove the empty folders, or fill them"))
         for path in images:
             above = path.relative_to(folder.parent).parts[:-1]
             word = next((name for name in above if name in known), folder.name)

@@ -120,9 +120,9 @@ def _columns(table: Table, config: DataConfig, reading: LabelReader) -> Columns:
     if missing:
         hint = f"{nearest(missing[0], have)}; {_SET}"
         if config.group_column in missing:
-            hint = f"--ungrouped spreads single pictures all the same, and the report says so; {hint}"
-        told = ", ".join(map(repr, missing))
-        raise DataError(f"{table.name} has no column {told} (it has: {', '.join(have) or 'nothing'})", hint)
+            hint = f"--ungrouped spreads single images all the same, and the report says so; {hint}"
+        reported = ", ".join(map(repr, missing))
+        raise DataError(f"{table.name} has no column {reported} (it has: {', '.join(have) or 'nothing'})", hint)
     absent = [name for name in config.subgroup_columns if name not in have]
     if absent:
         reading.notes.append(f"{table.name} has no column {', '.join(absent)}: no figures for these subgroups")

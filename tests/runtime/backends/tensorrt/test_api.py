@@ -185,7 +185,7 @@ def test_timings_are_reused_where_they_fit(library: TensorRt) -> None:
     cache, notes = again(b"")
     assert cache
     assert notes == again(cache)[1] == ()
-    assert "started anew" in again(b"timings of another GPU")[1][0]
+    assert "started again" in again(b"timings of another GPU")[1][0]
 
 
 def test_plans_that_do_not_fit_give_the_librarys_reason(

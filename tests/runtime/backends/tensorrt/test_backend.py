@@ -188,7 +188,7 @@ def test_one_thread_owns_the_gpu(world: World) -> None:
 @pytest.mark.parametrize(
     "image", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32), np.zeros((32, 32, 3), np.uint8)]
 )
-def test_other_pictures_are_refused(world: World, image: Any) -> None:
+def test_other_images_are_refused(world: World, image: Any) -> None:
     with load(plan()) as backend, pytest.raises(BackendError, match="the engine takes uint8"):
         backend.infer(image)
 

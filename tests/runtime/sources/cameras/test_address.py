@@ -24,7 +24,7 @@ from fieldlens.runtime.sources.cameras.address import Address, parse_address, st
         ("v4l2://usb-A?fps=15", Address("v4l2://usb-A?fps=15", "v4l2", "/dev/v4l/by-id/usb-A", 0, 0, 15)),
         ("http://cam:81/video", Address("http://cam:81/video", "http", "http://cam:81/video")),
         ("rtsp://u:geheim@cam/1", Address("rtsp://u:…@cam/1", "rtsp", "rtsp://u:geheim@cam/1")),
-        ("folder/picture.jpg", None),
+        ("folder/image.jpg", None),
         ("-", None),
     ],
 )

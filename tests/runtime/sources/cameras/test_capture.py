@@ -51,7 +51,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def child(body: str) -> list[str]:
-    """A process that talks like capture_process.py, as ``body`` says; 8×8 pictures."""
+    """A process that talks like capture_process.py, as ``body`` says; 8×8 images."""
     code = f"""
 import json, mmap, os, sys, time
 memory, words = int(sys.argv[1]), int(sys.argv[2])
@@ -118,7 +118,7 @@ def test_without_free_places_frames_are_dropped_and_held_ones_stay_as_they_are(c
 
 
 FAULTS = {
-    "hangs": ("say(kind='format', shape=[8, 8, 3]); frame(1, 0); time.sleep(1000)", "no picture for"),
+    "hangs": ("say(kind='format', shape=[8, 8, 3]); frame(1, 0); time.sleep(1000)", "no image for"),
     "dies": ("say(kind='format', shape=[8, 8, 3]); frame(1, 0); time.sleep(0.5); os._exit(1)", "process .* ended"),
     "segfaults": (
         "say(kind='format', shape=[8, 8, 3]); frame(1, 0); time.sleep(0.5); os.kill(os.getpid(), 11)",
@@ -206,7 +206,7 @@ def picture(change: Callable[[np.ndarray], None] = lambda frame: None, level: in
     return frame
 
 
-def test_marks_tell_pictures_apart_and_know_flat_ones() -> None:
+def test_marks_tell_images_apart_and_know_flat_ones() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     assert mark_of(noise) == mark_of(noise.copy())
     assert mark_of(noise) != mark_of(noise[::-1])

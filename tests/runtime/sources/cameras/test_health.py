@@ -27,7 +27,7 @@ def test_silence_is_noticed_within_three_seconds() -> None:
     health = Health(0.0)
     now = fed(health, [Mark(n) for n in range(10)])
     assert health.fault(now + NOTICED_S - 0.1) == ""
-    assert health.fault(now + 3.0).startswith("no picture for 3.0 s")
+    assert health.fault(now + 3.0).startswith("no image for 3.0 s")
     assert health.well_until == now
 
 
@@ -35,7 +35,7 @@ def test_a_camera_that_never_delivers_is_noticed() -> None:
     assert Health(5.0).fault(8.0)
 
 
-def test_the_same_picture_for_ever_is_frozen_since_it_first_came() -> None:
+def test_the_same_image_for_ever_is_frozen_since_it_first_came() -> None:
     health = Health(0.0)
     now = fed(health, [Mark(1), Mark(2)])
     later = fed(health, [Mark(2)] * 28, now)
@@ -66,7 +66,7 @@ def test_frames_that_do_not_decode_are_garbage_and_one_that_does_ends_it() -> No
     assert health.fault(now) == ""
 
 
-def test_the_picture_at_which_it_froze_gets_no_answer_after_opening_again() -> None:
+def test_the_image_at_which_it_froze_gets_no_answer_after_opening_again() -> None:
     health = Health(0.0, frozen_print=7)
     assert not health.saw(Mark(7), 0.1)
     assert health.saw(Mark(8), 0.2)

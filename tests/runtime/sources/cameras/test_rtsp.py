@@ -22,7 +22,7 @@ def options(bundle_folder: Path, tmp_path: Path) -> Sequence[object]:
     return ("--bundle", bundle_folder, "--state", tmp_path / "state", "--backend", "fake", "--json", "-")
 
 
-@pytest.mark.parametrize(("mode", "words"), [("silent", "no picture for"), ("cut", "")])
+@pytest.mark.parametrize(("mode", "words"), [("silent", "no image for"), ("cut", "")])
 def test_frames_come_a_fault_is_noticed_and_it_recovers(options: Sequence[object], mode: str, words: str) -> None:
     with camera(FPS, "rtsp") as filmed:
         url = f"rtsp://nurse:geheim@127.0.0.1:{filmed.port}/stream"

@@ -19,7 +19,7 @@ def test_parts_labels_and_ids(npz_data: Path) -> None:
     assert (data.samples[25].id, data.samples[25].label, data.samples[25].split) == ("val/00001", 1, "val")
 
 
-def test_grey_pictures_become_three_equal_channels(npz_data: Path) -> None:
+def test_grey_images_become_three_equal_channels(npz_data: Path) -> None:
     data = load_data(npz_data, DataConfig())
     tensor = data.tensor(data.samples[0], Preprocess((Resize(32),)))
     assert tensor.shape == (32, 32, 3)
@@ -27,7 +27,7 @@ def test_grey_pictures_become_three_equal_channels(npz_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"train_images": None}, "no train_images"),
         ({"val_labels": None}, "val_labels is missing"),
@@ -37,11 +37,11 @@ def test_grey_pictures_become_three_equal_channels(npz_data: Path) -> None:
         ({"train_images": np.zeros((24, 28, 28, 4), np.uint8)}, r"\[24, 28, 28, 4\]"),
     ],
 )
-def test_wrong_arrays_are_named(npz_data: Path, change: dict[str, np.ndarray | None], told: str) -> None:
+def test_wrong_arrays_are_named(npz_data: Path, change: dict[str, np.ndarray | None], reported: str) -> None:
     with np.load(npz_data) as file:
         arrays = {name: file[name] for name in file.files} | change
     np.savez(npz_data, **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=reported):
         load_data(npz_data, DataConfig())
 
 
@@ -58,7 +58,7 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         load_data(path, DataConfig())
 
 
-def test_several_findings_a_picture(npz_data: Path) -> None:
+def test_several_findings_an_image(npz_data: Path) -> None:
     with np.load(npz_data) as file:
         arrays = {name: file[name] for name in file.files}
     for part in ("train", "val", "test"):

@@ -10,7 +10,7 @@ TEXT = "image,label\na.png,früh\n"
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "reported"),
     [
         ("utf-8", "UTF-8"),
         ("utf-8-sig", "UTF-8"),
@@ -20,8 +20,8 @@ TEXT = "image,label\na.png,früh\n"
         ("utf-16-be", "UTF-16BE"),
     ],
 )
-def test_encodings_are_recognised_and_read_all_the_same(encoding: str, told: str) -> None:
-    assert decoded(TEXT.encode(encoding)) == (TEXT, told)
+def test_encodings_are_recognised_and_read_all_the_same(encoding: str, reported: str) -> None:
+    assert decoded(TEXT.encode(encoding)) == (TEXT, reported)
 
 
 def test_bytes_of_no_windows_letter_are_latin_1() -> None:

@@ -76,5 +76,5 @@ def test_images_outside_of_the_class_folders_are_noted(folder_data: Path) -> Non
 
 
 def test_folders_give_one_class_only(folder_data: Path) -> None:
-    with pytest.raises(DataError, match="folders give a picture one class"):
+    with pytest.raises(DataError, match="folders give an image one class"):
         load_data(folder_data, DataConfig(task="multilabel"))

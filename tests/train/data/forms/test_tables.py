@@ -17,7 +17,7 @@ def blank(path: Path) -> None:
 
 
 def table(root: Path, text: str, *images: str, encoding: str = "utf-8") -> Path:
-    """A table ``labels.csv`` and blank pictures beside it."""
+    """A table ``labels.csv`` and blank images beside it."""
     for image in images:
         blank(root / image)
     root.mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_set_that_unpacks_into_folders_of_its_own(tmp_path: Path) -> None:
-    """The public head CT set: integer ids, a space in the header, the pictures two folders below."""
+    """The public head CT set: integer ids, a space in the header, the images two folders below."""
     root = table(
         tmp_path / "archive", "id, hemorrhage\n0, 1\n7, 0\n11, 0\n", *(f"head_ct/head_ct/{n:03d}.png" for n in (0, 7))
     )

@@ -40,7 +40,7 @@ sys.exit(run_cli(main))
 
 @dataclass(frozen=True)
 class Measured:
-    """Pictures a second over the run, its printed end, and resident memory in MB over time."""
+    """Images a second over the run, its printed end, and resident memory in MB over time."""
 
     per_second: float
     printed: str
@@ -69,7 +69,7 @@ def classify(paths: Sequence[Path], results: Path, *arguments: object, full_size
         printed, _ = process.communicate("".join(f"{path}\n" for path in paths))
         watcher.join()
     assert process.returncode == 0, printed[-2000:]
-    found = re.search(rf"{len(paths)} pictures in \S+ s \((\S+) a second\)", printed)
+    found = re.search(rf"{len(paths)} images in \S+ s \((\S+) a second\)", printed)
     assert found, printed[-2000:]
     return Measured(float(found[1]), printed[printed.index("stage (ms)") :], tuple(memory))
 
@@ -109,7 +109,7 @@ def options(bundle_folder: Path, tmp_path: Path) -> list[object]:
 
 
 def check(photographs: list[Path], options: list[object], folder: Path, count: int, full_count: int) -> None:
-    """``count`` pictures decoded small, ``full_count`` at full size; the second in three turns, each beside as many of
+    """``count`` images decoded small, ``full_count`` at full size; the second in three turns, each beside as many of
     the first, because a neighbour on the machine may take a turn's time."""
     repeated = [photographs[number % PHOTOGRAPHS] for number in range(count)]
     reduced = classify(repeated, folder / "reduced.jsonl", *options)

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: a folder's files with or without labels, or made ones."""
+"""The images of a comparison: a folder's files with or without labels, or made ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = "a CSV with the columns image and label"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Files in a fixed order, and their class indices where they are known. ``what`` says it in words."""
 
     paths: tuple[Path, ...]
@@ -58,33 +58,33 @@ def jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
     return bytes(simplejpeg.encode_jpeg(pixels, quality=_QUALITY, colorsubsampling="420"))
 
 
-def make(folder: Path, count: int = MADE) -> Pictures:
+def make(folder: Path, count: int = MADE) -> Images:
     """Made JPEG files, the same every time."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"made-{seed:03d}.jpg" for seed in range(count))
     for seed, path in enumerate(paths):
         path.write_bytes(jpeg(scene(seed)))
-    return Pictures(paths, None, f"{count} made pictures, JPEG {WIDTH}×{HEIGHT}, quality {_QUALITY}, 4:2:0")
+    return Images(paths, None, f"{count} made images, JPEG {WIDTH}×{HEIGHT}, quality {_QUALITY}, 4:2:0")
 
 
-def read(folder: Path, labels: Path | None, manifest: Manifest) -> Pictures:
-    """All picture files below ``folder``; with ``labels``, exactly those that the CSV (``image``, ``label``) names.
+def read(folder: Path, labels: Path | None, manifest: Manifest) -> Images:
+    """All image files below ``folder``; with ``labels``, exactly those that the CSV (``image``, ``label``) names.
 
     A label is a class id, or what the bundle's training data called it. Raises KitError.
     """
     if not folder.is_dir():
-        raise KitError(f"--images {folder} is not a folder", "give a folder of picture files")
+        raise KitError(f"--images {folder} is not a folder", "give a folder of image files")
     if labels is None:
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not paths:
-            raise KitError(f"--images {folder}: no picture files in it", "they end in " + ", ".join(SUFFIXES))
-        return Pictures(tuple(paths), None, f"{len(paths)} files")
+            raise KitError(f"--images {folder}: no image files in it", "they end in " + ", ".join(SUFFIXES))
+        return Images(tuple(paths), None, f"{len(paths)} files")
     rows = _rows(labels)
     missing = [name for name, _ in rows if not (folder / name).is_file()]
     if missing:
         raise KitError(f"{labels}: {len(missing)} files are not in {folder} (the first: {missing[0]})", "check both")
     truth = np.array([_index(label, manifest, labels) for _, label in rows], np.int64)
-    return Pictures(tuple(folder / name for name, _ in rows), truth, f"{len(rows)} labelled files")
+    return Images(tuple(folder / name for name, _ in rows), truth, f"{len(rows)} labelled files")
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:

@@ -328,10 +328,32 @@ cmd_setup() {
   step "environment" environment
 }
 
+readonly TEST_PROGRAMS="chromium:chromium sshd:openssh-server ssh-keygen:openssh-client"  # command:Debian package
+
+test_programs() { # a real browser and a real SSH server; installed where that is possible, else named
+  local pair missing=""
+  for pair in $TEST_PROGRAMS; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+  done
+  if [ -z "$missing" ]; then
+    say "ready: Chromium and OpenSSH"
+    return
+  fi
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing$missing with apt-get"
+    # shellcheck disable=SC2086  # a list of package names
+    if apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
+      return
+    fi
+  fi
+  say "not here:$missing. The tests that need them will say so; on Debian or Ubuntu: apt install$missing"
+}
+
 cmd_test() {
-  STEPS=2
+  STEPS=3
   step "environment" environment
-  printf '[2/2] checks\n'
+  step "programs that the tests drive" test_programs
+  printf '[3/3] checks\n'
   cd -- "$ROOT"
   exec "$PY" -m pytest "$@"
 }

@@ -64,7 +64,7 @@ def _device(folder: Path, page: Path) -> str:
     picture = os.path.relpath(folder / "bars.png", page.parent).replace(os.sep, "/")
     parts = [
         f"## {title}",
-        f"{network['arch']} at {network['size']} px; {facts['pictures']['what']}; {settings['rounds']} rounds of "
+        f"{network['arch']} at {network['size']} px; {facts['images']['what']}; {settings['rounds']} rounds of "
         f"{settings['per_round']} images.",
         _table(folder / "compare.jsonl"),
         f"![bars: p50 of every contender]({picture})",

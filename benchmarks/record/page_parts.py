@@ -71,7 +71,7 @@ def _conversion(value: dict[str, Any]) -> str:
     return _section(
         "Conversion",
         f"`convert bundle` of {settings['arch']} at {settings['size']} px for all targets, {settings['rounds']} "
-        f"rounds. The network was trained for {settings['epochs']} epochs on its part of {settings['pictures']} "
+        f"rounds. The network was trained for {settings['epochs']} epochs on its part of {settings['images']} "
         "images. The whole process has its start beside the steps: torch is imported.",
         _rows("| step | median s |", [*rows, f"| the whole process | {median(value['whole_s']):.1f} |"]),
         how_quiet(value["quiet"]),

@@ -112,7 +112,7 @@ def _tiles(facts: dict[str, Any]) -> str:
         *([(asked, f"{shown(total, asked)} ms", _sure(run, asked))] if asked != "p50" else []),
         ("slowest", f"{milliseconds(total['max'])} ms", ""),
         ("jitter", f"{milliseconds(run['jitter_ms'])} ms", "mean step between neighbours"),
-        ("images a second", f"{run['pictures_per_second']:.1f}", f"over {run['seconds']:.1f} s"),
+        ("images a second", f"{run['images_per_second']:.1f}", f"over {run['seconds']:.1f} s"),
         ("frames dropped", f"{run['frames_dropped']:,}", ""),
     ]
     if "camera_to_answer" in run["latency_ms"]:

@@ -73,7 +73,7 @@ class RunLog:
             "failed": self.failed,
             "frames_dropped": self.dropped,
             "seconds": self.seconds,
-            "pictures_per_second": self.per_second,
+            "images_per_second": self.per_second,
             "ended_by": self.ended_by,
             "outcomes": dict(self.outcomes),
             "latency_ms": self.latency.summary(),

@@ -12,12 +12,12 @@ from fieldlens.benchmarks.compare.agreement import agreement, show
 from fieldlens.runtime.errors import KitError
 
 
-def run(folder: Path, hour: int = 10, valid: bool = True, pictures: int = 16, **medians_ms: float) -> Path:
+def run(folder: Path, hour: int = 10, valid: bool = True, images: int = 16, **medians_ms: float) -> Path:
     """A folder as ``compare --out`` writes it; five steady rounds per contender."""
     folder.mkdir()
     facts = {
         "conditions": {"time_utc": f"2026-01-01T{hour:02d}:00:00Z"}, "network": {"arch": "resnet18"},
-        "images": {"count": pictures}, "bundle": {"hash": "x"}, "quiet": {"valid": valid},
+        "images": {"count": images}, "bundle": {"hash": "x"}, "quiet": {"valid": valid},
     }  # fmt: skip
     (folder / "conditions.json").write_text(json.dumps(facts))
     times = {name: [[value * (1 + 0.002 * turn)] * 3 for turn in range(5)] for name, value in medians_ms.items()}

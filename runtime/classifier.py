@@ -1,10 +1,9 @@
-"""From bytes or a frame to a Prediction, with the time of each stage."""
+"""From an image to a Prediction, with the time of each stage."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -21,20 +20,7 @@ from fieldlens.runtime.prediction import Finding, Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
 from fieldlens.runtime.quality import measures as quality
 from fieldlens.runtime.quality.ood import load_ood
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A prediction, and the upright image it was made from (valid until the next call)."""
-
-    prediction: Prediction
-    pixels: Pixels
-    bgr: bool
-
-    @property
-    def pixels_rgb(self) -> Pixels:
-        """The image as RGB, whatever it came as."""
-        return self.pixels[..., ::-1] if self.bgr else self.pixels
+from fieldlens.runtime.sources.item import Encoded, Frame
 
 
 class Classifier:
@@ -101,31 +87,25 @@ class Classifier:
             limits=self._decode_limits,
         )
 
-    def classify_bytes(
-        self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None
-    ) -> Answered:
-        """Classify an encoded image. ``read_ms`` (reading the file) counts as decode. Raises ImageError."""
-        return self.answer(self.own.from_bytes(data, source, read_ms, captured_at))
+    def classify(self, image: Encoded | Frame) -> Prediction:
+        """Classify one image. Raises ImageError, and as :meth:`answer` does."""
+        return self.answer(self.own(image))
 
-    def classify_frame(
-        self, frame_bgr: Pixels, source: str, decode_ms: float = 0.0, captured_at: float | None = None
-    ) -> Answered:
-        """Classify a camera's or video's frame, uint8 BGR ``[H,W,3]``; ``decode_ms`` was spent on getting it.
+    def classify_bytes(self, data: bytes, source: str) -> Prediction:
+        """Classify an encoded image."""
+        return self.classify(Encoded(source, data))
 
-        ``captured_at`` (a camera's): when it was captured, by ``time.monotonic()``, in seconds.
-        """
-        return self.answer(self.own.from_frame(frame_bgr, source, decode_ms, captured_at))
+    def classify_frame(self, frame_bgr: Pixels, source: str) -> Prediction:
+        """Classify pixels, uint8 BGR ``[H,W,3]``."""
+        return self.classify(Frame(source, frame_bgr))
 
-    def answer(self, prepared: Prepared) -> Answered:
+    def answer(self, prepared: Prepared) -> Prediction:
         """Run the network on a prepared image and say what it means.
 
         Raises AnswerError where anything that it depends on is not a finite number, and GoldenCheckFailed where the
         golden images then show that the fault is the backend's and not the image's.
         """
         self.check_if_due()
-        return Answered(self._predict(prepared), prepared.pixels, prepared.bgr)
-
-    def _predict(self, prepared: Prepared) -> Prediction:
         start = time.perf_counter()
         outputs = self.backend.infer(prepared.image)
         inferred = time.perf_counter()
@@ -143,7 +123,7 @@ class Classifier:
             raise _no_number(prepared.source, "the calibration gave a value that is not a finite number")
         shares = dict(zip(manifest.class_ids, probabilities.tolist(), strict=True))
         done = time.perf_counter()
-        latency_ms = self._latency_ms(prepared, start, inferred, done)
+        latency_ms = prepared.timing.latency_ms(start, inferred, done, self.backend.measured_ms)
         return Prediction(
             source=prepared.source,
             outcome=Outcome.RETAKE if findings else outcome,
@@ -161,30 +141,6 @@ class Classifier:
             explained=max(self._explainable, key=lambda name: shares[name]),
             display=self._display,
         )
-
-    def _latency_ms(self, prepared: Prepared, start: float, inferred: float, done: float) -> dict[str, float]:
-        """Where the time went. ``total`` begins with the image's bytes and includes any waiting for its turn."""
-        measured = self.backend.measured_ms
-        copies_ms = measured.get("host_to_device", 0.0) + measured.get("device_to_host", 0.0)
-        total_ms = _ms(prepared.began, done)
-        latency_ms = {
-            "decode": prepared.decode_ms,
-            "preprocess": prepared.preprocess_ms,
-            **measured,
-            "inference": max(_ms(start, inferred) - copies_ms, 0.0),
-            "postprocess": _ms(inferred, done),
-            "total": total_ms,
-        }
-        between_ms = max(total_ms - prepared.decode_ms - prepared.preprocess_ms - _ms(start, done), 0.0)
-        if prepared.overlapped:
-            latency_ms["wait"] = between_ms
-        else:
-            latency_ms["preprocess"] += between_ms  # microseconds, from one call to the next
-        if prepared.age_ms is not None:
-            at_hand_ms = prepared.decode_ms if prepared.bgr else 0.0  # a decoded frame's age holds its decoding already
-            answer_ms = prepared.age_ms + total_ms - at_hand_ms
-            latency_ms |= {"frame_age": prepared.age_ms, "camera_to_answer": answer_ms}
-        return latency_ms
 
     def _gate(self, outputs: Outputs, prepared: Prepared) -> tuple[tuple[Finding, ...], float | None]:
         """Quality findings and the out-of-distribution score."""
@@ -219,7 +175,3 @@ def _no_number(source: str, what: str) -> AnswerError:
     return AnswerError(
         f"{source}: {what}", "take the image again; if others fail too, run `python -m runtime selftest`"
     )
-
-
-def _ms(start: float, end: float) -> float:
-    return (end - start) * 1e3

@@ -27,16 +27,18 @@ from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import ConfigError, ImageError
 from fieldlens.runtime.fields import nearest
 from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
+from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.quality.camera_limits import device_limits
-from fieldlens.runtime.running.ready import answer_ready, ready_items
-from fieldlens.runtime.sources.inputs import Item, Sources, loaded
+from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
+from fieldlens.runtime.sources.inputs import Sources
+from fieldlens.runtime.sources.item import Broken, Encoded, File, Frame, Item, News, loaded
 
 PathLike = str | os.PathLike[str]
 """A path, as a string or an object."""
@@ -84,7 +86,8 @@ class Model:
         """
         with self._lock:
             self._check_open()
-            return self._kept(self._answer(image, colour), keep_image)
+            prepared = self.classifier.own(_image(image, colour))
+            return self._kept(self.classifier.answer(prepared), prepared, keep_image)
 
     def many(
         self, paths: Iterable[PathLike], *, workers: int = 0, keep_image: bool = False
@@ -116,26 +119,22 @@ class Model:
                     if ready is None:
                         self.classifier.check_if_due()
                         continue
-                    answer = answer_ready(self.classifier, ready)
-                    result = self._kept(answer, keep_image) if isinstance(answer, Answered) else answer
+                    result = self._result(ready, keep_image)
                 yield result
 
-    def _answer(self, image: PathLike | bytes | npt.NDArray[np.uint8], colour: str) -> Answered:
-        if isinstance(image, np.ndarray):
-            return self.classifier.classify_frame(_bgr(image, colour), "array")
-        if isinstance(image, bytes | bytearray | memoryview):
-            return self.classifier.classify_bytes(bytes(image), "bytes")
-        item = loaded(Item(os.fspath(image), path=Path(image)))
-        if item.error is not None:
-            raise item.error
-        assert item.data is not None
-        return self.classifier.classify_bytes(item.data, item.source, item.acquired_ms)
+    def _result(self, ready: Ready, keep_image: bool) -> Prediction | Failure | Notice:
+        if isinstance(ready, News):
+            return ready.notice
+        if isinstance(ready, Broken):
+            return ready.failure
+        result = answer_ready(self.classifier, ready)
+        return result if isinstance(result, Failure) else self._kept(result, ready, keep_image)
 
-    def _kept(self, answered: Answered, keep_image: bool) -> Prediction:
+    def _kept(self, prediction: Prediction, prepared: Prepared, keep_image: bool) -> Prediction:
         if not keep_image:
-            return answered.prediction
-        view = self.classifier.preprocess.view(answered.pixels_rgb)
-        return dataclasses.replace(answered.prediction, image_rgb=small(view))
+            return prediction
+        view = self.classifier.preprocess.view(prepared.pixels_rgb)
+        return dataclasses.replace(prediction, image_rgb=small(view))
 
     def _check_open(self) -> None:
         if not self._open:
@@ -173,7 +172,7 @@ class _Files(Sources):
         self._paths = paths
 
     def stored(self, ring: int = 1) -> Iterator[Item | None]:
-        return (Item(os.fspath(path), path=Path(path)) for path in self._paths)
+        return (File(os.fspath(path), Path(path)) for path in self._paths)
 
 
 def load(
@@ -233,6 +232,19 @@ def load_opened(
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
         raise ConfigError(f"{what} {name!r} is unknown", nearest(name, names))
+
+
+def _image(image: PathLike | bytes | npt.NDArray[np.uint8], colour: str) -> Encoded | Frame:
+    """As a source would give it. Raises SourceError, ImageError."""
+    if isinstance(image, np.ndarray):
+        return Frame("array", _bgr(image, colour))
+    if isinstance(image, bytes | bytearray | memoryview):
+        return Encoded("bytes", bytes(image))
+    item = loaded(File(os.fspath(image), Path(image)))
+    if isinstance(item, Broken):
+        raise item.error
+    assert isinstance(item, Encoded)
+    return item
 
 
 def _bgr(pixels: npt.NDArray[Any], colour: str) -> npt.NDArray[np.uint8]:

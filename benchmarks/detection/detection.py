@@ -169,7 +169,7 @@ class Examiner:
 
     def see(self, data: bytes) -> Seen:
         """Classify the file, as the device does."""
-        prediction = self._classifier.classify_bytes(data, "image").prediction
+        prediction = self._classifier.classify_bytes(data, "image")
         side = min(read_header(data, "image").width, read_header(data, "image").height)
         appearance = None
         if self._limits is not None:

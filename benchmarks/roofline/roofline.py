@@ -112,7 +112,7 @@ def _stages(stage: Stage, threads: int, repeats: int) -> tuple[dict[str, float],
     times: dict[str, list[float]] = {}
     with Classifier(stage.bundle, backend) as classifier:
         for index in range(repeats * 10):
-            prediction = classifier.classify_bytes(data[index % len(data)], "image").prediction
+            prediction = classifier.classify_bytes(data[index % len(data)], "image")
             for name, value in prediction.latency_ms.items():
                 times.setdefault(name, []).append(value)
         tensor = classifier.preprocess.empty()

@@ -22,7 +22,7 @@ from fieldlens.runtime.files import kept, strictjson
 from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.quality.measures import Measures, measure
-from fieldlens.runtime.sources.inputs import Item
+from fieldlens.runtime.sources.item import Broken, Encoded, Frame, ReadItem
 
 LEAST = 20
 """Images: fewer say too little about the spread."""
@@ -43,19 +43,19 @@ class Moved:
     after: Range
 
 
-def measure_images(bundle: Bundle, items: Iterable[Item], count: int) -> list[Measures]:
+def measure_images(bundle: Bundle, items: Iterable[ReadItem], count: int) -> list[Measures]:
     """The quality measures of the first ``count`` images. Raises the error of the first that cannot be read: good
     images were asked for."""
     preprocess = Preprocess(bundle.manifest.preprocess)
     tensor, measures = preprocess.empty()[0], []
     for item in items:
-        if item.error is not None:
+        if isinstance(item, Broken):
             raise item.error
-        if item.data is not None:
+        if isinstance(item, Encoded):
             decoded = preprocess.decode(item.data, item.source)
             preprocess(decoded.pixels, tensor)
             side = min(decoded.header.width, decoded.header.height)
-        elif item.frame_bgr is not None:
+        elif isinstance(item, Frame):
             preprocess.frame(item.frame_bgr, tensor)
             side = min(item.frame_bgr.shape[:2])
         else:

@@ -21,18 +21,15 @@ def depth_for(workers: int) -> int:
     return workers + 2 if workers else 1
 
 
-def in_order(items: Iterable[T | None], work: Callable[[T, int], R], workers: int) -> Iterator[R | None]:
+class InOrder(Generic[T, R]):
     """``work(item, place)`` of every item, in the items' order; None twice a second while nothing is ready.
 
     At most ``depth_for(workers)`` items are under way, the one that was yielded last among them, each with a place of
     its own (0, 1, …), so that the caller may keep one set of buffers per place. ``items`` may yield None for "nothing
     yet". An exception of ``items`` or ``work`` is raised where its result would have come.
+
+    A feeder thread walks the items, because a source may block; daemon threads, because a read may hang.
     """
-    return iter(_Ahead(items, work, workers))
-
-
-class _Ahead(Generic[T, R]):
-    """A feeder thread walks the items, because a source may block; daemon threads, because a read may hang."""
 
     def __init__(self, items: Iterable[T | None], work: Callable[[T, int], R], workers: int) -> None:
         self._items = items

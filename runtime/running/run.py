@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from fieldlens.runtime.backends.golden_check import GoldenCheck, GoldenCheckFailed
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import (
     EXIT_OK,
     EXIT_REFUSED,
@@ -19,10 +19,12 @@ from fieldlens.runtime.errors import (
 )
 from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
+from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.running.latency import LatencyLog
 from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
 from fieldlens.runtime.sources.cameras.camera import CameraLog
 from fieldlens.runtime.sources.inputs import Sources
+from fieldlens.runtime.sources.item import Broken, News
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.overlay import OverlaySink
 
@@ -94,7 +96,7 @@ class View(Protocol):
 
     closed: bool
 
-    def picture(self, answered: Answered, status: str) -> None:
+    def picture(self, prediction: Prediction, prepared: Prepared, status: str) -> None:
         """One answer; ``status`` is a few words about latency and drops."""
 
     def notice(self, notice: Notice) -> None:
@@ -168,8 +170,7 @@ class ClassificationRun:
         """Images that were still being copied when the run ended: each is accounted for, once."""
         try:
             for item in sources.unfinished() if self.log.broken is None else ():
-                if item.error is not None:
-                    self._fail(Failure(item.source, item.error.message, item.error.hint))
+                self._fail(item.failure)
         except OutputError as error:
             self._break(error)
 
@@ -200,24 +201,26 @@ class ClassificationRun:
 
     def _take(self, ready: Ready, second: float) -> None:
         """Answer one image and hand the result on."""
-        result = answer_ready(self._classifier, ready)
-        if isinstance(result, Notice):
-            self._notice(result)
-        elif isinstance(result, Failure):
-            self._fail(result)
+        if isinstance(ready, News):
+            self._notice(ready.notice)
+        elif isinstance(ready, Broken):
+            self._fail(ready.failure)
         else:
-            self._answered(result, second)
+            result = answer_ready(self._classifier, ready)
+            if isinstance(result, Failure):
+                self._fail(result)
+            else:
+                self._answered(result, ready, second)
 
-    def _answered(self, answered: Answered, second: float) -> None:
-        prediction = answered.prediction
+    def _answered(self, prediction: Prediction, prepared: Prepared, second: float) -> None:
         self.log.latency.add(second, prediction.latency_ms)
         self.log.outcomes[str(prediction.outcome)] += 1
         for sink in self._sinks:
             sink.write(prediction)
         if self._overlays is not None:
-            self._overlays.picture(answered)
+            self._overlays.picture(prediction, prepared)
         if self._view is not None:
-            self._view.picture(answered, self._status(prediction))
+            self._view.picture(prediction, prepared, self._status(prediction))
 
     def _status(self, prediction: Prediction) -> str:
         latency = prediction.latency_ms

@@ -22,7 +22,7 @@ from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.prediction import Failure, Prediction
 from fieldlens.runtime.running.latency import Histogram
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.sources.inputs import Item
+from fieldlens.runtime.sources.item import Broken, Encoded, News, ReadItem
 from fieldlens.runtime.stopping import Stopper
 
 PERCENTILE = 90.0
@@ -87,15 +87,16 @@ class SingleStreamResult:
         return "\n".join(lines)
 
 
-def load_images(items: Iterable[Item]) -> list[tuple[str, bytes]]:
+def load_images(items: Iterable[ReadItem]) -> list[tuple[str, bytes]]:
     """Encoded images in memory, as MLPerf's sample library. Raises KitError for one that is not there, or a frame."""
     pictures: list[tuple[str, bytes]] = []
     size = 0
     for item in items:
-        if item.error is not None:
+        if isinstance(item, Broken):
             raise item.error
-        if item.data is None or item.captured_at is not None:
-            raise ImageError(f"{item.source}: single-stream takes image files", "give files or folders")
+        if not isinstance(item, Encoded) or item.timing.captured_at is not None:
+            name = item.notice.source if isinstance(item, News) else item.source
+            raise ImageError(f"{name}: single-stream takes image files", "give files or folders")
         pictures.append((item.source, item.data))
         size += len(item.data)
         if len(pictures) >= MOST_IMAGES or size >= MOST_BYTES:
@@ -127,7 +128,7 @@ def run_single_stream(
             source, data = pictures[index]
             start = clock()
             try:
-                prediction = classifier.classify_bytes(data, source).prediction
+                prediction = classifier.classify_bytes(data, source)
             except KitError as error:
                 log.failed += 1
                 log.failures = log.failures or [Failure(source, error.message)]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fieldlens.runtime.errors import KitError, SourceError
-from fieldlens.runtime.pixels.preprocess import Pixels
-from fieldlens.runtime.prediction import Notice
+from fieldlens.runtime.errors import SourceError
 from fieldlens.runtime.sources.cameras.address import (
     Address,
     looks_like_login,
@@ -23,34 +19,14 @@ from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
 from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, FolderWatch, images_in, natural
+from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
 from fieldlens.runtime.sources.path_list import paths_from
-from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of, read_image
+from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
 
 _LAST = "name it last, or start one run per camera"
 _TICK_S = 0.5
 """How long a wait for a camera or a line lasts before the run may look whether it is to end."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image to classify: a file that is not read yet (``path``), an encoded image (``data``) or a frame
-    (``frame_bgr``), with the ms spent on getting it; or an error; or news of a camera.
-
-    ``began`` (perf_counter, s) is when the work on a video's frame began, ``captured_at`` (monotonic, s) when a camera
-    took it. ``refuse`` tells a camera that its frame could not be decoded.
-    """
-
-    source: str
-    path: Path | None = None
-    data: bytes | None = None
-    frame_bgr: Pixels | None = None
-    acquired_ms: float = 0.0
-    began: float | None = None
-    captured_at: float | None = None
-    error: KitError | None = None
-    notice: Notice | None = None
-    refuse: Callable[[], None] | None = None
 
 
 class Sources:
@@ -101,10 +77,10 @@ class Sources:
         if self._watched:
             self._watch = FolderWatch(self._watched)
             with contextlib.closing(iter(self._watch)) as paths:
-                yield from (path if path is None else Item(str(path), path=path) for path in paths)
+                yield from (path if path is None else File(str(path), path) for path in paths)
 
-    def unfinished(self) -> list[Item]:
-        """Of a run that has ended: the images of watched folders that were not complete by then, as errors."""
+    def unfinished(self) -> list[Broken]:
+        """Of a run that has ended: the images of watched folders that were not complete by then."""
         paths = self._watch.unfinished if self._watch else []
         hint = "copy it again, or under another name (.part) until it is complete"
         return [_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths]
@@ -119,18 +95,9 @@ class Sources:
         with Camera(self._camera, self._opener) as camera:
             self.cameras.append(camera.log)
             while True:
-                got = camera.take(_TICK_S)
-                if isinstance(got, Notice):
-                    yield Item(name, notice=got)
-                elif got is None:
-                    yield None
-                else:
-                    yield Item(
-                        f"{name}#{got.number}", data=got.data, frame_bgr=got.frame_bgr, acquired_ms=got.decode_ms,
-                        captured_at=got.captured_at, refuse=camera.refuse,
-                    )  # fmt: skip
+                yield camera.take(_TICK_S)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[ReadItem]:
         """Everything, one after the other, files read."""
         for part in (self.stored(), self.live()):
             yield from (loaded(item) for item in part if item is not None)
@@ -150,7 +117,7 @@ class Sources:
         try:
             address = parse_address(line)
         except SourceError as error:
-            yield Item(without_password(line), error=error)
+            yield Broken(without_password(line), error)
             return
         if self._camera is not None or (address is not None and not last):
             shown = without_password(line)
@@ -172,7 +139,7 @@ class Sources:
             shown = without_password(f"camera://{name}").removeprefix("camera://")
             yield _bad(shown, f"{shown}: there is no such file", "a camera's address begins with rtsp:// or http://")
         else:
-            yield Item(name, path=Path(name))
+            yield File(name, Path(name))
 
     def _folder(self, folder: Path) -> Iterator[Item]:
         failed: list[OSError] = []
@@ -185,7 +152,7 @@ class Sources:
         if not images and not failed:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")
-        yield from (Item(str(path), path=path) for path in images)
+        yield from (File(str(path), path) for path in images)
 
     def _glob(self, pattern: str, ring: int) -> Iterator[Item]:
         matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207  (absolute patterns, too)
@@ -198,29 +165,11 @@ class Sources:
         video = Video(path, ring)
         try:
             with contextlib.closing(iter(video)) as frames:
-                for frame in frames:
-                    yield Item(
-                        f"{path}#{frame.number}",
-                        frame_bgr=frame.frame_bgr,
-                        acquired_ms=frame.decode_ms,
-                        began=frame.began,
-                    )
+                yield from frames
         except SourceError as error:
-            yield Item(str(path), error=error)
+            yield Broken(str(path), error)
         if video.shortfall:
             self.notes.append(f"{path}: ended {video.shortfall} frames before it said it would: cut short or damaged")
-
-
-def loaded(item: Item) -> Item:
-    """The item with its file read, timed; a file that cannot be read becomes its error."""
-    if item.path is None:
-        return item
-    start = time.perf_counter()
-    try:
-        data = read_image(item.path)
-    except SourceError as error:
-        return Item(item.source, error=error)
-    return replace(item, path=None, data=data, acquired_ms=(time.perf_counter() - start) * 1e3)
 
 
 def describe(names: Iterable[str]) -> str:
@@ -228,5 +177,5 @@ def describe(names: Iterable[str]) -> str:
     return ", ".join("standard input" if name == "-" else without_password(name) for name in names)
 
 
-def _bad(source: str, message: str, hint: str) -> Item:
-    return Item(source, error=SourceError(message, hint))
+def _bad(source: str, message: str, hint: str) -> Broken:
+    return Broken(source, SourceError(message, hint))

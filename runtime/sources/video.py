@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,21 +11,13 @@ import cv2
 from fieldlens.runtime.errors import SourceError
 from fieldlens.runtime.files.aside import Aside
 from fieldlens.runtime.pixels.preprocess import Pixels
+from fieldlens.runtime.sources.item import Frame
+from fieldlens.runtime.sources.timing import Timing
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".ts"})
 _RAW_SUFFIXES = frozenset({".mjpeg", ".mjpg"})
 _LARGEST_FRAME = 64_000_000
 _BLOCK = 1_000_000
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Frame ``number``, uint8 BGR ``[H,W,3]``; reading began at ``began`` (perf_counter, s), took ``decode_ms``."""
-
-    number: int
-    frame_bgr: Pixels
-    began: float
-    decode_ms: float
 
 
 class Video:
@@ -54,7 +45,8 @@ class Video:
                     if not found:
                         break
                     self._ring[place] = frame_bgr
-                    yield Frame(number, frame_bgr, began, (time.perf_counter() - began) * 1e3)
+                    timing = Timing(began, (time.perf_counter() - began) * 1e3)
+                    yield Frame(f"{self._path}#{number}", frame_bgr, timing)
                     number += 1
                 promised = aside(lambda: capture.get(cv2.CAP_PROP_FRAME_COUNT))
                 self.shortfall = max(0, round(promised) - number)

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.machine.opencv_build import WINDOW_HINT, has_window
 from fieldlens.runtime.pixels.drawing import card, small
 from fieldlens.runtime.pixels.preprocess import Pixels
-from fieldlens.runtime.prediction import Notice
+from fieldlens.runtime.prediction import Notice, Prediction
+from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.view.server import LiveServer
 
 _INTERVAL_S = 1 / 15
@@ -54,13 +55,13 @@ class LiveView:
         """Where the stream is; empty without one."""
         return self._server.url if self._server else ""
 
-    def picture(self, answered: Answered, status: str) -> None:
+    def picture(self, prediction: Prediction, prepared: Prepared, status: str) -> None:
         """Show an answer, if somebody watches and the one before is drawn."""
         now = time.monotonic()
         if self._watched() and now >= self._next_at and self._drawing is None:
             self._next_at = now + _INTERVAL_S
-            view = self._small_view(answered)
-            self._hand_over(lambda: answered.prediction.overlay(view, status))
+            view = self._small_view(prepared)
+            self._hand_over(lambda: prediction.overlay(view, status))
         self._refresh()
 
     def notice(self, notice: Notice) -> None:
@@ -75,9 +76,9 @@ class LiveView:
     def _watched(self) -> bool:
         return self._window or (self._server is not None and self._server.watched)
 
-    def _small_view(self, answered: Answered) -> Pixels:
+    def _small_view(self, prepared: Prepared) -> Pixels:
         """What the network saw, scaled down: a copy, because the frame's memory is about to be used again."""
-        return small(self._classifier.preprocess.view(answered.pixels_rgb))
+        return small(self._classifier.preprocess.view(prepared.pixels_rgb))
 
     def _hand_over(self, drawing: _Drawing) -> None:
         with self._wake:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.output.sinks import Sink
-from fieldlens.runtime.prediction import Result
+from fieldlens.runtime.prediction import Prediction, Result
+from fieldlens.runtime.prepare import Prepared
 
 _LONGEST_NAME = 200
 """Bytes of an overlay's name, before its number and ending; file systems take 255."""
@@ -33,10 +34,9 @@ class OverlaySink(Sink):
     def write(self, result: Result) -> None:
         """Results without an image have no overlay."""
 
-    def picture(self, answered: Answered) -> Path:
+    def picture(self, prediction: Prediction, prepared: Prepared) -> Path:
         """Draw and store one image; its path."""
-        prediction = answered.prediction
-        image = prediction.overlay(self._classifier.preprocess.view(answered.pixels_rgb))
+        image = prediction.overlay(self._classifier.preprocess.view(prepared.pixels_rgb))
         path = self._folder / f"{self._name(prediction.source)}.jpg"
         data = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=90, colorsubsampling="444")
         try:

@@ -95,7 +95,7 @@ class Device:
         )
         limits = device_limits(state, self.bundle)
         with Classifier(self.bundle, choice.backend, limits, choice.golden) as classifier:
-            predictions = [classifier.classify_bytes(data, "image").prediction for data in IMAGES]
+            predictions = [classifier.classify_bytes(data, "image") for data in IMAGES]
         answers = tuple((str(each.outcome), tuple(each.logits.tolist())) for each in predictions)
         return Answers(answers, choice.backend.info.precision, (*choice.reasons, *choice.backend.info.notes))
 

@@ -184,6 +184,6 @@ def of_bundle(
 def _answer(classifier: Classifier, data: DataSet, sample: Sample) -> Prediction:
     content = data.read(sample)
     if isinstance(content, bytes):
-        return classifier.classify_bytes(content, sample.id).prediction
+        return classifier.classify_bytes(content, sample.id)
     rgb = np.repeat(content[..., None], 3, axis=2) if content.ndim == 2 else content
-    return classifier.classify_frame(np.ascontiguousarray(rgb[..., ::-1]), sample.id).prediction
+    return classifier.classify_frame(np.ascontiguousarray(rgb[..., ::-1]), sample.id)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +19,7 @@ from fieldlens.runtime.prediction import Notice
 from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.cameras.health import Health, Pauses
 from fieldlens.runtime.sources.cameras.link import Link, Shot
+from fieldlens.runtime.sources.item import Encoded, Frame, News
 
 _KEPT_OUTAGES = 100
 _READ_S = 0.25
@@ -194,11 +195,11 @@ class Camera:
 
     # ---------------------------------------------------------------- the consumer
 
-    def take(self, timeout_s: float) -> Shot | Notice | None:
+    def take(self, timeout_s: float) -> Encoded | Frame | News | None:
         """The newest frame that was not taken yet, or news of the camera, or None when neither came in time.
 
-        A frame is valid until the next call. Taking the next one means that the one before was readable, unless
-        :meth:`refuse` said otherwise.
+        A frame is valid until the next call. Taking the next one means that the one before was readable, unless its
+        ``refuse`` said otherwise.
         """
         self._give_back(accepted=True)
         if self._bug is not None:
@@ -206,13 +207,13 @@ class Camera:
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._notices, timeout_s)
             if self._notices:
-                return self._notices.popleft()
+                return News(self._notices.popleft())
             shot, self._newest = self._newest, None
             self._taken = shot
             self.log.taken += shot is not None
-            return shot
+            return None if shot is None else replace(shot.image, refuse=self._refuse)
 
-    def refuse(self) -> None:
+    def _refuse(self) -> None:
         """The frame taken last could not be decoded."""
         self.log.refused += 1
         self._health.refused(time.monotonic())

@@ -26,6 +26,8 @@ from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.cameras.capture_process import SLOTS, Spec
 from fieldlens.runtime.sources.cameras.health import Mark
 from fieldlens.runtime.sources.cameras.link import Shot
+from fieldlens.runtime.sources.item import Frame
+from fieldlens.runtime.sources.timing import Timing
 
 _OPEN_S = 12.0
 """The first image of a CSI camera takes seconds: its daemon starts the sensor and settles the exposure."""
@@ -141,14 +143,9 @@ class ProcessLink:
         if word is None or word["kind"] != "frame":
             return None
         frame_bgr = self._places[word["slot"]]
-        return Shot(
-            number=word["number"],
-            captured_at=word["captured"],
-            mark=mark_of(frame_bgr),
-            frame_bgr=frame_bgr,
-            decode_ms=word["ms"],
-            release=self._giver_back(word["slot"]),
-        )
+        number, timing = word["number"], Timing(decode_ms=word["ms"], captured_at=word["captured"])
+        image = Frame(f"{self._address.name}#{number}", frame_bgr, timing)
+        return Shot(number, image, mark_of(frame_bgr), self._giver_back(word["slot"]))
 
     def _giver_back(self, slot: int) -> Callable[[], None]:
         def give_back() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.sources.cameras.health import Mark
+from fieldlens.runtime.sources.item import Encoded, Frame
 
 
 def _nothing() -> None:
@@ -16,19 +16,16 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame: ``data`` (JPEG, not decoded yet) or ``frame_bgr`` (uint8 BGR ``[H,W,3]``).
+    """One image as a link hands it to the watchdog, with what only the watchdog needs to know of it.
 
-    ``captured_at``: monotonic seconds, from the driver where it says so, else when the frame's first byte was here.
-    ``number`` counts every frame the camera gave, so that gaps are frames nobody looked at. ``release`` gives the
-    frame's memory back.
+    ``image.timing.captured_at`` is from the driver where it says so, else when the image's first byte was here.
+    ``number`` counts every image the camera gave, so that gaps are images nobody looked at. ``release`` gives the
+    image's memory back.
     """
 
     number: int
-    captured_at: float
+    image: Encoded | Frame
     mark: Mark
-    data: bytes | None = None
-    frame_bgr: Pixels | None = None
-    decode_ms: float = 0.0
     release: Callable[[], None] = _nothing
 
 

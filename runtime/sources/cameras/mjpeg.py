@@ -16,6 +16,8 @@ from fieldlens.runtime.errors import SourceError
 from fieldlens.runtime.sources.cameras.address import Address, without_password
 from fieldlens.runtime.sources.cameras.health import NOTICED_S, Mark
 from fieldlens.runtime.sources.cameras.link import Shot
+from fieldlens.runtime.sources.item import Encoded
+from fieldlens.runtime.sources.timing import Timing
 
 _CONNECT_S = 3.0
 _RECEIVE_BUFFER = 256 * 1024
@@ -64,7 +66,8 @@ class MjpegLink:
             if data is None:
                 return
             self._number += 1
-            yield Shot(self._number, captured, Mark(zlib.crc32(data)), data=data)
+            image = Encoded(f"{self._name}#{self._number}", data, Timing(captured_at=captured))
+            yield Shot(self._number, image, Mark(zlib.crc32(data)))
 
     def _body(self, header: bytes) -> bytes | None:
         """The part's bytes: by its length where it says one, else up to the next boundary."""

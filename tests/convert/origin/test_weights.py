@@ -79,7 +79,7 @@ def test_it_answers_as_the_network_did(bundle: Path, state: State) -> None:
     found = open_bundle(bundle)
     with Classifier(found, load_backend(found, "onnxruntime", "fp32", LoadOptions())) as classifier:
         image = cv2.imencode(".png", picture(1, 7, 64)[..., ::-1])[1].tobytes()
-        answered = classifier.classify_bytes(image, "image.png").prediction
+        answered = classifier.classify_bytes(image, "image.png")
         tensor = classifier.preprocess.from_bytes(image, "image.png")
     network = trained_looking("resnet18")
     wanted = torch.softmax(network(normalise(torch.from_numpy(tensor[None]))), dim=1)[0].tolist()

@@ -24,7 +24,7 @@ from fieldlens.runtime.errors import AnswerError, BackendError, BundleError
 from fieldlens.runtime.output.sinks import JsonSink, Sink
 from fieldlens.runtime.prediction import Failure, Prediction, Result
 from fieldlens.runtime.running.run import ClassificationRun
-from fieldlens.runtime.sources.inputs import Item
+from fieldlens.runtime.sources.item import Encoded, Item
 from tests.runtime.conftest import jpeg, scene, seal, tiny_manifest, tiny_onnx
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -108,7 +108,7 @@ def test_an_image_without_a_number_is_an_error_and_the_run_goes_on(
         backend._after = backend.answered
         with pytest.raises(AnswerError, match="not a finite number"):
             classifier.classify_bytes(jpeg(scene(1)), "a.jpg")
-        assert classifier.classify_bytes(jpeg(scene(1)), "a.jpg").prediction.outcome
+        assert classifier.classify_bytes(jpeg(scene(1)), "a.jpg").outcome
 
 
 class Results(Sink):
@@ -135,7 +135,7 @@ class Endless:
     def stored(self, ring: int = 0) -> Iterator[Item]:
         for index in range(self._count):
             self.now += 60.0
-            yield Item(f"{index}.jpg", data=jpeg(scene(index, 120, 160)))
+            yield Encoded(f"{index}.jpg", jpeg(scene(index, 120, 160)))
 
     def live(self) -> Iterator[Item | None]:
         return iter(())
@@ -288,7 +288,7 @@ def test_info_shows_the_last_start(bundle: Bundle, truth: Backend, tmp_path: Pat
 
 def test_json_never_holds_what_is_no_number(bundle: Bundle, truth: Backend, tmp_path: Path) -> None:
     with Classifier(bundle, truth) as classifier:
-        prediction = classifier.classify_bytes(jpeg(scene(1)), "a.jpg").prediction
+        prediction = classifier.classify_bytes(jpeg(scene(1)), "a.jpg")
     assert isinstance(prediction, Prediction)
     sink = JsonSink(tmp_path / "r.jsonl")
     with pytest.raises(ValueError, match="JSON"):

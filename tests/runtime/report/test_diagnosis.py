@@ -228,7 +228,7 @@ def test_real_runs_say_what_they_are(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_copies_that_a_backend_measures_are_stages_of_their_own(bundle: Bundle) -> None:
     with Classifier(bundle, Scripted(lambda s: 4.0, copies_ms=8.0)) as classifier:
-        latency_ms = classifier.classify_bytes(jpeg(scene(1, 120, 160)), "a.jpg").prediction.latency_ms
+        latency_ms = classifier.classify_bytes(jpeg(scene(1, 120, 160)), "a.jpg").latency_ms
     assert (latency_ms["host_to_device"], latency_ms["device_to_host"]) == (6.0, 2.0)
     assert 4.0 <= latency_ms["inference"] < 12.0
     assert latency_ms["total"] >= sum(latency_ms[stage] for stage in ("host_to_device", "inference", "device_to_host"))

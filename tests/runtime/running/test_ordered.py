@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fieldlens.runtime.running.ordered import depth_for, in_order
+from fieldlens.runtime.running.ordered import InOrder, depth_for
 
 
 def test_results_come_in_order_whatever_takes_long() -> None:
@@ -20,7 +20,7 @@ def test_results_come_in_order_whatever_takes_long() -> None:
         time.sleep(times[number])
         return number
 
-    assert [result for result in in_order(range(200), work, 4) if result is not None] == list(range(200))
+    assert [result for result in InOrder(range(200), work, 4) if result is not None] == list(range(200))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -41,7 +41,7 @@ def test_never_more_under_way_than_places_and_no_place_is_shared(workers: int) -
             held.add(place)
         return number, place
 
-    for done, result in enumerate(in_order(items(), work, workers)):
+    for done, result in enumerate(InOrder(items(), work, workers)):
         assert result is not None
         time.sleep(0.001)
         with lock:
@@ -56,7 +56,7 @@ def test_it_does_overlap() -> None:
         return number
 
     start = time.perf_counter()
-    for _ in in_order(range(40), work, 4):
+    for _ in InOrder(range(40), work, 4):
         time.sleep(0.0025)
     assert time.perf_counter() - start < 0.6 * 40 * 0.0125
 
@@ -70,7 +70,7 @@ def test_a_slow_source_gives_ticks_and_no_delay() -> None:
         gate.wait(10)
         yield 2
 
-    results = in_order(items(), lambda number, place: number, 2)
+    results = iter(InOrder(items(), lambda number, place: number, 2))
     assert next(results) == 1
     assert next(results) is None
     gate.set()
@@ -92,7 +92,7 @@ def test_an_exception_is_raised_in_its_place(where: str) -> None:
 
     seen: list[int | None] = []
     with pytest.raises(ValueError, match="here"):
-        seen.extend(in_order(items(), work, 2))
+        seen.extend(InOrder(items(), work, 2))
     assert seen == list(range(5)) or not seen  # extend keeps what it got, or nothing, by the version of Python
 
 
@@ -108,7 +108,7 @@ def test_leaving_early_ends_the_threads_and_closes_the_source() -> None:
         finally:
             closed.set()
 
-    results = in_order(items(), lambda number, place: number, 2)
+    results = iter(InOrder(items(), lambda number, place: number, 2))
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
     assert closed.wait(2)

@@ -16,9 +16,9 @@ import pytest
 from fieldlens.runtime.backends.base import Outputs
 from fieldlens.runtime.backends.fake import FakeBackend
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.prediction import ALWAYS
+from fieldlens.runtime.prediction import ALWAYS, Prediction
 from fieldlens.runtime.running.latency import Histogram
 from fieldlens.runtime.running.run import RunLog
 from fieldlens.runtime.running.single_stream import judge, load_images, run_single_stream, upper_bound
@@ -133,11 +133,9 @@ class Listening(Classifier):
         super().__init__(bundle, FakeBackend("fp32", 2, 7, 16))
         self.asked: list[str] = []
 
-    def classify_bytes(
-        self, data: bytes, source: str, read_ms: float = 0.0, captured_at: float | None = None
-    ) -> Answered:
+    def classify_bytes(self, data: bytes, source: str) -> Prediction:
         self.asked.append(source)
-        return super().classify_bytes(data, source, read_ms, captured_at)
+        return super().classify_bytes(data, source)
 
 
 def order(bundle: Bundle, seed: int) -> list[str]:

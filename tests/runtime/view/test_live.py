@@ -14,9 +14,11 @@ from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.fake import load
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.classifier import Answered, Classifier
+from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.pixels import drawing
 from fieldlens.runtime.prediction import Finding, Notice, Prediction
+from fieldlens.runtime.prepare import Prepared
+from fieldlens.runtime.sources.item import Encoded
 from fieldlens.runtime.view import live, overlay
 from fieldlens.runtime.view.live import LiveView
 from tests.runtime.conftest import jpeg, scene
@@ -41,13 +43,14 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def answer(classifier: Classifier) -> Answered:
-    return classifier.classify_bytes(jpeg(scene(1)), "scene")
+def answer(classifier: Classifier, number: int = 1, source: str = "scene") -> tuple[Prediction, Prepared]:
+    prepared = classifier.own(Encoded(source, jpeg(scene(number))))
+    return classifier.answer(prepared), prepared
 
 
-def retake(answered: Answered) -> Prediction:
+def retake(prediction: Prediction) -> Prediction:
     finding = Finding("sharpness", 0.1, 1.0, "blurred: hold still and let the camera focus")
-    return replace(answered.prediction, outcome=Outcome.RETAKE, findings=(finding,))
+    return replace(prediction, outcome=Outcome.RETAKE, findings=(finding,))
 
 
 def drawn(view: LiveView) -> np.ndarray:
@@ -63,7 +66,7 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
 ) -> None:
     monkeypatch.setattr(LiveView, "_watched", lambda self: True)
     with LiveView(classifier, window=False, port=None) as view:
-        view.picture(answer(classifier), "7.3 ms  camera to answer 21 ms  12 dropped")
+        view.picture(*answer(classifier), "7.3 ms  camera to answer 21 ms  12 dropped")
         assert drawn(view).shape == (558, 960, 3)
     text = " ".join(words)
     assert "clear" in text
@@ -72,8 +75,8 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
 
 
 def test_on_retake_there_is_no_class_and_no_map(classifier: Classifier, words: list[str]) -> None:
-    answered = answer(classifier)
-    picture = retake(answered).overlay(answered.pixels_rgb, "7.3 ms")
+    prediction, prepared = answer(classifier)
+    picture = retake(prediction).overlay(prepared.pixels_rgb, "7.3 ms")
     assert picture.shape == (558, 480, 3)
     assert "retake" in words
     assert any("hold still" in word for word in words)
@@ -90,7 +93,7 @@ def test_a_lost_camera_takes_the_place_of_its_last_image(classifier: Classifier,
 def test_nothing_is_drawn_while_nobody_watches(classifier: Classifier, words: list[str]) -> None:
     with LiveView(classifier, window=False, port=0) as view:
         for _ in range(20):
-            view.picture(answer(classifier), "x")
+            view.picture(*answer(classifier), "x")
         time.sleep(0.1)
     assert words == []
 
@@ -107,7 +110,7 @@ def test_a_slow_drawing_holds_nobody_up(classifier: Classifier, monkeypatch: pyt
     with LiveView(classifier, window=False, port=None) as view:
         start = time.monotonic()
         for _ in range(10):
-            view.picture(answered, "x")
+            view.picture(*answered, "x")
         assert time.monotonic() - start < 0.2
 
 
@@ -141,7 +144,7 @@ def test_a_window_shows_and_its_closing_is_noticed(
     monkeypatch.setattr(cv2, "getWindowProperty", window.property)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     with LiveView(classifier, window=True, port=None) as view:
-        view.picture(answer(classifier), "x")
+        view.picture(*answer(classifier), "x")
         drawn(view)
         view.idle()
         assert len(window.shown) == 1
@@ -151,6 +154,6 @@ def test_a_window_shows_and_its_closing_is_noticed(
 def test_a_numbered_frame_leaves_nothing_behind_in_the_overlays_names(classifier: Classifier, tmp_path: Path) -> None:
     sink = overlay.OverlaySink(tmp_path, classifier)
     for number in range(3):
-        sink.picture(classifier.classify_bytes(jpeg(scene(number)), f"http://cam/#{number}"))
+        sink.picture(*answer(classifier, number, f"http://cam/#{number}"))
     assert len(list(tmp_path.iterdir())) == 3
     assert sink._names == set()

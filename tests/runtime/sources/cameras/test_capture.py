@@ -33,6 +33,7 @@ from fieldlens.runtime.sources.cameras.capture import (
 )
 from fieldlens.runtime.sources.cameras.capture_process import SLOTS, Spec, captured_at
 from fieldlens.runtime.sources.cameras.link import Shot
+from fieldlens.runtime.sources.item import Frame, News
 
 ROOT = Path(__file__).parents[4]
 ADDRESS = Address("rtsp://test", "rtsp", "rtsp://test")
@@ -94,11 +95,13 @@ def looked_at(link: ProcessLink) -> Iterator[int]:
     while True:
         shot = link.read(0.2)
         if shot is not None:
-            assert shot.frame_bgr is not None
-            assert shot.frame_bgr.shape == (240, 320, 3)
-            assert shot.decode_ms > 0
-            assert 0 <= time.monotonic() - shot.captured_at < 5
-            assert float(shot.frame_bgr.mean()) == pytest.approx(40 + 4 * (shot.number - 1), abs=3)
+            frame, timing = shot.image, shot.image.timing
+            assert isinstance(frame, Frame)
+            assert frame.frame_bgr.shape == (240, 320, 3)
+            assert timing.decode_ms > 0
+            assert timing.captured_at is not None
+            assert 0 <= time.monotonic() - timing.captured_at < 5
+            assert float(frame.frame_bgr.mean()) == pytest.approx(40 + 4 * (shot.number - 1), abs=3)
             yield shot.number
             shot.release()
 
@@ -111,8 +114,8 @@ def test_without_free_places_frames_are_dropped_and_held_ones_stay_as_they_are(c
             held.extend(shot for shot in iter(lambda: link.read(0.2), ...) if shot is not None)
         assert len(held) == SLOTS
         for shot in held:
-            assert shot.frame_bgr is not None
-            assert float(shot.frame_bgr.mean()) == pytest.approx(40 + 4 * (shot.number - 1), abs=3)
+            assert isinstance(shot.image, Frame)
+            assert float(shot.image.frame_bgr.mean()) == pytest.approx(40 + 4 * (shot.number - 1), abs=3)
     finally:
         link.close()
 
@@ -142,14 +145,15 @@ def test_a_camera_whose_process_fails_is_noticed_within_three_seconds_and_opened
 
     with Camera(ADDRESS, open_it) as camera:
         first = camera.take(5.0)
-        assert isinstance(first, Shot)
+        assert isinstance(first, Frame)
+        assert first.timing.captured_at is not None
         lost = next_notice(camera)
-        noticed = time.monotonic() - first.captured_at
+        noticed = time.monotonic() - first.timing.captured_at
         assert lost.event == "lost"
         assert re.search(words, lost.message)
         assert noticed < 3.0
         assert next_notice(camera).event == "recovered"
-        assert isinstance(camera.take(5.0), Shot)
+        assert isinstance(camera.take(5.0), Frame)
     assert camera.log.lost == camera.log.reopened == 1
 
 
@@ -157,8 +161,8 @@ def next_notice(camera: Camera) -> Notice:
     end = time.monotonic() + 15
     while time.monotonic() < end:
         got = camera.take(0.2)
-        if isinstance(got, Notice):
-            return got
+        if isinstance(got, News):
+            return got.notice
     raise AssertionError("no notice came")
 
 

@@ -1,0 +1,83 @@
+"""What a source gives, one by one: a file to read, an encoded image, a frame, a camera's news, or what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fieldlens.runtime.errors import KitError, SourceError
+from fieldlens.runtime.pixels.preprocess import Pixels
+from fieldlens.runtime.prediction import Failure, Notice
+from fieldlens.runtime.sources.regular import read_image
+from fieldlens.runtime.sources.timing import Timing
+
+
+def _nobody() -> None:
+    """Only a camera wants to know."""
+
+
+@dataclass(frozen=True)
+class File:
+    """An image's file that is not read yet."""
+
+    source: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image as its file or its camera has it. ``refuse`` tells a camera that it could not be decoded."""
+
+    source: str
+    data: bytes
+    timing: Timing = field(default_factory=Timing)
+    refuse: Callable[[], None] = _nobody
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Pixels from a camera or a video, uint8 BGR ``[H,W,3]``; how long they stay valid is the source's to say."""
+
+    source: str
+    frame_bgr: Pixels
+    timing: Timing = field(default_factory=Timing)
+    refuse: Callable[[], None] = _nobody
+
+
+@dataclass(frozen=True)
+class News:
+    """A camera was lost, or is back."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What should have been an image, and why it is none."""
+
+    source: str
+    error: KitError
+
+    @property
+    def failure(self) -> Failure:
+        """As a run's result."""
+        return Failure(self.source, self.error.message, self.error.hint)
+
+
+Item = File | Encoded | Frame | News | Broken
+ReadItem = Encoded | Frame | News | Broken
+"""An item with its file read."""
+
+
+def loaded(item: Item) -> ReadItem:
+    """The item with its file read, timed; a file that cannot be read is Broken."""
+    if not isinstance(item, File):
+        return item
+    began = time.perf_counter()
+    try:
+        data = read_image(item.path)
+    except SourceError as error:
+        return Broken(item.source, error)
+    return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))

@@ -128,8 +128,9 @@ def run_engine(arguments: argparse.Namespace) -> int:
 def run_sign(arguments: argparse.Namespace) -> int:
     """``convert sign``."""
     from fieldlens.convert.sign import sign_bundle
+    from fieldlens.runtime.terminal.reporter import Lines
 
-    sign_bundle(arguments.bundle, arguments.key)
+    sign_bundle(arguments.bundle, arguments.key, Lines())
     return EXIT_OK
 
 

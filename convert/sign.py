@@ -7,11 +7,17 @@ from pathlib import Path
 from fieldlens.runtime.bundle.open import SIGNATURE, open_bundle, read_manifest_bytes
 from fieldlens.runtime.bundle.signature import example_line, sign
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 
 
-def sign_bundle(folder: Path, key: Path) -> None:
-    """Sign a whole bundle. Every file is checked first: a signature vouches for all of them. Raises KitError."""
+def sign_bundle(folder: Path, key: Path, reporter: Reporter = SILENT) -> Path:
+    """Sign a whole bundle; the signature's path. Every file is checked first: a signature vouches for all of them.
+
+    Raises KitError.
+    """
     open_bundle(folder, allow_unsigned=True)
-    atomic.write_bytes(folder / SIGNATURE, sign(read_manifest_bytes(folder), key), atomic.PUBLIC)
-    print(f"signed: {folder / SIGNATURE}")
-    print(f"a device accepts it with a line like this among its allowed signers: {example_line()}")
+    path = folder / SIGNATURE
+    atomic.write_bytes(path, sign(read_manifest_bytes(folder), key), atomic.PUBLIC)
+    reporter.say(f"signed: {path}")
+    reporter.say(f"a device accepts it with a line like this among its allowed signers: {example_line()}")
+    return path

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 def run_demo_data(arguments: argparse.Namespace) -> int:
     """``train demo-data``."""
+    from fieldlens.train.console import Console
     from fieldlens.train.demo_data.photographs import make_demo_data
 
-    make_demo_data(arguments.folder, arguments.images, arguments.seed)
+    make_demo_data(arguments.folder, arguments.images, arguments.seed, Console())
     return 0
 
 

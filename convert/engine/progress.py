@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +13,14 @@ _EVERY_ON_TERMINAL_S = 0.5
 
 
 class BuildProgress:
-    """Prints while a ``with`` block runs. TensorRT calls ``phase``, ``step`` and ``finish`` from its own threads."""
+    """Written to ``out`` (None: nowhere) while a ``with`` block runs. TensorRT calls ``phase``, ``step`` and ``finish``
+    from its own threads."""
 
     def __init__(
         self, what: str, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic, every_s: float = 0.0
     ) -> None:
-        self._what, self._out, self._clock = what, out or sys.stderr, clock
-        self._terminal = self._out.isatty()
+        self._what, self._out, self._clock = what, out, clock
+        self._terminal = out is not None and out.isatty()
         self._every_s = every_s or (_EVERY_ON_TERMINAL_S if self._terminal else _EVERY_S)
         self._phases: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -79,6 +79,8 @@ class BuildProgress:
             self._print(self.line())
 
     def _print(self, text: str, last: bool = False) -> None:
+        if self._out is None:
+            return
         if self._terminal and not last:
             self._out.write(f"\r\033[K{text}")
         else:

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from tqdm import tqdm
 
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files.atomic import write_bytes, write_json, write_text
 from fieldlens.runtime.pixels.preprocess import upright
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.demo_data.scene import SITES, Person, Random, Scene, Site, draw_scene, draw_subject
 from fieldlens.train.errors import DataError
 
@@ -54,7 +54,7 @@ class Picture:
         return f"images/{self.number:05d}.jpg"
 
 
-def make_demo_data(folder: Path, images: int = 900, seed: int = 0) -> int:
+def make_demo_data(folder: Path, images: int = 900, seed: int = 0, reporter: Reporter = SILENT) -> int:
     """Write ``folder/images/*.jpg`` and, last, ``folder/labels.csv``; returns how many images were drawn now.
 
     An interrupted run continues where it stopped; a finished folder with the same parameters is reused.
@@ -68,19 +68,19 @@ def make_demo_data(folder: Path, images: int = 900, seed: int = 0) -> int:
     pictures = plan(images, seed)
     missing = [picture for picture in pictures if not (folder / picture.path).is_file()]
     if not missing and (folder / "labels.csv").is_file():
-        print(f"already there: {images} images with seed {seed} in {folder}")
+        reporter.say(f"already there: {images} images with seed {seed} in {folder}")
         return 0
     if len(missing) < images:
-        print(f"going on: {images - len(missing)} of {images} images are there already")
+        reporter.say(f"going on: {images - len(missing)} of {images} images are there already")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         work = pool.map(lambda picture: write_bytes(folder / picture.path, photograph(picture, seed)), missing)
-        for _ in tqdm(work, "demo data", len(missing), disable=None, unit="img"):
+        for _ in reporter.each(work, "demo data", len(missing), unit="img"):
             pass
     for leftover in (folder / "images").glob(".*.tmp"):  # of a run that was killed while writing
         leftover.unlink()
     write_text(folder / "labels.csv", _table(pictures))
     subjects = len({picture.group for picture in pictures})
-    print(f"{images} images of {subjects} subjects from {len(SITES)} sites in {folder}")
+    reporter.say(f"{images} images of {subjects} subjects from {len(SITES)} sites in {folder}")
     return len(missing)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from fieldlens.convert.engine import build as build_module
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
+from fieldlens.runtime.backends.tensorrt.api import BuildOptions
 from fieldlens.runtime.bundle.manifest import Tolerance
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
@@ -224,3 +226,15 @@ def test_an_unsupported_operator_is_printed_whole(
     choice = chosen(build_engine(bundle, tmp_path / "state"))
     assert choice.chosen == "fp16"
     assert "Plugin not found for operator Selu [ModelImporter.cpp:726 in parseGraph]" in capsys.readouterr().out
+
+
+def test_the_function_returns_what_it_settled_and_prints_nothing(
+    world: World, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = build_module.build_engine(bundle, tmp_path, BuildOptions((1,)), ensure=True)
+    second = build_module.build_engine(bundle, tmp_path, BuildOptions((1,)), ensure=True)
+    assert (first.changed, second.changed) == (True, False)
+    assert first.choice == second.choice
+    assert first.choice.chosen == "int8"
+    assert first.path.is_file()
+    assert capsys.readouterr() == ("", "")

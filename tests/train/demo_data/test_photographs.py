@@ -13,6 +13,7 @@ from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.cache import Tensors, load_tensors
 from fieldlens.train.data.load import load_data
@@ -76,7 +77,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 def test_a_finished_folder_is_reused(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make_demo_data(demo, IMAGES, seed=4) == 0
+    assert make_demo_data(demo, IMAGES, seed=4, reporter=Lines()) == 0
     assert "already there" in capsys.readouterr().out
 
 

@@ -301,9 +301,9 @@ report:    $ROOT/demo/report.html
 heat map:  $ROOT/$image
 
 next, in $ROOT:
-  .venv/bin/python -m runtime classify YOUR_FOLDER --bundle demo/demo.bundle
-  .venv/bin/python -m train fit --recipe recipes/demo.toml --data YOUR_DATA --out YOUR_RUN
-  .venv/bin/python -m runtime selftest demo/demo.bundle
+  .venv/bin/fieldlens classify YOUR_FOLDER --bundle demo/demo.bundle
+  .venv/bin/fieldlens train fit --recipe demo --data YOUR_DATA --out YOUR_RUN
+  .venv/bin/fieldlens selftest demo/demo.bundle
 TEXT
 }
 
@@ -328,15 +328,15 @@ cmd_setup() {
   step "environment" environment
 }
 
-readonly TEST_PROGRAMS="chromium:chromium sshd:openssh-server ssh-keygen:openssh-client"  # command:Debian package
+readonly TEST_PROGRAMS="chromium:chromium sshd:openssh-server ssh-keygen:openssh-client zsh:zsh"  # command:Debian package
 
-test_programs() { # a real browser and a real SSH server; installed where that is possible, else named
+test_programs() { # a real browser, a real SSH server and a second shell; installed where that is possible, else named
   local pair missing=""
   for pair in $TEST_PROGRAMS; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
   done
   if [ -z "$missing" ]; then
-    say "ready: Chromium and OpenSSH"
+    say "ready: Chromium, OpenSSH and zsh"
     return
   fi
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then

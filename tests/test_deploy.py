@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.cli import build_parser
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("demo", "test", "setup", "lock", "clean", "help")
 BASH = shutil.which("bash") or "bash"
@@ -206,7 +208,10 @@ def test_demo_runs_six_stages_in_order_and_tells_what_comes_next(kit: Path, tmp_
     assert len(re.findall(r"^\[\d/6\] done in \d+ s$", done.stdout, flags=re.MULTILINE)) == 6
     assert (kit / "fed.txt").read_text(encoding="utf-8") == "demo/data/images/b.png\n", "only held-out images"
     assert f"heat map:  {kit / 'demo/overlays/b.png'}" in done.stdout
-    assert len(re.findall(r"^  \.venv/bin/python -m ", done.stdout, flags=re.MULTILINE)) == 3
+    hints = re.findall(r"^  \.venv/bin/fieldlens (.*)$", done.stdout, flags=re.MULTILINE)
+    assert len(hints) == 3
+    for hint in hints:
+        assert build_parser().parse_args(hint.split()), "the command line takes every hint as it stands"
 
 
 def test_a_second_demo_reuses_what_is_complete(kit: Path) -> None:

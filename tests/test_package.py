@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from fieldlens.runtime.stopping import END_S
 from tests.runtime.conftest import build_bundle, jpeg, scene, tiny_manifest
 from tests.runtime.environments import make_environment
+from tests.runtime.test_classify import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "requirements.txt")
@@ -126,6 +129,36 @@ def test_it_classifies_without_torch(device: Path, users_folder: Path) -> None:
     done = call(device, users_folder, "fieldlens", *CLASSIFY)
     assert done.returncode == 0, done.stderr
     assert "openvino" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_the_installed_command_cleanly(
+    device: Path, users_folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The console script waits for a list on standard input; a signal ends it with its report, and nothing is left."""
+    answers = tmp_path / "r.jsonl"
+    command = [str(device / "env/bin/fieldlens"), CLASSIFY[0], "-", *CLASSIFY[2:], "--json", str(answers)]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    run = subprocess.Popen(
+        command, cwd=users_folder, env=clean, text=True, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert run.stdin is not None
+    run.stdin.write("photo.jpg\n")
+    run.stdin.flush()
+    wait_for(lambda: answers.exists() and answers.read_text().endswith("\n"))
+    began = time.monotonic()
+    run.send_signal(number)
+    try:
+        said, errors = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert time.monotonic() - began < END_S
+    assert (run.returncode, errors) == (0, "")
+    assert f"ended by {number.name}" in said
+    assert "1 images in" in said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
 
 
 def test_a_users_own_train_and_runtime_are_left_alone(device: Path, users_folder: Path) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from fieldlens.benchmarks.contenders.base import Job
+from fieldlens.runtime.machine.host import usable_core_ids
 
 ROOT = Path(__file__).parents[3]
 """Where `fieldlens` lies."""
@@ -137,7 +138,7 @@ def environment(job: Job) -> dict[str, str]:
 def pin(pid: int, threads: int) -> None:
     """The first ``threads`` of the cores that we may use; the same ones for every contender."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, sorted(os.sched_getaffinity(0))[:threads])
+        os.sched_setaffinity(pid, usable_core_ids()[:threads])
 
 
 def _running_threads(pid: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fieldlens.benchmarks import image_set
@@ -57,7 +57,7 @@ class Stage:
             threads=threads,
             cache=str(self.scratch / "cache" / contender.name),
             state=self.state,
-            options={**contender.options, "model": contender.model},
+            options=replace(contender.options, model=contender.model),
         )
 
 

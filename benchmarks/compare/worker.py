@@ -27,7 +27,7 @@ class Worker:
         """Load the contender and answer the first image. Only that one is read: it is what start-up means."""
         with open(images[0], "rb") as file:  # noqa: PTH123  # pathlib's import would count as the contender's
             first = file.read()
-        loaded = importlib.import_module(module).load(Job(**job))
+        loaded = importlib.import_module(module).load(Job.from_json(job))
         self._answer = loaded.answer
         loaded.answer(first)
         return {"runs": loaded.runs, "answered_at": time.monotonic()}

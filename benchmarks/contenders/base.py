@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ContenderOptions:
+    """``model``: the bundle's file that it runs, for those that know nothing of bundles.
+
+    Ours: ``backend`` and ``precision``. OpenVINO's: ``hint``, the precision to compute in; empty: its own default.
+    torch's: ``layout``, and ``compile``, where frozen is Inductor's option for inference.
+    """
+
+    model: str = "fp32"
+    backend: str = ""
+    precision: str = ""
+    hint: Literal["", "f32", "bf16"] = ""
+    layout: Literal["contiguous", "channels-last"] = "contiguous"
+    compile: Literal["no", "yes", "frozen"] = "no"
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,12 @@ class Job:
     threads: int
     cache: str
     state: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: ContenderOptions
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Job:
+        """What ``dataclasses.asdict`` made of one."""
+        return cls(**{**value, "options": ContenderOptions(**value["options"])})
 
 
 Answer = Callable[[bytes], "list[float] | None"]

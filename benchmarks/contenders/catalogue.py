@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from fieldlens.benchmarks.contenders.base import ContenderOptions
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.fields import nearest
 
@@ -16,6 +18,9 @@ PEER = "peer"
 REFERENCE = "fieldlens-openvino-int8"
 """What ratios are taken to on a CPU. The first of ours in the catalogue that runs is the reference: TensorRT's where
 there is a GPU with built engines, the next one where OpenVINO's cannot run. The output names it."""
+
+
+_DEFAULT = ContenderOptions()
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Contender:
     model: str
     needs: tuple[str, ...]
     install: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: ContenderOptions = _DEFAULT
     why_not: Callable[[], str | None] = lambda: None
 
 
@@ -53,7 +58,7 @@ def _ours(backend: str, precision: str, model: str, library: str) -> Contender:
     return Contender(
         f"fieldlens-{backend}-{precision}", f"Fieldlens: {library} {precision}, with map and gate", OURS,
         "fieldlens.benchmarks.contenders.ours", model, (backend, "simplejpeg"), _RUNTIME,
-        {"backend": backend, "precision": precision},
+        ContenderOptions(backend=backend, precision=precision),
     )  # fmt: skip
 
 
@@ -61,25 +66,21 @@ def _tensorrt(precision: str) -> Contender:
     return Contender(
         f"fieldlens-tensorrt-{precision}", f"Fieldlens: TensorRT {precision}, with map and gate", OURS,
         "fieldlens.benchmarks.contenders.ours", "fp32", ("tensorrt", "pycuda"), _GPU,
-        {"backend": "tensorrt", "precision": precision}, _no_gpu,
+        ContenderOptions(backend="tensorrt", precision=precision), _no_gpu,
     )  # fmt: skip
 
 
-def _torch(name: str, title: str, **options: str) -> Contender:
+def _torch(name: str, title: str, options: ContenderOptions = _DEFAULT) -> Contender:
     return Contender(name, title, PEER, "fieldlens.benchmarks.contenders.torch_eager", "fp32", _TORCH, _HOST, options)
 
 
-def _opencv(name: str, title: str, module: str, model: str, needs: str, **options: str) -> Contender:
+def _opencv(
+    name: str, title: str, module: str, model: str, needs: str, hint: Literal["", "f32", "bf16"] = ""
+) -> Contender:
     return Contender(
-        name,
-        title,
-        PEER,
-        f"fieldlens.benchmarks.contenders.{module}",
-        model,
-        ("cv2", needs),
-        f"pip install {needs}",
-        options,
-    )
+        name, title, PEER, f"fieldlens.benchmarks.contenders.{module}", model, ("cv2", needs), f"pip install {needs}",
+        ContenderOptions(hint=hint),
+    )  # fmt: skip
 
 
 ALL: tuple[Contender, ...] = (
@@ -92,9 +93,15 @@ ALL: tuple[Contender, ...] = (
     _ours("onnxruntime", "int8", "int8-cpu", "ONNX Runtime"),
     _ours("onnxruntime", "fp32", "fp32", "ONNX Runtime"),
     _torch("documents", "Pillow + torchvision transforms + torch eager (the documents' pipeline)"),
-    _torch("torch-channels-last", "the same, weights and image in channels-last order", layout="channels-last"),
-    _torch("torch-compile", "the same, torch.compile", compile="yes"),
-    _torch("torch-compile-frozen", "the same, weights folded in and packed at compilation", compile="frozen"),
+    _torch(
+        "torch-channels-last", "the same, weights and image in channels-last order",
+        ContenderOptions(layout="channels-last"),
+    ),
+    _torch("torch-compile", "the same, torch.compile", ContenderOptions(compile="yes")),
+    _torch(
+        "torch-compile-frozen", "the same, weights folded in and packed at compilation",
+        ContenderOptions(compile="frozen"),
+    ),
     _opencv("opencv-onnxruntime-fp32", "OpenCV + ONNX Runtime fp32", "opencv_onnxruntime", "fp32", "onnxruntime"),
     _opencv("opencv-onnxruntime-int8", "OpenCV + ONNX Runtime int8", "opencv_onnxruntime", "int8-cpu", "onnxruntime"),
     _opencv("opencv-openvino-fp32", "OpenCV + OpenVINO fp32", "opencv_openvino", "fp32", "openvino", hint="f32"),
@@ -103,7 +110,8 @@ ALL: tuple[Contender, ...] = (
     _opencv("opencv-dnn", "OpenCV + OpenCV DNN fp32", "opencv_dnn", "fp32", "cv2"),
     Contender(
         "floor-openvino-int8", "bare decode + bare OpenVINO int8 inference (no answer: a floor)", FLOOR,
-        "fieldlens.benchmarks.contenders.floor", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME, {"hint": "f32"},
+        "fieldlens.benchmarks.contenders.floor", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME,
+        ContenderOptions(hint="f32"),
     ),
     Contender(
         "torch-cuda-graphs", "Pillow + torchvision transforms + torch with CUDA graphs", PEER,

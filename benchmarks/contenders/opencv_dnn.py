@@ -12,7 +12,7 @@ from fieldlens.benchmarks.contenders.softmax import probabilities
 def load(job: Job) -> Loaded:
     """OpenCV 4 refuses a uint8 input: then the worker's error is the row."""
     prepare = front(job)
-    network = cv2.dnn.readNetFromONNX(job.models[job.options["model"]])
+    network = cv2.dnn.readNetFromONNX(job.models[job.options.model])
 
     def answer(data: bytes) -> list[float]:
         network.setInput(prepare(data))

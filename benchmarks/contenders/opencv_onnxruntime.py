@@ -12,12 +12,12 @@ from fieldlens.benchmarks.contenders.softmax import probabilities
 
 
 def load(job: Job) -> Loaded:
-    """``options["model"]`` names the file."""
+    """The file that the options name."""
     prepare = front(job)
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = job.threads
     settings.log_severity_level = 3
-    model = Path(job.models[job.options["model"]]).read_bytes()
+    model = Path(job.models[job.options.model]).read_bytes()
     session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     def answer(data: bytes) -> list[float]:

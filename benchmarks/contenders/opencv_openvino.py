@@ -13,7 +13,7 @@ from fieldlens.benchmarks.contenders.softmax import probabilities
 
 
 def load(job: Job) -> Loaded:
-    """``options["hint"]``: inference precision; without it OpenVINO's own default."""
+    """At the precision that the options hint at."""
     prepare = front(job)
     compiled = compile_model(job)
 
@@ -28,7 +28,7 @@ def load(job: Job) -> Loaded:
 def compile_model(job: Job) -> Any:
     """For latency, on the CPU."""
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": job.threads}
-    if hint := job.options.get("hint"):
+    if hint := job.options.hint:
         config["INFERENCE_PRECISION_HINT"] = hint
     core = ov.Core()
-    return core.compile_model(core.read_model(Path(job.models[job.options["model"]])), "CPU", config)
+    return core.compile_model(core.read_model(Path(job.models[job.options.model])), "CPU", config)

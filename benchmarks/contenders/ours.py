@@ -10,9 +10,11 @@ from fieldlens.runtime.model import load as load_model
 
 def load(job: Job) -> Loaded:
     """Open and check the bundle, load the backend with its compiled-model cache, warm up."""
-    backend, precision = job.options["backend"], job.options["precision"]
+    options = job.options
     state = Path(job.state) if job.state else Path(job.cache)
-    model = load_model(job.bundle, backend=backend, precision=precision, state=state, threads=job.threads)
+    model = load_model(
+        job.bundle, backend=options.backend, precision=options.precision, state=state, threads=job.threads
+    )
 
     def answer(data: bytes) -> list[float]:
         return list(model(data, keep_image=False).probabilities.values())

@@ -13,12 +13,12 @@ from fieldlens.benchmarks.contenders.torch_front import front, network
 
 
 def load(job: Job) -> Loaded:
-    """``options``: ``layout`` channels-last; ``compile`` yes, or frozen: Inductor's option for inference."""
+    """In the layout and with the compilation that the options say."""
     torch.set_num_threads(job.threads)
     prepare, model = front(job), network(job)
-    layout = torch.channels_last if job.options.get("layout") == "channels-last" else torch.contiguous_format
+    layout = torch.channels_last if job.options.layout == "channels-last" else torch.contiguous_format
     model = model.to(memory_format=layout)
-    run = _compiled(model, job.options["compile"]) if "compile" in job.options else model
+    run = _compiled(model, frozen=job.options.compile == "frozen") if job.options.compile != "no" else model
 
     def answer(data: bytes) -> list[float]:
         with torch.inference_mode():
@@ -28,10 +28,10 @@ def load(job: Job) -> Loaded:
     return Loaded(answer, f"torch {torch.__version__}, fp32, {torch.get_num_threads()} threads")
 
 
-def _compiled(model: nn.Module, how: str) -> Callable[[Tensor], Tensor]:
+def _compiled(model: nn.Module, *, frozen: bool) -> Callable[[Tensor], Tensor]:
     """``frozen`` as with TORCHINDUCTOR_FREEZING=1: torch.compile's own ``options`` do not reach Dynamo."""
     from torch._inductor import config  # slow to import: only those who compile pay for it at their start
 
-    config.freezing = how == "frozen"
+    config.freezing = frozen
     compiled: Callable[[Tensor], Tensor] = torch.compile(model)
     return compiled

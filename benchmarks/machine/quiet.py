@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.runtime.machine.host import usable_core_ids
+
 LOAD_PER_CORE = 0.5
 IDLE_SHARE = 0.05
 OTHERS_SHARE = 0.05
@@ -222,5 +224,5 @@ def _wait_for_calm(end: float, say: Callable[[str], None]) -> None:
 
 def cores_for(threads: int) -> list[int]:
     """The cores that contenders are pinned to."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    usable = list(usable_core_ids())
     return usable[:threads] if threads else usable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.errors import BackendError
+from fieldlens.runtime.machine.host import usable_cores
 
 PRECISIONS = ("fp32", "int8")
 
@@ -18,7 +18,7 @@ class OnnxRuntimeBackend(Backend):
         import onnxruntime as ort
 
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads or len(os.sched_getaffinity(0))
+        settings.intra_op_num_threads = options.threads or usable_cores()
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")

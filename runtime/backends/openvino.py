@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.files import keeping, kept
-from fieldlens.runtime.machine.host import cpu_fingerprint
+from fieldlens.runtime.machine.host import cpu_fingerprint, usable_cores
 
 # Importing OpenVINO starts a process that reports its use to a server on the internet, and writes into the home folder.
 # Where its package for that is missing, it goes without; this device has no business there.
@@ -39,7 +38,7 @@ class OpenVinoBackend(Backend):
             "INFERENCE_PRECISION_HINT": _HINT[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": options.threads or _usable_cores(),
+            "INFERENCE_NUM_THREADS": options.threads or usable_cores(),
         }
         try:
             self._compiled, notes = _compiled(core, model, precision, config, options.cache)
@@ -167,10 +166,6 @@ def _short_version(version: str) -> str:
 def _plain(value: Any) -> Any:
     """OpenVINO wraps run-time information in OVAny."""
     return value.value if hasattr(value, "value") else value
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: BaseException) -> str:

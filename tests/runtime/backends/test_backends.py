@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -36,6 +37,17 @@ def test_three_operations(bundle: Bundle, name: str) -> None:
     backend.close()
     with pytest.raises(BackendError, match="closed"):
         backend.infer(image)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_system_that_does_not_tell_which_cores_are_ours(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with load_backend(bundle, name, "fp32", LoadOptions()) as backend:
+        assert backend.info.threads >= 1
 
 
 def test_both_libraries_agree(bundle: Bundle) -> None:

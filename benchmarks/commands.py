@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fieldlens.benchmarks.compare import session
-from fieldlens.benchmarks.compare.output import json_lines
-from fieldlens.benchmarks.compare.stage import prepare
-from fieldlens.benchmarks.machine.quiet import Quiet, cores_for
-from fieldlens.benchmarks.machine.surroundings import surroundings
-from fieldlens.benchmarks.machine.validity import exit_code, verdict
+from fieldlens.benchmarks.device.compare import session
+from fieldlens.benchmarks.device.compare.output import json_lines
+from fieldlens.benchmarks.device.compare.stage import prepare
+from fieldlens.benchmarks.device.machine.quiet import Quiet, cores_for
+from fieldlens.benchmarks.device.machine.surroundings import surroundings
+from fieldlens.benchmarks.device.machine.validity import exit_code, verdict
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files import atomic
 
@@ -26,7 +26,7 @@ def compare(arguments: argparse.Namespace) -> int:
         print(session.show(comparison, stage, around))
         if arguments.out:
             session.write(arguments.out, comparison, stage, around)
-            print(f"table, image, lines and raw times: {arguments.out}")
+            print(f"table, lines and raw times: {arguments.out}")
     if arguments.json:
         atomic.write_text(arguments.json, json_lines(comparison))
     print(verdict(comparison.quiet))
@@ -36,7 +36,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def roofline(arguments: argparse.Namespace) -> int:
     """The machine's limits, and the stages beside them."""
-    from fieldlens.benchmarks.roofline import roofline as room
+    from fieldlens.benchmarks.device.roofline import roofline as room
 
     with session.scratch() as folder:
         stage = prepare(session.subject_of(arguments), folder)
@@ -79,7 +79,7 @@ def _finish(text: str, value: dict[str, Any], quiet: Quiet, path: Path | None) -
 
 def agree(arguments: argparse.Namespace) -> int:
     """Two runs, side by side; 2 where they do not agree."""
-    from fieldlens.benchmarks.compare import agreement as room
+    from fieldlens.benchmarks.device.compare import agreement as room
 
     found = room.agreement(arguments.earlier, arguments.later)
     print(room.show(found))
@@ -90,16 +90,16 @@ def agree(arguments: argparse.Namespace) -> int:
 
 def record(arguments: argparse.Namespace) -> int:
     """Measure everything and keep it, or refuse and keep nothing."""
-    from fieldlens.benchmarks.record.record import record as keep
+    from fieldlens.benchmarks.device.record.record import record as keep
 
     return keep(arguments)
 
 
 def gate(arguments: argparse.Namespace) -> int:
     """Spoil, judge, print."""
-    from fieldlens.benchmarks.detection.detection import examine
-    from fieldlens.benchmarks.detection.table import show as tables
-    from fieldlens.benchmarks.image_set import read
+    from fieldlens.benchmarks.device.detection.detection import examine
+    from fieldlens.benchmarks.device.detection.table import show as tables
+    from fieldlens.benchmarks.device.image_set import read
     from fieldlens.runtime.model import load
 
     model = load(arguments.bundle, state=arguments.state)

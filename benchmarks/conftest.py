@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fieldlens.benchmarks import image_set
-from fieldlens.benchmarks.machine.quiet import reference_loop_ms
+from fieldlens.benchmarks.device import image_set
+from fieldlens.benchmarks.device.machine.quiet import reference_loop_ms
 from fieldlens.benchmarks.suites import ratios
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A ResNet-18 with random weights."""
-    from fieldlens.benchmarks.compare import throwaway  # here: it imports torch
+    from fieldlens.benchmarks.networks import throwaway  # here: it imports torch
 
     folder = tmp_path_factory.mktemp("bundle") / "random.bundle"
     throwaway.make(folder, "resnet18", request.config.getoption("--px"))
@@ -101,6 +101,6 @@ def large_photo() -> bytes:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
     """Our conditions beside pytest-benchmark's own, in what ``--benchmark-json`` writes."""
-    from fieldlens.benchmarks.machine.surroundings import surroundings
+    from fieldlens.benchmarks.device.machine.surroundings import surroundings
 
     machine_info["conditions"] = json.loads(json.dumps(surroundings(), default=str))

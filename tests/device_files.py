@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("runtime", "convert/engine")
+FOLDERS = ("runtime", "convert/engine", "benchmarks/device")
 DOORS = (
     "fieldlens/__init__.py",
     "fieldlens/__main__.py",
     "fieldlens/cli.py",
-    *(f"convert/{n}.py" for n in ("__init__", "__main__", "cli", "commands")),
+    *(f"{room}/{n}.py" for room in ("convert", "benchmarks") for n in ("__init__", "__main__", "cli", "commands")),
 )
 
 
@@ -22,5 +22,5 @@ def lay_device_files(place: Path) -> None:
     (place / "fieldlens").mkdir()
     for name in DOORS:
         shutil.copy(ROOT / name, place / name)
-    for room in ("runtime", "convert"):
+    for room in ("runtime", "convert", "benchmarks"):
         (place / "fieldlens" / room).symlink_to(f"../{room}")

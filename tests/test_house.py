@@ -16,7 +16,13 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_ROOMS = ("train", "convert", "runtime", "benchmarks")
 MAX_FILES_IN_A_ROOM = 12
-DEVICE_CODE = ("fieldlens/__init__.py", "fieldlens/__main__.py", "fieldlens/cli.py", "runtime", "convert")
+DEVICE_CODE = (
+    *(f"fieldlens/{name}.py" for name in ("__init__", "__main__", "cli")),
+    *(f"benchmarks/{name}.py" for name in ("__init__", "__main__", "cli", "commands")),
+    "runtime",
+    "convert",
+    "benchmarks/device",
+)
 FACES = ("train", "convert")
 """Rooms that offer functions: their __init__.py loads them when they are first used."""
 NOT_OURS = {

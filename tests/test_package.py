@@ -180,7 +180,10 @@ def test_a_shipped_recipe_is_found_by_its_name(device: Path, users_folder: Path)
     assert done.stdout == "demo\n", done.stderr
 
 
-@pytest.mark.parametrize("words", ["train fit --recipe demo --data d --out o", "convert verify tiny.bundle"])
+@pytest.mark.parametrize(
+    "words",
+    ["train fit --recipe demo --data d --out o", "convert verify tiny.bundle", "bench compare --random resnet18"],
+)
 def test_what_it_lacks_is_said_with_the_extra_that_brings_it(device: Path, users_folder: Path, words: str) -> None:
     done = call(device, users_folder, "fieldlens", *words.split())
     assert done.returncode == 2

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
-from fieldlens.benchmarks.machine.surroundings import surroundings
+from fieldlens.benchmarks.device.machine.quiet import Quiet, QuietWatch, cores_for
+from fieldlens.benchmarks.device.machine.surroundings import surroundings
 from fieldlens.benchmarks.pipeline import training
 from fieldlens.benchmarks.pipeline.training import recipe_of, run_module
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from fieldlens.benchmarks.compare.lane import ROOT
-from fieldlens.benchmarks.machine.quiet import Quiet, QuietWatch, cores_for
-from fieldlens.benchmarks.machine.surroundings import surroundings
+from fieldlens.benchmarks.device.compare.lane import ROOT
+from fieldlens.benchmarks.device.machine.quiet import Quiet, QuietWatch, cores_for
+from fieldlens.benchmarks.device.machine.surroundings import surroundings
 from fieldlens.benchmarks.pipeline import plain_training
 from fieldlens.runtime.errors import KitError
 

@@ -1,4 +1,1 @@
-"""Adding a device to ``benchmarks/results/``, and the page drawn from them.
-
-May import every other folder of this room. Hands on a folder of results and ``docs/benchmarks.md``.
-"""
+"""The page drawn from ``benchmarks/results/``. May import ``device``. Hands on ``docs/benchmarks.md``."""

@@ -67,7 +67,7 @@ def _device(folder: Path, page: Path) -> str:
         f"{network['arch']} at {network['size']} px; {facts['images']['what']}; {settings['rounds']} rounds of "
         f"{settings['per_round']} images.",
         _table(folder / "compare.jsonl"),
-        f"![bars: p50 of every contender]({picture})",
+        *([f"![bars: p50 of every contender]({picture})"] if (folder / "bars.png").is_file() else []),
         _conditions(facts),
     ]
     if (folder / "agreement.json").is_file():

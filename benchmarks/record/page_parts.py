@@ -6,7 +6,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from fieldlens.benchmarks.roofline.peaks import Measured
+from fieldlens.benchmarks.device.roofline.peaks import Measured
 
 
 def how_quiet(quiet: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fieldlens.benchmarks.compare.lane import ROOT
+from fieldlens.benchmarks.device.compare.lane import ROOT
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
 from fieldlens.runtime.bundle.open import open_bundle

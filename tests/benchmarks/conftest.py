@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.benchmarks import image_set
-from fieldlens.benchmarks.compare import throwaway
-from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, compare
-from fieldlens.benchmarks.compare.stage import ComparisonSubject, Stage, prepare
-from fieldlens.benchmarks.contenders.catalogue import PEER, Contender, pick
+from fieldlens.benchmarks.device import image_set
+from fieldlens.benchmarks.device.compare.comparison import Comparison, ComparisonSettings, compare
+from fieldlens.benchmarks.device.compare.stage import ComparisonSubject, Stage, prepare
+from fieldlens.benchmarks.device.contenders.catalogue import PEER, Contender, pick
+from fieldlens.benchmarks.networks import throwaway
 
 PEERS = ["opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32"]
 QUICK = ComparisonSettings(rounds=3, per_round=3, starts=0, settle_s=0.0)
@@ -62,7 +62,7 @@ def invent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invent:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def make(name: str, code: str, group: str = PEER) -> Contender:
-        lines = ["import time, threading", "from fieldlens.benchmarks.contenders.base import Loaded", code]
+        lines = ["import time, threading", "from fieldlens.benchmarks.device.contenders.base import Loaded", code]
         lines += ["def load(job):", "    return Loaded(answer, 'invented')"]
         (tmp_path / f"{name}.py").write_text("\n".join(lines))
         return Contender(name, name, group, name, "fp32", (), "")

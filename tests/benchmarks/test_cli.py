@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from fieldlens.benchmarks.cli import main
-from fieldlens.benchmarks.compare import session
-from fieldlens.benchmarks.compare.comparison import Comparison
-from fieldlens.benchmarks.compare.lane import ROOT
-from fieldlens.benchmarks.machine import surroundings
-from fieldlens.benchmarks.machine.quiet import Quiet
-from fieldlens.benchmarks.record import record
+from fieldlens.benchmarks.device.compare import session
+from fieldlens.benchmarks.device.compare.comparison import Comparison
+from fieldlens.benchmarks.device.compare.lane import ROOT
+from fieldlens.benchmarks.device.machine import surroundings
+from fieldlens.benchmarks.device.machine.quiet import Quiet
+from fieldlens.benchmarks.device.record import record
 from fieldlens.benchmarks.record.page import render
 from fieldlens.runtime.errors import KitError
 

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from fieldlens.benchmarks.compare import throwaway
+from fieldlens.benchmarks.networks import throwaway
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.golden_check import GoldenImages
 from fieldlens.runtime.backends.select import load_backend

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fieldlens.benchmarks.compare.comparison import Comparison, ComparisonSettings, ContenderRow, compare
-from fieldlens.benchmarks.compare.output import table
-from fieldlens.benchmarks.compare.stage import ComparisonSubject, prepare
-from fieldlens.benchmarks.compare.statistics import Ratio
-from fieldlens.benchmarks.contenders.catalogue import REFERENCE, pick
-from fieldlens.benchmarks.machine.validity import verdict
+from fieldlens.benchmarks.device.compare.comparison import Comparison, ComparisonSettings, ContenderRow, compare
+from fieldlens.benchmarks.device.compare.output import table
+from fieldlens.benchmarks.device.compare.stage import ComparisonSubject, prepare
+from fieldlens.benchmarks.device.compare.statistics import Ratio
+from fieldlens.benchmarks.device.contenders.catalogue import REFERENCE, pick
+from fieldlens.benchmarks.device.machine.validity import verdict
 
 pytestmark = pytest.mark.full
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -72,3 +73,80 @@ def test_a_fresh_process_answers_within_two_seconds(
     picture = pictures / "scene-0.jpg"
     arguments = ("-m", "runtime", "classify", picture, "--bundle", bundle_folder, "--state", tmp_path)
     assert median_s(device, *arguments) <= FIRST_IMAGE_LIMIT_S
+
+
+# ---------------------------------------------------------------- the benchmarks, without torch, onnx and Matplotlib
+
+QUIET = "from fieldlens.benchmarks.device.machine.quiet import Quiet; Quiet.doubts = lambda self: []\n"
+"""A test machine is never quiet; that the verdict is kept to has tests of its own."""
+SHORT = ("--rounds", 2, "--per-round", 2, "--starts", 0, "--settle", 0, "--threads", 1)
+
+
+def bench(device: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    code = f"{QUIET}from fieldlens.benchmarks.cli import main\nfrom fieldlens.runtime.boundary import run_cli\n"
+    return python(device, "-c", f"{code}import sys\nsys.exit(run_cli(main))", *arguments)
+
+
+def test_compare_leaves_out_what_needs_the_host(device: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    names = "fieldlens-openvino-fp32,opencv-openvino-fp32,documents,torch-compile"
+    words = ("--bundle", bundle_folder, "--peers", names, "--out", tmp_path / "run", "--state", tmp_path / "state")
+    done = bench(device, "compare", *words, *SHORT)
+    assert done.returncode == 0, done.stderr
+    rows = {row["contender"]: row for row in map(json.loads, done.stdout.splitlines()[-5:])}
+    for name in ("fieldlens-openvino-int8", "fieldlens-openvino-fp32", "opencv-openvino-fp32"):
+        assert rows[name]["p50_ms"] > 0
+    for name in ("documents", "torch-compile"):
+        assert rows[name]["note"].startswith("not installed (torch, torchvision, PIL)")
+    assert "left out: bars.png belongs to the host: " in done.stdout
+    assert (tmp_path / "run/compare.jsonl").exists()
+    assert not (tmp_path / "run/bars.png").exists()
+
+
+def test_a_made_network_is_the_hosts(device: Path) -> None:
+    done = bench(device, "compare", "--random", "resnet18", *SHORT)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --random, which makes a network, belongs to the host: ")
+    assert "fieldlens[host]" in done.stderr
+
+
+def test_record_says_which_parts_it_left_out(device: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    words = ("--bundle", bundle_folder, "--results", tmp_path, "--name", "here", "--power-mode", "15 W")
+    less = ("--peers", "fieldlens-openvino-int8", "--without", "roofline")
+    done = bench(device, "record", *words, *less, *SHORT)
+    assert done.returncode == 0, done.stderr
+    for part in ("training", "conversion"):
+        assert f"recorded without {part}: {part} belongs to the host: " in done.stdout
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {
+        "table.txt", "compare.jsonl", "conditions.json", "raw.json",
+    }  # fmt: skip
+
+
+def test_roofline_works_there(device: Path, bundle_folder: Path) -> None:
+    done = bench(device, "roofline", "--bundle", bundle_folder, "--repeats", 2, "--settle", 0, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert "this machine at best" in done.stdout
+
+
+@pytest.fixture
+def gated_bundle(copy: Path) -> Path:
+    """The bundle with a quality gate that wants brighter images than the test scenes are."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    quality = {"limits": {"brightness": [200, None]}, "bounds": {"brightness": [10, 250]}}
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "quality": quality}))
+    return copy
+
+
+def test_gate_works_there(device: Path, gated_bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    """Of seven images: the table is what counts here, not its figures."""
+    words = ("--bundle", gated_bundle, "--images", pictures, "--limit", 2, "--state", tmp_path)
+    done = bench(device, "gate", *words, "--json", tmp_path / "gate.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "gate.json").read_text())
+
+
+@pytest.mark.parametrize("command", ["training", "conversion"])
+def test_what_is_the_hosts_says_so(device: Path, command: str) -> None:
+    done = bench(device, command)
+    assert done.returncode == 2
+    assert f"`benchmarks {command}` belongs to the host" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from fieldlens.runtime.bundle.quality_limits import Limits
 from fieldlens.runtime.pixels.appearance import TEXTURES, Appearance, describe
 from fieldlens.runtime.quality.measures import measure
-from fieldlens.train.decide.optics import defocused, shaken
+from fieldlens.runtime.quality.optics import defocused, shaken
 
 MOST_IMAGES = 2000
 """Of the training set, evenly taken: statistics of nineteen numbers need no more."""

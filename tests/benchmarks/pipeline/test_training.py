@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldlens.benchmarks.machine.quiet import Quiet
+from fieldlens.benchmarks.device.machine.quiet import Quiet
 from fieldlens.benchmarks.pipeline import conversion, training
 from fieldlens.benchmarks.record.page import render
 from fieldlens.benchmarks.record.page_parts import PARTS

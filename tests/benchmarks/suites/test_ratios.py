@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.benchmarks.compare.lane import ROOT
+from fieldlens.benchmarks.device.compare.lane import ROOT
 from fieldlens.benchmarks.suites import ratios
 from fieldlens.runtime.errors import KitError
 

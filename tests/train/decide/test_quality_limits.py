@@ -11,7 +11,7 @@ import pytest
 
 from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
 from fieldlens.runtime.quality.measures import judge, measure
-from fieldlens.train.decide.optics import defocused, exposed, grainy, shaken
+from fieldlens.runtime.quality.optics import defocused, exposed, grainy, shaken
 from fieldlens.train.decide.quality_limits import fit_quality
 
 SIDE = 64

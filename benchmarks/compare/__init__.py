@@ -1,5 +1,0 @@
-"""The comparison: a process per contender, taking turns in random order.
-
-Owns the bundle and the images that it runs on, the workers, and what two runs agree on. May import ``contenders``,
-``machine`` and the kit's rooms. Hands on rows with percentiles and ratios.
-"""

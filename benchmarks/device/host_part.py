@@ -16,7 +16,7 @@ def host_part(module: str, what: str) -> Any:
     """The module ``fieldlens.benchmarks.<module>``. ``what`` needs it, in words. Raises HostOnly."""
     try:
         return importlib.import_module(f"fieldlens.benchmarks.{module}")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         missing = error.name or "a library"
         raise HostOnly(
             f"{what} belongs to the host: {missing} is missing here", "on a host: pip install 'fieldlens[host]'"

@@ -19,6 +19,7 @@ from fieldlens.runtime.backends.tensorrt.api import BuildOptions
 from fieldlens.runtime.bundle.manifest import Tolerance
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
+from fieldlens.runtime.terminal.reporter import SILENT
 from tests.fakes import models
 from tests.fakes.gpu import World
 from tests.fakes.install import ledgered_world, use_tensorrt
@@ -238,3 +239,20 @@ def test_the_function_returns_what_it_settled_and_prints_nothing(
     assert first.choice.chosen == "int8"
     assert first.path.is_file()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_needed_is_decided_before_anything_is_built(world: World, bundle: Bundle, tmp_path: Path) -> None:
+    def decided(*, ensure: bool = True) -> build_module.Needed:
+        with build_module._workbench(bundle, tmp_path, BuildOptions(), SILENT, None) as bench:
+            return build_module.decide(bench, "auto", ensure=ensure)
+
+    assert isinstance(decided(), build_module.Build)
+    built = build_module.build_engine(bundle, tmp_path, BuildOptions())
+    assert decided() == build_module.Nothing(built.choice)
+    assert isinstance(decided(ensure=False), build_module.Build)
+    world.driver += 20
+    again = decided()
+    assert isinstance(again, build_module.AcceptAgain)
+    assert again.before == built.choice
+    assert "driver changed" in again.why
+    assert world.builds == ["int8", "fp16"], "deciding builds nothing"

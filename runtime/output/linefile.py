@@ -9,6 +9,7 @@ import os
 import select
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -25,13 +26,20 @@ class LineFile:
 
     Without ``rotate_bytes`` the file is begun again. With it, lines are added to what is there; a file that would grow
     beyond it becomes ``NAME.1`` (and ``NAME.1`` becomes ``NAME.2``, up to ``keep``), and a new one begins with
-    ``header`` and the same rights; so does one that began with another header. ``quoted``: a newline inside of double
-    quotes ends no line. A pipe or a device is written as it is and never rotated. Raises OutputError where it cannot be
-    written.
+    ``header`` and the same rights; so does one that began with another header, or whose lines are not ``ours``.
+    ``quoted``: a newline inside of double quotes ends no line. A pipe or a device is written as it is and never
+    rotated. Raises OutputError where it cannot be written.
     """
 
     def __init__(
-        self, path: Path, *, rotate_bytes: int | None = None, keep: int = 10, header: str = "", quoted: bool = False
+        self,
+        path: Path,
+        *,
+        rotate_bytes: int | None = None,
+        keep: int = 10,
+        header: str = "",
+        quoted: bool = False,
+        ours: Callable[[BinaryIO], bool] = lambda file: True,
     ) -> None:
         self._path = path
         self._rotate_bytes = rotate_bytes
@@ -43,7 +51,7 @@ class LineFile:
             if rotate_bytes is not None and path.is_file():
                 repair(path, quoted=quoted)
             self._open(anew=rotate_bytes is None)
-            if self._rotate_bytes is not None and self._size and not self._begins_with_header():
+            if self._rotate_bytes is not None and self._size and not (self._begins_with_header() and self._is(ours)):
                 self._rotate()
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
@@ -66,6 +74,10 @@ class LineFile:
         wanted = self._header.encode()
         with self._path.open("rb") as file:
             return file.read(len(wanted)) == wanted
+
+    def _is(self, ours: Callable[[BinaryIO], bool]) -> bool:
+        with self._path.open("rb") as file:
+            return ours(file)
 
     def write(self, line: str) -> None:
         """Append one line. On a full disk the part that was written is taken back. Raises OutputError."""

@@ -13,6 +13,7 @@ from typing import TextIO
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.output.continued import continues
 from fieldlens.runtime.output.linefile import LineFile, LineStream
 from fieldlens.runtime.prediction import STAGES, Failure, Notice, Result, json_line
 
@@ -40,13 +41,13 @@ class Rotation:
 
 
 class JsonSink(Sink):
-    """One JSON object a line; the path ``-`` is standard output."""
+    """One JSON object a line; the path ``-`` is standard output. A file whose lines have other keys is put aside."""
 
     def __init__(self, path: Path, rotation: Rotation = Rotation()) -> None:
         self._file: LineFile | LineStream = (
             LineStream()
             if path == STANDARD_OUTPUT
-            else LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep)
+            else LineFile(path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, ours=continues)
         )
 
     def write(self, result: Result) -> None:

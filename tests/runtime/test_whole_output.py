@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.runtime.prediction import Failure, json_line
 from tests.runtime.test_classify import command, lines, run, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,7 @@ def test_a_half_line_of_a_power_cut_is_repaired_by_the_next_run(
     basic: Sequence[object], pictures: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "r.jsonl"
-    results.write_text('{"source": "earlier", "error": null}\n{"source": "hal')
+    results.write_text(json_line(Failure("earlier", "broken")) + '{"source": "hal')
     run("classify", pictures, *basic, "--json", results, "--rotate", "1M")
     found = lines(results)
     assert found[0]["source"] == "earlier"

@@ -1,21 +1,21 @@
-"""Reading typed values out of parsed JSON, with errors that name the place and suggest the nearest key."""
+"""Rules that stand beside a dataclass's fields, as in ``size: Annotated[int, Between(16, 1024)]``.
+
+:mod:`fieldlens.runtime.files.records` reads records by them.
+"""
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
-
-from fieldlens.runtime.errors import KitError
-
-T = TypeVar("T")
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "did you mean" clause, or the list of what is known."""
     options = list(known)
-    close = difflib.get_close_matches(word, options, n=1)
+    close = difflib.get_close_matches(word[:80], options, n=1)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
 
 
@@ -25,68 +25,87 @@ def shown(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-class Fields:
-    """A JSON object being read: each ``take`` checks the type and consumes the key; ``done`` refuses leftovers."""
+class Unfit(ValueError):
+    """A value that a rule or a ``__post_init__`` does not take; the reader puts the place in front of the message.
 
-    def __init__(self, value: Any, where: str, error: Callable[[str, str], KitError]) -> None:
-        self._where = where
-        self._error = error
-        if not isinstance(value, Mapping):
-            raise self.fail(f"{where} must be an object, not {type(value).__name__}")
-        self._left = dict(value)
-        self._seen: list[str] = []
+    ``suggestion``: what would be right.
+    """
 
-    def fail(self, message: str, hint: str = "make the file again with the tool that wrote it") -> KitError:
-        """The caller's kind of error for this place."""
-        return self._error(message, hint)
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
 
-    def take(self, key: str, kind: type[T] | tuple[type, ...], default: Any = ...) -> Any:
-        """The value of ``key``; ints pass as floats; booleans never pass as numbers; NaN and infinity never pass."""
-        self._seen.append(key)
-        if key not in self._left:
-            if default is ...:
-                raise self.fail(f"{self._where}: {key!r} is missing")
-            return default
-        value = self._left.pop(key)
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-            try:
-                value = float(value)
-            except OverflowError:
-                raise self.fail(f"{self._where}: {key!r} is a number of {value.bit_length()} bits") from None
-        if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
-            wanted = " or ".join(k.__name__ for k in kinds)
-            raise self.fail(f"{self._where}: {key!r} must be {wanted}, not {shown(value)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.fail(f"{self._where}: {key!r} must be finite, not {value!r}")
-        return value
 
-    def number(self, key: str, low: float, high: float, default: Any = ...) -> float:
-        """A float within ``[low, high]``."""
-        value = self.take(key, float, default)
-        if not low <= value <= high:
-            raise self.fail(f"{self._where}: {key!r} must be between {low} and {high}, not {value}")
-        return float(value)
+@dataclass(frozen=True)
+class Between:
+    """A number within ``[low, high]``."""
 
-    def integer(self, key: str, low: int, high: int, default: Any = ...) -> int:
-        """An int within ``[low, high]``."""
-        value = self.take(key, int, default)
-        if not low <= value <= high:
-            raise self.fail(f"{self._where}: {key!r} must be between {low} and {high}, not {value}")
-        return int(value)
+    low: float
+    high: float
 
-    def choice(self, key: str, options: tuple[str, ...], default: Any = ...) -> str:
-        """One of ``options``."""
-        value = self.take(key, str, default)
-        if value not in options:
-            raise self.fail(f"{self._where}: {key!r} is {shown(value)}; {nearest(value[:80], options)}")
-        return str(value)
+    def __call__(self, value: float) -> None:
+        """Raises Unfit."""
+        if not self.low <= value <= self.high:
+            raise Unfit(f"must be between {self.low} and {self.high}, not {shown(value)}")
 
-    def child(self, key: str) -> Fields:
-        """A nested object."""
-        return Fields(self.take(key, dict), f"{self._where}.{key}", self._error)
 
-    def done(self) -> None:
-        """Refuse keys that nobody asked for."""
-        for key in self._left:
-            raise self.fail(f"{self._where}: unknown key {shown(key)}", nearest(key[:80], self._seen))
+@dataclass(frozen=True)
+class OneOf:
+    """One of these words; for an object, its keys are."""
+
+    early: ClassVar[bool] = True
+    options: tuple[str, ...]
+
+    def __call__(self, value: str | Mapping[str, Any]) -> None:
+        """Raises Unfit."""
+        if isinstance(value, str):
+            if value not in self.options:
+                raise Unfit(f"is {shown(value)}", nearest(value, self.options))
+            return
+        for key in value:
+            if key not in self.options:
+                raise Unfit(f"has an unknown key {shown(key)}", nearest(key, self.options))
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A text of this form: a regular expression for all of it, and the form in words."""
+
+    pattern: str
+    words: str
+
+    def __call__(self, value: str) -> None:
+        """Raises Unfit."""
+        if not re.fullmatch(self.pattern, value):
+            raise Unfit(f"must be {self.words}, not {shown(value)}")
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many items a list or an object may have. ``early``: looked at before what is in it, as with other rules."""
+
+    early: ClassVar[bool] = True
+    low: int
+    high: int
+
+    def __call__(self, value: Any) -> None:
+        """Raises Unfit."""
+        if not self.low <= len(value) <= self.high:
+            allowed = str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+            raise Unfit(f"must have {allowed} items, not {len(value)}")
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A union of dataclasses, told apart by this key; each has its word as a class attribute of that name."""
+
+    key: str
+
+
+class _Exact:
+    """See EXACT."""
+
+
+EXACT = _Exact()
+"""Below a field marked so an unknown key is refused even where others are only noted: it would change the answers."""

@@ -226,7 +226,7 @@ def load_opened(
         raise
     if classifier.golden is not None and classifier.golden.last is not None:
         golden_check.remember(folder, bundle, choice.backend, classifier.golden.last)
-    return Model(classifier, choice.reasons)
+    return Model(classifier, (*bundle.manifest.notes, *choice.reasons))
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:

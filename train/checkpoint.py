@@ -7,18 +7,20 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from fieldlens.runtime.bundle.decision import TASKS, decision_from_json
 from fieldlens.runtime.bundle.manifest import ClassInfo
-from fieldlens.runtime.fields import Fields
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import Between, OneOf
+from fieldlens.runtime.files import records
 from fieldlens.runtime.files.atomic import write_bytes, write_text
-from fieldlens.runtime.pixels.steps import Step, steps_from_json
+from fieldlens.runtime.pixels.steps import Step, Steps
 from fieldlens.train.config import ARCHS, Config
 from fieldlens.train.data.samples import DataSet, label_name
 from fieldlens.train.decide.operating_point import OperatingPoint
@@ -43,6 +45,38 @@ class DataInfo:
     n: dict[str, int]
     groups: int
     shareable: bool
+
+
+@dataclass(frozen=True)
+class _RunForm:
+    """``run.json``."""
+
+    format: int
+    name: str
+    task: Annotated[str, OneOf(TASKS)]
+    classes: tuple[ClassInfo, ...]
+    arch: Annotated[str, OneOf(ARCHS)]
+    dropout: Annotated[float, Between(0, 0.9)]
+    preprocess: Steps
+    weights: str
+    data: DataInfo
+    versions: dict[str, str]
+    commit: str | None
+    seed: int
+    ungrouped: bool = False
+    skipped: tuple[str, ...] = ()
+    near_duplicates: dict[str, Any] = field(default_factory=lambda: {"count": 0, "pairs": []})
+
+
+@dataclass(frozen=True)
+class _OperatingPointForm:
+    """``operating-point.json``: what the device needs, and for people how it was found."""
+
+    temperature: Annotated[float, Between(1e-3, 1e3)]
+    decision: dict[str, Any] | None
+    fitted_on: dict[str, Any] = field(default_factory=dict)
+    ece_before: float = 0.0
+    ece_after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,15 +118,18 @@ def write_checkpoint(path: Path, value: dict[str, Any]) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Raises RunError: missing, truncated or corrupt, not ours."""
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        value: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing", _FIT_AGAIN) from error
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0]
         raise RunError(f"{path} is truncated or corrupt: {reason}", _FIT_AGAIN) from error
-    if not isinstance(value, dict) or value.get("format") != FORMAT or not isinstance(value.get("model"), dict):
-        raise RunError(f"{path} is not a checkpoint of format {FORMAT}", _FIT_AGAIN)
-    return value
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT or not isinstance(value.get("model"), dict):
+        said = f" but of format {found}" if isinstance(found, int) and found != FORMAT else ""
+        raise RunError(f"{path} is not a checkpoint of format {FORMAT}{said}", _FIT_AGAIN)
+    state: dict[str, Any] = value
+    return state
 
 
 def write_split(path: Path, data: DataSet, parts: Mapping[str, str]) -> None:
@@ -123,36 +160,44 @@ def load_run(run: Path) -> TrainingRun:
     """
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
-    fields = Fields(_json(run / "run.json"), f"{run.name}/run.json", RunError)
-    found = fields.take("format", int)
-    if found != FORMAT:
-        raise RunError(f"{run / 'run.json'} has format {found}; this version reads {FORMAT}", _FIT_AGAIN)
-    classes = tuple(_class(item, run) for item in fields.take("classes", list))
-    ids = [info.id for info in classes]
-    arch = fields.choice("arch", ARCHS)
-    dropout = fields.number("dropout", 0.0, 0.9)
-    result = TrainingRun(
+    facts, config = _run_facts(run), _config(run)
+    ids = [info.id for info in facts.classes]
+    operating_point = _operating_point(run, ids)
+    return TrainingRun(
         path=run,
-        config=config_from_json(_json(run / "config.json")),
-        name=fields.take("name", str),
-        task=fields.choice("task", TASKS),
-        classes=classes,
-        arch=arch,
-        dropout=dropout,
-        preprocess=steps_from_json(fields.take("preprocess", list), RunError),
-        model=_model(run / "best.pt", arch, ids, dropout),
-        data=_data_info(fields.child("data")),
-        operating_point=_operating_point(run, ids),
-        weights=fields.take("weights", str),
-        versions=fields.take("versions", dict),
-        commit=fields.take("commit", (str, type(None))),
-        seed=fields.take("seed", int),
-        ungrouped=fields.take("ungrouped", bool, False),
-        skipped=tuple(fields.take("skipped", list, [])),
-        near_duplicates=fields.take("near_duplicates", dict, {"count": 0, "pairs": []}),
+        config=config,
+        name=facts.name,
+        task=facts.task,
+        classes=facts.classes,
+        arch=facts.arch,
+        dropout=facts.dropout,
+        preprocess=facts.preprocess,
+        model=_model(run / "best.pt", facts.arch, ids, facts.dropout),
+        data=facts.data,
+        operating_point=operating_point,
+        weights=facts.weights,
+        versions=facts.versions,
+        commit=facts.commit,
+        seed=facts.seed,
+        ungrouped=facts.ungrouped,
+        skipped=facts.skipped,
+        near_duplicates=facts.near_duplicates,
     )
-    fields.done()
-    return result
+
+
+def _run_facts(run: Path) -> _RunForm:
+    path, value = run / "run.json", _json(run / "run.json")
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        raise RunError(f"{path} has format {found}; this version reads {FORMAT}", _FIT_AGAIN)
+    return records.read(_RunForm, value, f"{run.name}/run.json", RunError, renew=_FIT_AGAIN)
+
+
+def _config(run: Path) -> Config:
+    try:
+        return config_from_json(_json(run / "config.json"))
+    except ConfigError as error:
+        raise RunError(f"{run.name}/config.json: {error.message} ({error.hint})", _FIT_AGAIN) from error
 
 
 def _json(path: Path) -> Any:
@@ -165,26 +210,14 @@ def _json(path: Path) -> Any:
         raise RunError(f"{path} cannot be read: {error}", _FIT_AGAIN) from error
 
 
-def _class(value: Any, run: Path) -> ClassInfo:
-    fields = Fields(value, f"{run.name}/run.json.classes", RunError)
-    info = ClassInfo(fields.take("id", str), fields.take("display", str))
-    fields.done()
-    return info
-
-
-def _data_info(fields: Fields) -> DataInfo:
-    info = DataInfo(
-        fields.take("path", str), fields.take("hash", str), fields.take("split_hash", str), fields.take("n", dict),
-        fields.take("groups", int), fields.take("shareable", bool),
-    )  # fmt: skip
-    fields.done()
-    return info
-
-
 def _operating_point(run: Path, ids: list[str]) -> OperatingPoint:
-    fields = Fields(_json(run / "operating-point.json"), f"{run.name}/operating-point.json", RunError)
-    temperature = fields.number("temperature", 1e-3, 1e3)
-    return OperatingPoint(temperature, decision_from_json(fields.take("decision", (dict, type(None))), ids, RunError))
+    where = f"{run.name}/operating-point.json"
+    form = records.read(
+        _OperatingPointForm, _json(run / "operating-point.json"), where, RunError, renew=_FIT_AGAIN
+    )  # fmt: skip
+    return OperatingPoint(
+        form.temperature, decision_from_json(form.decision, ids, RunError, f"{where}.decision", _FIT_AGAIN)
+    )
 
 
 def _model(path: Path, arch: str, ids: list[str], dropout: float) -> nn.Module:

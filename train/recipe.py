@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any
 
 from fieldlens.runtime.errors import ConfigError
-from fieldlens.runtime.fields import Fields, nearest
-from fieldlens.runtime.pixels.steps import steps_from_json, with_size
-from fieldlens.train.config import Config, PreprocessConfig, StageConfig
+from fieldlens.runtime.fields import Between, nearest
+from fieldlens.runtime.files import records
+from fieldlens.runtime.pixels.steps import Steps, with_size
+from fieldlens.train.config import Config, PreprocessConfig
 
-S = TypeVar("S")
-
+_HINT = "docs/training.md lists every key and what it may be"
 SHIPPED = Path(__file__).parents[1] / "recipes"
 """The kit's own recipes: beside the rooms in a checkout, inside the package where it is installed."""
 
@@ -58,16 +58,13 @@ def config_from_json(value: Any) -> Config:
     """Sections as plain values → Config. Raises ConfigError."""
     if not isinstance(value, Mapping):
         raise ConfigError("the configuration must be an object of sections", "see recipes/demo.toml for the form")
-    hints = get_type_hints(Config)
+    known = [section.name for section in fields(Config)]
     for name in value:
-        if name not in hints:
-            raise ConfigError(f"unknown section [{name}]", nearest(name, hints))
-    sections: dict[str, Any] = {
-        name: _preprocess(value[name]) if kind is PreprocessConfig else _section(kind, value[name], name)
-        for name, kind in hints.items()
-        if name in value
-    }
-    return Config(**sections)
+        if name not in known:
+            raise ConfigError(f"unknown section [{name}]", nearest(name, known))
+    given = {"preprocess": _preprocess(value["preprocess"])} if "preprocess" in value else {}
+    rest = {name: section for name, section in value.items() if name not in given}
+    return records.read(Config, rest, "", ConfigError, hint=_HINT, given=given)
 
 
 def _override(value: dict[str, Any], override: str) -> None:
@@ -93,44 +90,15 @@ def _override(value: dict[str, Any], override: str) -> None:
     place[parts[-1]] = parsed
 
 
-def _preprocess(value: Any) -> PreprocessConfig:
+@dataclass(frozen=True)
+class _PreprocessForm:
     """``steps`` as in the manifest; ``size`` is a short way to change the resize step's."""
-    reader = Fields(value, "[preprocess]", ConfigError)
-    default = PreprocessConfig()
-    given = reader.take("steps", list, None)
-    steps = default.steps if given is None else steps_from_json(given)
-    size = reader.take("size", int, 0)
-    reader.done()
-    if size and not 16 <= size <= 1024:
-        raise ConfigError(f"preprocess.size must be between 16 and 1024, not {size}", "the network's side in pixels")
-    return PreprocessConfig(with_size(steps, size) if size else steps)
+
+    steps: Steps | None = None
+    size: Annotated[int, Between(16, 1024)] | None = None
 
 
-def _section(kind: type[S], value: Any, name: str) -> S:
-    """One section's dataclass from its plain values; defaults fill what is missing."""
-    reader = Fields(value, f"[{name}]", ConfigError)
-    hints = get_type_hints(kind)
-    default = kind()
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    values = {key: _value(reader, name, key, hints[key], getattr(default, key)) for key in known}
-    reader.done()
-    return kind(**values)
-
-
-def _value(reader: Fields, section: str, key: str, kind: Any, default: Any) -> Any:
-    """One value of the declared type: a scalar, a list of words, or a table of words."""
-    if kind == tuple[str, ...]:
-        given = reader.take(key, list, None)
-        words = default if given is None else tuple(given)
-        if not all(isinstance(word, str) for word in words):
-            raise ConfigError(f"[{section}]: {key!r} must be a list of words", f'{key} = ["a", "b"]')
-        return words
-    if kind == tuple[StageConfig, ...]:
-        tables = reader.take(key, list, [])
-        return tuple(_section(StageConfig, table, f"{section}.{key}") for table in tables)
-    if kind == dict[str, str]:
-        table = reader.take(key, dict, default)
-        if not all(isinstance(word, str) for word in table.values()):
-            raise ConfigError(f"[{section}]: {key!r} must map words to words", f'{key} = {{ "a" = "b" }}')
-        return dict(table)
-    return reader.take(key, kind, default)
+def _preprocess(value: Any) -> PreprocessConfig:
+    form = records.read(_PreprocessForm, value, "preprocess", ConfigError, hint=_HINT)
+    steps = PreprocessConfig().steps if form.steps is None else form.steps
+    return PreprocessConfig(steps if form.size is None else with_size(steps, form.size))

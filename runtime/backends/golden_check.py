@@ -144,11 +144,9 @@ def remember(state: Path, bundle: Bundle, backend: Backend, check: GoldenCheck) 
 def last_start(state: Path, bundle: Bundle) -> LastStart | None:
     """What :func:`remember` kept; None where there is nothing whole."""
     try:
-        if (payload := kept.load(_path(state, bundle), _identity(bundle))) is None:
-            return None
-        value = json.loads(payload)
-        return LastStart(**{**value, "check": GoldenCheck(**value["check"])})
-    except (KitError, ValueError, TypeError, KeyError):
+        payload = kept.load(_path(state, bundle), _identity(bundle))
+        return None if payload is None else kept.record(LastStart, payload, "the last start")
+    except KitError:
         return None
 
 

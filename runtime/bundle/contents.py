@@ -5,24 +5,24 @@ Shape, type, size and finiteness are known before anything is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.bundle.manifest import RENEW
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import limits_from_json
 from fieldlens.runtime.errors import BundleError, ImageError
-from fieldlens.runtime.fields import Fields
-from fieldlens.runtime.files import bounds, strictjson
+from fieldlens.runtime.fields import Between, Count
+from fieldlens.runtime.files import bounds, records, strictjson
 from fieldlens.runtime.files.arrays import ArraysError, Shape, read_npz
 from fieldlens.runtime.pixels.imageheader import read_header
 
 LIST = "golden/golden.json"
 REFERENCE = "golden/golden.npz"
 OOD = "ood.npz"
-_AGAIN = "make the bundle again"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,23 @@ class GoldenImage:
 
     file: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class _GoldenList:
+    images: Annotated[tuple[GoldenImage, ...], Count(1, bounds.GOLDEN_IMAGES)]
+    format: Annotated[int, Between(1, 1)] = 1
+
+
+@dataclass(frozen=True)
+class _Ood:
+    """The manifest's ``ood``: the distance that is too far, and for people how it was found."""
+
+    threshold: Annotated[float, Between(0, bounds.NUMBER)]
+    method: str = ""
+    quantile: float = 0.0
+    shrinkage: float = 0.0
+    fitted_on: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Distribution:
 def check_contents(bundle: Bundle) -> None:
     """Everything that can be told without running the network. Raises BundleError."""
     if not bundle.manifest.precisions:
-        raise BundleError(f"{bundle.path.name} lists no model", _AGAIN)
+        raise BundleError(f"{bundle.path.name} lists no model", RENEW)
     limits_from_json(bundle.manifest.quality)
     if bundle.manifest.ood is not None:
         bundle.kept[OOD] = _distribution(bundle)
@@ -61,17 +78,12 @@ def golden_images(bundle: Bundle) -> tuple[GoldenImage, ...]:
     try:
         value = strictjson.loads(bundle.read(LIST), bounds.RECORD_BYTES)
     except strictjson.JsonError as error:
-        raise BundleError(f"{bundle.path.name}: {LIST}: {error}", _AGAIN) from error
-    items = Fields(value, LIST, BundleError).take("images", list)
-    if not 1 <= len(items) <= bounds.GOLDEN_IMAGES:
-        raise BundleError(f"{bundle.path.name} has {len(items)} golden images, not 1 to {bounds.GOLDEN_IMAGES}", _AGAIN)
-    images = []
-    for index, item in enumerate(items):
-        fields = Fields(item, f"{LIST}.images[{index}]", BundleError)
-        images.append(GoldenImage(fields.take("file", str), fields.take("sha256", str)))
-        if images[-1].file not in bundle.manifest.files:
-            raise BundleError(f"{bundle.path.name}: the golden image {images[-1].file[:80]!r} is not listed", _AGAIN)
-    return tuple(images)
+        raise BundleError(f"{bundle.path.name}: {LIST}: {error}", RENEW) from error
+    images = records.read(_GoldenList, value, f"{bundle.path.name}: {LIST}", BundleError, renew=RENEW).images
+    for image in images:
+        if image.file not in bundle.manifest.files:
+            raise BundleError(f"{bundle.path.name}: the golden image {image.file[:80]!r} is not listed", RENEW)
+    return images
 
 
 def golden_logits(bundle: Bundle, count: int) -> npt.NDArray[np.float32]:
@@ -86,12 +98,12 @@ def golden_file(bundle: Bundle, image: GoldenImage) -> bytes:
     try:
         header = read_header(data, image.file)
     except ImageError as error:
-        raise BundleError(f"{bundle.path.name}: golden image {error.message}", _AGAIN) from error
+        raise BundleError(f"{bundle.path.name}: golden image {error.message}", RENEW) from error
     if max(header.width, header.height) > bounds.GOLDEN_SIDE:
         raise BundleError(
             f"{bundle.path.name}: golden image {image.file} is {header.width}×{header.height} pixels; "
             f"{bounds.GOLDEN_SIDE} a side are allowed",
-            _AGAIN,
+            RENEW,
         )
     return data
 
@@ -103,12 +115,12 @@ def distribution(bundle: Bundle) -> Distribution:
 
 
 def _distribution(bundle: Bundle) -> Distribution:
-    fields = Fields(bundle.manifest.ood, "manifest.json.ood", BundleError)
-    threshold, width = fields.number("threshold", 0.0, bounds.NUMBER), bundle.manifest.features
+    ood = records.read(_Ood, bundle.manifest.ood, "manifest.json.ood", BundleError, renew=RENEW)
+    width = bundle.manifest.features
     means, precision = _arrays(bundle, OOD, {"means": (None, width), "precision": (width, width)})
     if len(means) > bounds.CLASSES:
-        raise BundleError(f"{bundle.path.name}: {OOD} has {len(means)} means", _AGAIN)
-    return Distribution(means, precision, threshold)
+        raise BundleError(f"{bundle.path.name}: {OOD} has {len(means)} means", RENEW)
+    return Distribution(means, precision, ood.threshold)
 
 
 def _arrays(bundle: Bundle, name: str, wanted: dict[str, Shape]) -> list[npt.NDArray[np.floating[Any]]]:
@@ -116,10 +128,10 @@ def _arrays(bundle: Bundle, name: str, wanted: dict[str, Shape]) -> list[npt.NDA
     try:
         found = read_npz(data, wanted, bounds.file_bytes(name))
     except ArraysError as error:
-        raise BundleError(f"{bundle.path.name}: {name}: {error}", _AGAIN) from error
+        raise BundleError(f"{bundle.path.name}: {name}: {error}", RENEW) from error
     for what, array in found.items():
         if (largest := float(np.abs(array).max())) > bounds.NUMBER:
             raise BundleError(
-                f"{bundle.path.name}: {name}: {what} holds {largest:.3g}; {bounds.NUMBER:g} is allowed", _AGAIN
+                f"{bundle.path.name}: {name}: {what} holds {largest:.3g}; {bounds.NUMBER:g} is allowed", RENEW
             )
     return list(found.values())

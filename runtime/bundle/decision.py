@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fieldlens.runtime.errors import ConfigError, KitError
-from fieldlens.runtime.fields import Fields, nearest, shown
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.fields import Between, Count, OneOf, Unfit, nearest, shown
+from fieldlens.runtime.files import bounds, records
+from fieldlens.runtime.files.records import ErrorKind
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -106,35 +108,44 @@ class Decision:
         }
 
 
+_Share = Annotated[float, Between(0, 1)]
+
+
+@dataclass(frozen=True)
+class _DecisionForm:
+    """A decision as JSON has it: one threshold for a sum, else one for each positive class."""
+
+    rule: Annotated[str, OneOf(("sum", "any"))]
+    positive: Annotated[tuple[str, ...], Count(0, bounds.CLASSES)]
+    thresholds: _Share | dict[str, _Share]
+    band: tuple[_Share, _Share]
+    target: str
+    reached: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        given = self.thresholds
+        if len(set(self.positive)) != len(self.positive):
+            raise Unfit("positive names a class twice", "name each finding once")
+        clash = isinstance(given, dict) and self.rule == "sum" and len(set(given.values())) != 1
+        if isinstance(given, dict) and (clash or set(given) != set(self.positive)):
+            raise Unfit("a threshold per positive class is needed, and the same for all of a sum", "run fit again")
+        if self.band[0] > self.band[1]:
+            raise Unfit(f"the band {list(self.band)} runs from high to low", "run fit again")
+
+
 def decision_from_json(
-    value: Any, classes: Sequence[str], error: type[KitError] = ConfigError, where: str = "decision"
+    value: Any, classes: Sequence[str], error: ErrorKind = ConfigError, where: str = "decision", renew: str = ""
 ) -> Decision | None:
     """Read a decision (``null`` stays None). Raises ``error`` for an unknown class or a threshold outside [0, 1]."""
     if value is None:
         return None
-    fields = Fields(value, where, error)
-    rule = fields.choice("rule", ("sum", "any"))
-    positive = tuple(fields.take("positive", list))
-    for name in positive:
+    form = records.read(_DecisionForm, value, where, error, renew=renew)
+    for name in form.positive:
         if name not in classes:
-            raise error(f"{where}: positive class {shown(name)} is not a class", nearest(str(name)[:80], classes))
-    if len(set(positive)) != len(positive):
-        raise error(f"{where}: positive names a class twice", "name each finding once")
-    if not positive or (rule == "sum" and len(set(positive)) == len(classes)):
-        raise error(f"{where}: positive must name some of the classes, not none or all", "name the findings only")
-    given = fields.take("thresholds", (float, dict))
-    thresholds = dict(given) if isinstance(given, dict) else dict.fromkeys(positive, float(given))
-    band = fields.take("band", list)
-    values = [*thresholds.values(), *band]
-    if any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 1 for v in values):
-        raise error(f"{where}: thresholds and band must be numbers within [0, 1]", "run fit again")
-    if set(thresholds) != set(positive) or len(band) != 2 or (rule == "sum" and len(set(thresholds.values())) != 1):
-        raise error(f"{where}: a threshold per positive class and a band [low, high] are needed", "run fit again")
-    if band[0] > band[1]:
-        raise error(f"{where}: the band [{band[0]}, {band[1]}] runs from high to low", "run fit again")
-    decision = Decision(
-        rule, positive, {name: float(thresholds[name]) for name in positive}, (float(band[0]), float(band[1])),
-        fields.take("target", str), fields.take("reached", dict),
-    )  # fmt: skip
-    fields.done()
-    return decision
+            raise error(f"{where}: positive class {shown(name)} is not a class", renew or nearest(name, classes))
+    if not form.positive or (form.rule == "sum" and len(form.positive) == len(classes)):
+        advice = renew or "name the findings only"
+        raise error(f"{where}: positive must name some of the classes, not none or all", advice)
+    given = form.thresholds if isinstance(form.thresholds, dict) else dict.fromkeys(form.positive, form.thresholds)
+    thresholds = {name: given[name] for name in form.positive}
+    return Decision(form.rule, form.positive, thresholds, form.band, form.target, form.reached)

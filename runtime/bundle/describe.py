@@ -16,6 +16,8 @@ def describe(bundle: Bundle) -> str:
         f"{manifest.name}, version {manifest.version.number} ({manifest.version.label})",
         f"hash        {bundle.hash} (SHA-256 of manifest.json, which fixes every other file)",
         f"signed      {bundle.signed}",
+        f"format      {manifest.format}",
+        *(f"note        {note}" for note in manifest.notes),
         f"task        {manifest.task}",
         "classes     " + ", ".join(f"{info.display} ({info.id})" for info in manifest.classes),
         f"input       uint8 [N,{manifest.size},{manifest.size},3] RGB",

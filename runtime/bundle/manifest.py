@@ -3,76 +3,124 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any
 
 from fieldlens.runtime.bundle.decision import TASKS, Decision, decision_from_json
 from fieldlens.runtime.bundle.precision import MODEL_FILES
 from fieldlens.runtime.errors import BundleError
-from fieldlens.runtime.fields import Fields, shown
-from fieldlens.runtime.files import bounds, strictjson
-from fieldlens.runtime.pixels.steps import Resize, Step, steps_from_json, steps_to_json
+from fieldlens.runtime.fields import Between, Count, Matching, OneOf, Unfit, shown
+from fieldlens.runtime.files import bounds, records, strictjson
+from fieldlens.runtime.pixels.steps import Resize, Steps, steps_to_json
 
-FORMAT = 1
+MAJOR, MINOR = 1, 1
+"""A new minor number adds keys that can be left out without changing an answer; all else needs a new major one."""
+FORMAT = f"{MAJOR}.{MINOR}"
+RENEW = "make the bundle again: `python -m convert bundle RUN --out NAME.bundle`"
+_FORMAT = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 _PATH = re.compile(r"[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+){0,3}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 """Characters that move the cursor, break the line or turn the direction of writing."""
+
+_Line = Annotated[str, Matching(f"[^{_CONTROL}]{{1,{bounds.TEXT}}}", f"1 to {bounds.TEXT} characters of text")]
+_SHOWN = 5
+"""Unknown keys that are named in a note."""
+_Loss = Annotated[float, Between(0, 1e6)]
 
 
 @dataclass(frozen=True)
 class ClassInfo:
     """``id`` is for programs and files, ``display`` for people."""
 
-    id: str
-    display: str
+    id: _Line
+    display: _Line
 
 
 @dataclass(frozen=True)
 class Version:
     """``number`` only grows; ``label`` is for people."""
 
-    number: int
-    label: str
+    number: Annotated[int, Between(0, 2**53)]
+    label: _Line
 
 
 @dataclass(frozen=True)
 class FileInfo:
     """SHA-256 (hex) and size in bytes."""
 
-    sha256: str
-    size: int
+    sha256: Annotated[str, Matching("[0-9a-f]{64}", "a SHA-256 in hex")]
+    size: Annotated[int, Between(0, bounds.ALL_FILES_BYTES)]
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """What one precision may lose against FP32 before it is refused. Fractions; ``logit`` is absolute."""
 
-    auc_loss: float
-    accuracy_loss: float
-    decisions_changed: float
-    logit: float
+    auc_loss: _Loss
+    accuracy_loss: _Loss
+    decisions_changed: _Loss
+    logit: _Loss
+
+
+def _check_classes(classes: tuple[ClassInfo, ...]) -> None:
+    if len({info.id for info in classes}) != len(classes):
+        raise Unfit("must have ids that are unique")
+
+
+class _Paths:
+    """A rule for the list of files: paths that stay in the bundle. Before the files themselves are looked at."""
+
+    early = True
+
+    def __call__(self, value: dict[str, Any]) -> None:
+        for path in value:
+            if len(path) > bounds.TEXT or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+                raise Unfit(f"lists a forbidden path {shown(path)}")
+
+
+def _check_sizes(files: dict[str, FileInfo]) -> None:
+    for path, info in files.items():
+        if info.size > bounds.file_bytes(path):
+            raise Unfit(f"lists {path} with {info.size} bytes; {bounds.file_bytes(path)} are allowed")
+    if sum(info.size for info in files.values()) > bounds.ALL_FILES_BYTES:
+        raise Unfit(f"lists more than {bounds.ALL_FILES_BYTES} bytes", "make the bundle for fewer --targets")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a device needs to know about a model. JSON values that only people read stay dictionaries."""
+    """All that a device needs to know about a model. JSON values that only people read stay dictionaries.
 
-    name: str
+    ``format``: what the bundle was written in; ``unread``: places in it that this version does not know.
+    """
+
+    name: _Line
     version: Version
-    task: str
-    classes: tuple[ClassInfo, ...]
-    preprocess: tuple[Step, ...]
+    task: Annotated[str, OneOf(TASKS)]
+    classes: Annotated[tuple[ClassInfo, ...], Count(1, bounds.CLASSES), _check_classes]
+    preprocess: Steps
     features: int
     cam_size: int
-    temperature: float
+    temperature: Annotated[float, Between(1e-3, 1e3)]
     decision: Decision | None
     tolerances: dict[str, Tolerance]
     quality: dict[str, Any] | None
     ood: dict[str, Any] | None
     provenance: dict[str, Any]
     evaluation: dict[str, Any]
-    files: dict[str, FileInfo] = field(default_factory=dict)
+    files: Annotated[dict[str, FileInfo], Count(0, bounds.FILES), _Paths(), _check_sizes] = field(default_factory=dict)
+    format: str = FORMAT
+    unread: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said of a bundle that knows more than this version of the kit."""
+        if not self.unread:
+            return ()
+        more = f" and {len(self.unread) - _SHOWN} more" if len(self.unread) > _SHOWN else ""
+        return (
+            f"the bundle has format {self.format}, this version knows {FORMAT} and leaves out "
+            f"{', '.join(self.unread[:_SHOWN])}{more}; update the device's software",
+        )
 
     @property
     def class_ids(self) -> tuple[str, ...]:
@@ -123,117 +171,60 @@ class Manifest:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read ``manifest.json``. Raises BundleError for what is not JSON, of another format, incomplete or unknown."""
+    """Read ``manifest.json``. Raises BundleError for what is not JSON, of another format, incomplete or unknown.
+
+    A key that is unknown is an error, but where a newer minor format says that there may be some: then it is noted.
+    """
     try:
         value = strictjson.loads(data, bounds.MANIFEST_BYTES)
     except strictjson.JsonError as error:
         raise BundleError(
             f"manifest.json cannot be read: {error}", "copy the bundle again from where it was made"
         ) from error
-    fields = Fields(value, "manifest.json", BundleError)
-    found = fields.take("format", int)
-    if found != FORMAT:
-        raise BundleError(
-            f"manifest.json has format {found}; this version reads format {FORMAT}",
-            "update the device's software" if found > FORMAT else "make the bundle again",
-        )
-    classes = _classes(fields.take("classes", list))
-    ids = [info.id for info in classes]
-    tensors = fields.take("tensors", dict)
-    manifest = Manifest(
-        name=_name(fields, "name"),
-        version=_version(fields.child("version")),
-        task=fields.choice("task", TASKS),
-        classes=classes,
-        preprocess=steps_from_json(fields.take("preprocess", list), BundleError),
-        features=_dimension(tensors, "features", 1, bounds.FEATURES),
-        cam_size=_dimension(tensors, "cam", 2, bounds.CAM_SIZE),
-        temperature=fields.number("temperature", 1e-3, 1e3),
-        decision=decision_from_json(fields.take("decision", (dict, type(None))), ids, BundleError),
-        tolerances={name: _tolerance(item, name) for name, item in fields.take("tolerances", dict).items()},
-        quality=fields.take("quality", (dict, type(None))),
-        ood=fields.take("ood", (dict, type(None))),
-        provenance=fields.take("provenance", dict),
-        evaluation=fields.take("evaluation", dict),
-        files=_files(fields.take("files", dict)),
-    )
-    fields.done()
+    if not isinstance(value, dict):
+        raise BundleError(f"manifest.json must be an object, not {type(value).__name__}", RENEW)
+    minor = _minor(value.pop("format", None))
+    for key in ("tensors", "decision", "files"):
+        if key not in value:
+            raise BundleError(f"manifest.json: {key!r} is missing", RENEW)
+    tensors, decision, unread = value.pop("tensors"), value.pop("decision"), list[str]()
+    given = {
+        "features": _dimension(tensors, "features", 1, bounds.FEATURES),
+        "cam_size": _dimension(tensors, "cam", 2, bounds.CAM_SIZE),
+        "decision": None,
+        "format": f"{MAJOR}.{minor}",
+        "unread": (),
+    }
+    noted = unread if minor > MINOR else None
+    manifest = records.read(
+        Manifest, value, "manifest.json", BundleError, renew=RENEW, given=given, noted=noted,
+    )  # fmt: skip
     if manifest.tensors() != tensors:
+        raise BundleError(f"manifest.json: tensors {shown(tensors)} do not fit the classes and steps", RENEW)
+    point = decision_from_json(decision, manifest.class_ids, BundleError, "manifest.json.decision", RENEW)
+    return replace(manifest, decision=point, unread=tuple(unread))
+
+
+def _minor(found: Any) -> int:
+    """The minor number of a format that this version reads: ``1`` is 1.0. Raises BundleError."""
+    match = _FORMAT.fullmatch(found) if isinstance(found, str) else None
+    if match is None and (not isinstance(found, int) or isinstance(found, bool)):
+        raise BundleError(f"manifest.json: 'format' must be as \"{FORMAT}\", not {shown(found)}", RENEW)
+    major, minor = (int(match[1]), int(match[2])) if match else (found, 0)
+    if major != MAJOR:
+        newer = "update the device's software, or " if major > MAJOR else ""
         raise BundleError(
-            f"manifest.json: tensors {shown(tensors)} do not fit the classes and steps", "make the bundle again"
+            f"manifest.json has format {shown(found)}; this version reads format {MAJOR}", f"{newer}{RENEW}"
         )
-    return manifest
-
-
-def _name(fields: Fields, key: str) -> str:
-    """A text that is shown in one line: not empty, not long, nothing in it that only a terminal understands."""
-    text: str = fields.take(key, str)
-    if not 1 <= len(text) <= bounds.TEXT or CONTROL.search(text):
-        raise fields.fail(f"manifest.json: {key!r} must be 1 to {bounds.TEXT} characters of text, not {shown(text)}")
-    return text
-
-
-def _classes(items: list[Any]) -> tuple[ClassInfo, ...]:
-    if len(items) > bounds.CLASSES:
-        raise BundleError(f"manifest.json: {len(items)} classes; {bounds.CLASSES} are allowed", "make the bundle again")
-    classes = []
-    for index, item in enumerate(items):
-        fields = Fields(item, f"manifest.json.classes[{index}]", BundleError)
-        classes.append(ClassInfo(_name(fields, "id"), _name(fields, "display")))
-        fields.done()
-    if len({info.id for info in classes}) != len(classes) or not classes:
-        raise BundleError("manifest.json: class ids must be unique, and at least one", "make the bundle again")
-    return tuple(classes)
-
-
-def _version(fields: Fields) -> Version:
-    version = Version(fields.integer("number", 0, 2**53), _name(fields, "label"))
-    fields.done()
-    return version
-
-
-def _tolerance(value: Any, name: str) -> Tolerance:
-    fields = Fields(value, f"manifest.json.tolerances.{name}", BundleError)
-    names = ("auc_loss", "accuracy_loss", "decisions_changed", "logit")
-    tolerance = Tolerance(*(fields.number(key, 0.0, 1e6) for key in names))
-    fields.done()
-    return tolerance
-
-
-def _files(items: dict[str, Any]) -> dict[str, FileInfo]:
-    """What the bundle holds, within the limits of :mod:`fieldlens.runtime.files.bounds`."""
-    if len(items) > bounds.FILES:
-        raise BundleError(
-            f"manifest.json lists {len(items)} files; {bounds.FILES} are allowed", "make the bundle again"
-        )
-    files = {path: _file(item, path) for path, item in items.items()}
-    if sum(info.size for info in files.values()) > bounds.ALL_FILES_BYTES:
-        raise BundleError(
-            f"manifest.json lists more than {bounds.ALL_FILES_BYTES} bytes", "make the bundle for fewer --targets"
-        )
-    return files
-
-
-def _file(value: Any, path: str) -> FileInfo:
-    outside = len(path) > bounds.TEXT or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))
-    if outside:
-        raise BundleError(
-            f"the manifest lists a forbidden path {shown(path)}", "copy the bundle again from where it was made"
-        )
-    fields = Fields(value, f"manifest.json.files[{path!r}]", BundleError)
-    info = FileInfo(fields.take("sha256", str), fields.integer("size", 0, bounds.file_bytes(path)))
-    if not _SHA256.fullmatch(info.sha256):
-        raise fields.fail(f"manifest.json: {path} has no SHA-256 but {shown(info.sha256)}")
-    fields.done()
-    return info
+    return minor
 
 
 def _dimension(tensors: Any, output: str, axis: int, most: int) -> int:
-    """A dimension of an output that neither the classes nor the steps tell."""
+    """A dimension of an output that neither the classes nor the steps say."""
     try:
         value = tensors["outputs"][output]["shape"][axis]
     except (KeyError, IndexError, TypeError) as error:
-        raise BundleError(f"manifest.json: tensors lack the shape of {output!r}", "make the bundle again") from error
+        raise BundleError(f"manifest.json: tensors lack the shape of {output!r}", RENEW) from error
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise BundleError(f"manifest.json: {output!r} has a bad shape", "make the bundle again")
+        raise BundleError(f"manifest.json: {output!r} has a bad shape", RENEW)
     return value

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from fieldlens.runtime.bundle.manifest import RENEW
 from fieldlens.runtime.errors import BundleError
-from fieldlens.runtime.fields import Fields, shown
-from fieldlens.runtime.files import bounds
-from fieldlens.runtime.pixels.appearance import COLOURS, TEXTURES, Appearance, Floats
+from fieldlens.runtime.fields import Between, Count, OneOf, Unfit
+from fieldlens.runtime.files import bounds, records
+from fieldlens.runtime.pixels.appearance import COLOURS, TEXTURES, Appearance
 
 CHECKS = ("brightness", "clipped", "contrast", "sharpness", "noise", "appearance", "side")
 
 _MODELLED = ("sharpness", "appearance")
+_OPEN = (None, None)
 
 Range = tuple[float | None, float | None]
 """``(low, high)``; None: no limit on that side."""
+
+
+def _upwards(pair: Range) -> None:
+    if pair[0] is not None and pair[1] is not None and pair[0] > pair[1]:
+        raise Unfit(f"must be [low, high], not {list(pair)}")
+
+
+_Ranges = Annotated[dict[str, Annotated[Range, _upwards]], OneOf(CHECKS)]
+_Number = Annotated[float, Between(-bounds.NUMBER, bounds.NUMBER)]
+_SIZE = TEXTURES + COLOURS
 
 
 @dataclass(frozen=True)
@@ -33,53 +45,50 @@ class Limits:
     appearance: Appearance | None = None
 
 
-def limits_from_json(value: Any) -> Limits | None:
-    """Read the manifest's ``quality``: ``{"limits": {check: [low, high]}, "bounds": {check: [low, high]}}``, and
-    ``"model"`` with the arrays of :class:`Appearance`.
+@dataclass(frozen=True)
+class _Model:
+    """The arrays of :class:`Appearance`, as lists."""
 
-    Checks that are missing have no limits, and none that a device may invent. Raises BundleError.
+    powers: Annotated[tuple[_Number, ...], Count(TEXTURES, TEXTURES)]
+    offset: _Number
+    mean: Annotated[tuple[_Number, ...], Count(_SIZE, _SIZE)]
+    whitener: Annotated[tuple[Annotated[tuple[_Number, ...], Count(_SIZE, _SIZE)], ...], Count(_SIZE, _SIZE)]
+
+    def arrays(self) -> Appearance:
+        powers, mean, whitener = (np.array(each, np.float64) for each in (self.powers, self.mean, self.whitener))
+        return Appearance(powers, self.offset, mean, whitener)
+
+
+@dataclass(frozen=True)
+class _Quality:
+    """``limits`` and ``bounds``: ``{check: [low, high]}``."""
+
+    limits: _Ranges
+    bounds: _Ranges
+    model: _Model | None = None
+
+    def __post_init__(self) -> None:
+        unmeasured = [check for check in _MODELLED if self.limits.get(check, _OPEN) != _OPEN]
+        if self.model is None and unmeasured:
+            raise Unfit(f"limits for {', '.join(unmeasured)}, and no model to measure by")
+
+
+def limits_from_json(value: Any) -> Limits | None:
+    """Read the manifest's ``quality``. Checks that are missing have no limits, and none that a device may invent.
+
+    Raises BundleError.
     """
     if value is None:
         return None
-    fields = Fields(value, "manifest.json.quality", BundleError)
-    ranges, widest = read_ranges(fields.child("limits")), read_ranges(fields.child("bounds"))
-    model = fields.take("model", dict, None)
-    fields.done()
-    if model is None and (unmeasured := [check for check in _MODELLED if ranges[check] != (None, None)]):
-        raise fields.fail(f"quality: limits for {', '.join(unmeasured)}, and no model to measure by")
-    return Limits(ranges, widest, None if model is None else _appearance(model))
+    found = records.read(_Quality, value, "manifest.json.quality", BundleError, renew=RENEW)
+    model = None if found.model is None else found.model.arrays()
+    return Limits(_all_checks(found.limits), _all_checks(found.bounds), model)
 
 
-def _appearance(value: dict[str, Any]) -> Appearance:
-    fields = Fields(value, "manifest.json.quality.model", BundleError)
-    every = TEXTURES + COLOURS
-    powers, mean = (_array(fields, name, (count,)) for name, count in (("powers", TEXTURES), ("mean", every)))
-    offset = fields.number("offset", -bounds.NUMBER, bounds.NUMBER)
-    found = Appearance(powers, offset, mean, _array(fields, "whitener", (every, every)))
-    fields.done()
-    return found
+def read_ranges(value: Any, where: str) -> dict[str, Range]:
+    """``{check: [low, high]}``, either null; checks that are missing are open on both sides. Raises BundleError."""
+    return _all_checks(records.read_as(_Ranges, value, where, BundleError))
 
 
-def _array(fields: Fields, name: str, shape: tuple[int, ...]) -> Floats:
-    """Numbers in lists, exactly of this shape: no texts, booleans or nulls, which NumPy would take for numbers."""
-    value = fields.take(name, list)
-    rows = value if len(shape) == 2 else [value]
-    if len(value) != shape[0] or not all(isinstance(row, list) and len(row) == shape[-1] for row in rows):
-        raise fields.fail(f"quality: {name} must be {shape} numbers")
-    if not all(type(item) in (int, float) and abs(item) <= bounds.NUMBER for row in rows for item in row):
-        raise fields.fail(f"quality: {name} must hold numbers of at most {bounds.NUMBER:g}")
-    return np.array(value, np.float64)
-
-
-def read_ranges(fields: Fields) -> dict[str, Range]:
-    """``{check: [low, high]}``, either null; checks that are missing are open on both sides."""
-    ranges: dict[str, Range] = {}
-    for check in CHECKS:
-        pair = fields.take(check, list, [None, None])
-        numbers = [v for v in pair if v is not None]
-        sound = len(pair) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
-        if not sound or numbers != sorted(numbers):
-            raise fields.fail(f"quality: {check!r} must be [low, high], not {shown(pair)}")
-        ranges[check] = (pair[0], pair[1])
-    fields.done()
-    return ranges
+def _all_checks(ranges: dict[str, Range]) -> dict[str, Range]:
+    return {check: ranges.get(check, _OPEN) for check in CHECKS}

@@ -19,11 +19,12 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from fieldlens.runtime.bundle import revocation
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.fields import Fields
-from fieldlens.runtime.files import bounds, strictjson
+from fieldlens.runtime.fields import Unfit
+from fieldlens.runtime.files import bounds, records, strictjson
 from fieldlens.runtime.files.trusted import (
     UntrustedError,
     check_private_folder,
@@ -62,6 +63,23 @@ class Policy:
     guarded: bool = True
 
 
+def _names_a_file(name: str) -> None:
+    if not name or "\0" in name:
+        raise Unfit("names no file", "name one, relative to the policy's folder")
+
+
+_FileName = Annotated[str, _names_a_file]
+
+
+@dataclass(frozen=True)
+class _PolicyForm:
+    """A policy file."""
+
+    allowed_signers: _FileName
+    revoked: _FileName = ""
+    override: bool = False
+
+
 def device_policy() -> Policy | None:
     """The device's policy: the system's file, which nothing overrides, else the one named by $FIELDLENS_POLICY.
 
@@ -94,19 +112,9 @@ def _is_there(path: Path) -> bool:
 def _read_policy(path: Path) -> Policy:
     with _refusing(f"the signature policy {path}"):
         value = strictjson.loads(read_guarded(path, bounds.POLICY_BYTES), bounds.POLICY_BYTES)
-    fields = Fields(value, str(path), SignatureRefused)
-    signers = _beside(path, fields, "allowed_signers")
-    revoked = _beside(path, fields, "revoked") if "revoked" in value else None
-    policy = Policy(signers, revoked, fields.take("override", bool, False))
-    fields.done()
-    return policy
-
-
-def _beside(policy: Path, fields: Fields, key: str) -> Path:
-    name: str = fields.take(key, str)
-    if not name or "\0" in name:
-        raise fields.fail(f"{policy}: {key!r} names no file", "name one, relative to the policy's folder")
-    return policy.parent / name
+    form = records.read(_PolicyForm, value, str(path), SignatureRefused, hint="docs/trust.md shows the form")
+    folder = path.parent
+    return Policy(folder / form.allowed_signers, folder / form.revoked if form.revoked else None, form.override)
 
 
 @contextlib.contextmanager

@@ -13,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.files import atomic, strictjson
+from fieldlens.runtime.files import atomic, records, strictjson
+from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.files.trusted import check_private_folder, make_private_folder, read_regular
 
 FORMAT = 1
@@ -26,6 +27,7 @@ _HEADER_BYTES = 65_536
 _AGAIN = "nothing to do: it is made again"
 
 Identity = dict[str, Any]
+T = TypeVar("T")
 
 
 class DamagedError(KitError):
@@ -77,6 +79,15 @@ def load_any(path: Path, limit: int = MAX_BYTES) -> tuple[Identity, bytes] | Non
     if not sound:
         raise DamagedError(f"{path.name} is damaged, or from another version of this kit", _AGAIN)
     return kept, payload
+
+
+def record(kind: type[T], payload: bytes, where: str) -> T:
+    """A payload that is one record as JSON. Raises DamagedError for another version's, too."""
+    try:
+        value = strictjson.loads(payload, RECORD_BYTES)
+    except strictjson.JsonError as error:
+        raise DamagedError(f"{where} cannot be read: {error}", _AGAIN) from error
+    return records.read(kind, value, where, DamagedError, renew=_AGAIN)
 
 
 def _hash(identity: Identity, payload: bytes) -> str:

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import Limits, Range, limits_from_json, read_ranges
 from fieldlens.runtime.errors import BundleError, KitError
-from fieldlens.runtime.fields import Fields
 from fieldlens.runtime.files import kept, strictjson
 from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.pixels.preprocess import Preprocess
@@ -128,7 +127,7 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
     try:
         if (payload := kept.load(path, _identity(bundle), RECORD_BYTES)) is None:
             return limits
-        own = read_ranges(Fields(strictjson.loads(payload, RECORD_BYTES), str(path), BundleError))
+        own = read_ranges(strictjson.loads(payload, RECORD_BYTES), path.name)
     except (KitError, strictjson.JsonError) as error:
         raise BundleError(f"{path} cannot be used: {error}", "delete it, and calibrate the camera again") from error
     for check, pair in own.items():

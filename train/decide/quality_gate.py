@@ -21,6 +21,7 @@ from sklearn.covariance import ledoit_wolf
 from torch import nn
 
 from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
+from fieldlens.runtime.files import records
 from fieldlens.runtime.files.atomic import write_bytes, write_json
 from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.train.data.cache import Tensors
@@ -32,6 +33,8 @@ from fieldlens.train.model import normalise
 
 KNOWN_QUANTILE = 0.995
 """Of the validation images lie below the threshold: one good image in two hundred is taken again for this."""
+
+_FIT_AGAIN = "run `python -m train fit` again"
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -49,6 +52,14 @@ class Gate:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **self.arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _GateForm:
+    """``gate.json``."""
+
+    quality: dict[str, Any]
+    ood: dict[str, Any]
 
 
 def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[np.int64]) -> Gate:
@@ -113,7 +124,7 @@ def limits_of(gate: Gate) -> Limits:
     """The gate's quality limits as the device reads them."""
     limits = limits_from_json(gate.quality)
     if limits is None:
-        raise RunError("gate.json has no quality limits", "run `python -m train fit` again")
+        raise RunError("gate.json has no quality limits", _FIT_AGAIN)
     return limits
 
 
@@ -129,9 +140,8 @@ def read_gate(run: Path) -> Gate | None:
         return None
     try:
         value = json.loads((run / "gate.json").read_text(encoding="utf-8"))
+        form = records.read(_GateForm, value, f"{run.name}/gate.json", RunError, renew=_FIT_AGAIN)
         with np.load(run / "ood.npz", allow_pickle=False) as arrays:
-            return Gate(value["quality"], value["ood"], {name: arrays[name] for name in ("means", "precision")})
+            return Gate(form.quality, form.ood, {name: arrays[name] for name in ("means", "precision")})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{run.name}: gate.json or ood.npz is broken ({error})", "run `python -m train fit` again"
-        ) from error
+        raise RunError(f"{run.name}: gate.json or ood.npz is broken ({error})", _FIT_AGAIN) from error

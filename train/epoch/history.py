@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.files.atomic import write_text
+from fieldlens.train.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,13 @@ class History:
 
     @classmethod
     def from_plain(cls, metric: str, rows: list[dict[str, Any]], first_stage: int = 1) -> History:
-        """The inverse of :meth:`to_plain`."""
-        return cls(metric, [EpochRow(**row) for row in rows], first_stage)
+        """The inverse of :meth:`to_plain`. Raises RunError for rows of another version."""
+        try:
+            return cls(metric, [EpochRow(**row) for row in rows], first_stage)
+        except TypeError as error:
+            raise RunError(
+                f"the history in last.pt was written by another version of the kit ({error})", "fit into a new folder"
+            ) from error
 
 
 def _sure(value: float) -> float:

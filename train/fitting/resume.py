@@ -65,7 +65,12 @@ def check_same(run: Path, config: Config, data: DataSet, parts: Split, weights: 
 
 def last_state(run: Path) -> dict[str, Any] | None:
     """The state after the last whole epoch; None before the first. Raises RunError."""
-    return read_checkpoint(run / "last.pt") if (run / "last.pt").exists() else None
+    if not (run / "last.pt").exists():
+        return None
+    state = read_checkpoint(run / "last.pt")
+    if missing := sorted({"epoch", "history", "optimizer"} - set(state)):
+        raise RunError(f"{run / 'last.pt'} cannot be resumed: it has no {missing[0]}", "fit into a new folder")
+    return state
 
 
 @contextlib.contextmanager

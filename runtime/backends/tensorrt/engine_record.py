@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fieldlens.runtime.errors import BackendError
-from fieldlens.runtime.fields import Fields
-from fieldlens.runtime.files import strictjson
+from fieldlens.runtime.fields import Matching
+from fieldlens.runtime.files import records, strictjson
 from fieldlens.runtime.files.bounds import RECORD_BYTES
 
 FORMAT = 1
-_KEY = re.compile(r"[0-9a-f-]{1,64}")
+_Key = Annotated[str, Matching("[0-9a-f-]{1,64}", "the name of a plan")]
+"""Of this form, because file names are made of it."""
+T = TypeVar("T")
 REBUILD = "run `python -m convert engine --ensure BUNDLE`"
 
 
@@ -91,7 +92,7 @@ class EngineChoice:
     options: str
     code_version: int
     chosen: str
-    plans: dict[str, str]
+    plans: dict[str, _Key]
     refused: dict[str, str]
     reason: str
 
@@ -101,77 +102,21 @@ def short_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _fields(data: bytes, where: str) -> Fields:
-    try:
-        value = strictjson.loads(data, RECORD_BYTES)
-    except strictjson.JsonError as error:
-        raise PlanError(f"{where} cannot be read: {error}", REBUILD) from error
-    fields = Fields(value, where, PlanError)
-    if fields.take("format", int) != FORMAT:
-        raise PlanError(f"{where} is of another version of this kit", REBUILD)
-    return fields
-
-
-def _device(fields: Fields) -> Device:
-    device = Device(fields.take("tensorrt", str), fields.take("gpu", str), fields.take("compute_capability", str))
-    fields.done()
-    return device
-
-
-def _identity(fields: Fields) -> Identity:
-    identity = Identity(
-        bundle=fields.take("bundle", str),
-        file=fields.take("file", str),
-        file_sha256=fields.take("file_sha256", str),
-        precision=fields.take("precision", str),
-        typing=fields.take("typing", str),
-        device=_device(fields.child("device")),
-        options=fields.take("options", str),
-        code_version=fields.take("code_version", int),
-    )
-    fields.done()
-    return identity
-
-
 def parse_record(data: bytes) -> EngineRecord:
     """``<key>.json``. Raises PlanError."""
-    fields = _fields(data, "the plan's record")
-    record = EngineRecord(
-        identity=_identity(fields.child("identity")),
-        plan_sha256=fields.take("plan_sha256", str),
-        plan_size=fields.take("plan_size", int),
-        driver=fields.take("driver", str),
-        built_utc=fields.take("built_utc", str),
-        build_s=fields.take("build_s", float),
-        notes=tuple(str(note) for note in fields.take("notes", list)),
-        gate=fields.take("gate", dict),
-        conditions=fields.take("conditions", dict),
-    )
-    fields.done()
-    return record
-
-
-def _texts(fields: Fields, name: str, form: re.Pattern[str] | None = None) -> dict[str, str]:
-    """An object of texts; ``form``: of this form, because file names are made of them."""
-    found: dict[str, str] = fields.take(name, dict)
-    if not all(isinstance(text, str) and (form is None or form.fullmatch(text)) for text in found.values()):
-        raise fields.fail(f"the choice of an engine: {name} holds something else than it should", REBUILD)
-    return found
+    return _parse(EngineRecord, data, "the plan's record")
 
 
 def parse_choice(data: bytes) -> EngineChoice:
     """``choice-<device>.json``. Raises PlanError."""
-    fields = _fields(data, "the choice of an engine")
-    choice = EngineChoice(
-        device=_device(fields.child("device")),
-        driver=fields.take("driver", str),
-        asked=fields.take("asked", str),
-        options=fields.take("options", str),
-        code_version=fields.take("code_version", int),
-        chosen=fields.take("chosen", str),
-        plans=_texts(fields, "plans", _KEY),
-        refused=_texts(fields, "refused"),
-        reason=fields.take("reason", str),
-    )
-    fields.done()
-    return choice
+    return _parse(EngineChoice, data, "the choice of an engine")
+
+
+def _parse(kind: type[T], data: bytes, where: str) -> T:
+    try:
+        value = strictjson.loads(data, RECORD_BYTES)
+    except strictjson.JsonError as error:
+        raise PlanError(f"{where} cannot be read: {error}", REBUILD) from error
+    if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
+        raise PlanError(f"{where} is of another version of this kit", REBUILD)
+    return records.read(kind, value, where, PlanError, renew=REBUILD)

@@ -56,13 +56,18 @@ def test_json_round_trip() -> None:
     ("change", "words"),
     [
         ({"rule": "some"}, "'rule' is 'some'"),
+        ({"thresholds": "0.5"}, "'thresholds' must be float or an object, not '0.5'"),
+        ({"thresholds": {"b": True, "c": 0.5}}, "thresholds.b must be float, not True"),
+        ({"positive": ["b", "b"]}, "names a class twice"),
+        ({"band": [0.6, 0.4]}, "runs from high to low"),
+        ({"treshold": 1}, "unknown key 'treshold'"),
         ({"positive": []}, "some of the classes"),
         ({"positive": ["a", "b", "c"]}, "some of the classes"),
         ({"positive": ["d"]}, "'d' is not a class"),
         ({"thresholds": {"b": 0.5}}, "a threshold per positive class"),
         ({"thresholds": {"b": 0.5, "c": 0.6}}, "a threshold per positive class"),
-        ({"band": [0.1]}, "a band"),
-        ({"band": [0.1, 2]}, "within"),
+        ({"band": [0.1]}, "'band' must have 2 items, not 1"),
+        ({"band": [0.1, 2]}, r"band\[1\] must be between 0 and 1, not 2"),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, object], words: str) -> None:

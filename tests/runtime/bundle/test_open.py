@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fieldlens.runtime.bundle.describe import describe
 from fieldlens.runtime.bundle.open import MANIFEST, open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BundleError
@@ -59,10 +60,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "not-utf8": (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe{}"), "is not UTF-8"),
     "a-list": (lambda f: (f / MANIFEST).write_text("[]"), "must be an object"),
     "format-2": (set_key("format", 2), "has format 2; this version reads format 1"),
-    "format-text": (set_key("format", "1"), "'format' must be int"),
+    "format-2.0": (set_key("format", "2.0"), "has format '2.0'; this version reads format 1"),
+    "format-text": (set_key("format", "1"), "'format' must be as \"1.1\", not '1'"),
+    "format-number": (set_key("format", 1.1), "'format' must be as"),
+    "format-true": (set_key("format", True), "'format' must be as"),
+    "unknown-key-inside": (
+        lambda f: edit(f, lambda m: m["version"].__setitem__("lable", 1)),
+        r"manifest\.json\.version: unknown key 'lable' \(did you mean 'label'\?\)",
+    ),
     "unknown-key": (set_key("surprise", 1), "unknown key 'surprise'"),
-    "no-classes": (set_key("classes", []), "class ids must be unique"),
-    "class-twice": (set_key("classes", [{"id": "a", "display": "A"}] * 2), "class ids must be unique"),
+    "no-classes": (set_key("classes", []), "'classes' must have 1 to 2048 items, not 0"),
+    "class-twice": (set_key("classes", [{"id": "a", "display": "A"}] * 2), "'classes' must have ids that are unique"),
     "zero-temperature": (set_key("temperature", 0), "'temperature' must be between"),
     "unknown-task": (set_key("task", "regression"), "'task' is 'regression'"),
     "path-outside": (
@@ -83,7 +91,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "threshold-out-of-range": (
         lambda f: edit(f, lambda m: m["decision"].__setitem__("thresholds", 1.5)),
-        "numbers within",
+        "decision: 'thresholds' must be between 0 and 1, not 1.5",
     ),
 }
 
@@ -111,6 +119,57 @@ def test_a_whole_bundle_opens_and_reads_back(bundle: Bundle) -> None:
     assert bundle.model("fp32").startswith(b"\x08")
     written = tiny_manifest().to_json()
     assert {**bundle.manifest.to_json(), "files": {}} == written
+
+
+def test_todays_first_format_is_read_as_1_0(copy: Path) -> None:
+    set_key("format", 1)(copy)
+    manifest = open_bundle(copy).manifest
+    assert (manifest.format, manifest.notes) == ("1.0", ())
+
+
+@pytest.mark.parametrize("fault", ["unknown-key", "unknown-key-inside"])
+def test_what_a_newer_minor_format_adds_is_noted_and_not_used(copy: Path, fault: str) -> None:
+    damage, _ = FAULTS[fault]
+    damage(copy)
+    set_key("format", "1.7")(copy)
+    bundle = open_bundle(copy)
+    (note,) = bundle.manifest.notes
+    assert "format 1.7" in note
+    places = {"unknown-key": "manifest.json.surprise", "unknown-key-inside": "manifest.json.version.lable"}
+    assert bundle.manifest.unread == (places[fault],)
+    assert note in describe(bundle)
+    assert set(bundle.manifest.to_json()) == set(tiny_manifest().to_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda m: m["decision"].__setitem__("unless", 1), r"manifest\.json\.decision: unknown key 'unless'"),
+        (
+            lambda m: m["preprocess"][1].__setitem__("filter", 1),
+            r"manifest\.json\.preprocess\[1\]: unknown key 'filter'",
+        ),
+        (lambda m: m.__setitem__("quality", {"limits": {}, "bounds": {}, "mask": 1}), "quality: unknown key 'mask'"),
+        (lambda m: m.__setitem__("ood", {"threshold": 1, "scale": 2}), "ood: unknown key 'scale'"),
+        (lambda m: m["tensors"]["inputs"].__setitem__("second", {}), "do not fit"),
+    ],
+)
+def test_what_would_change_an_answer_is_refused_in_a_newer_minor_too(
+    copy: Path, change: Callable[[dict[str, Any]], Any], place: str
+) -> None:
+    edit(copy, change)
+    set_key("format", "1.7")(copy)
+    with pytest.raises(BundleError, match=place) as caught:
+        open_bundle(copy)
+    assert "convert bundle" in caught.value.hint
+
+
+def test_an_unknown_major_format_says_what_to_do(copy: Path) -> None:
+    set_key("format", "2.0")(copy)
+    with pytest.raises(BundleError) as caught:
+        open_bundle(copy)
+    assert "update the device's software" in caught.value.hint
+    assert "python -m convert bundle" in caught.value.hint
 
 
 def test_a_file_swapped_after_opening_is_not_used(copy: Path) -> None:

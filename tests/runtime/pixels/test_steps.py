@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from fieldlens.runtime.errors import ConfigError
-from fieldlens.runtime.pixels.steps import Crop, Orient, Resize, steps_from_json, steps_to_json, with_size
+from fieldlens.runtime.files import records
+from fieldlens.runtime.pixels.steps import Crop, Orient, Resize, Step, Steps, steps_to_json, with_size
+
+
+def steps_from_json(value: Any) -> tuple[Step, ...]:
+    steps: tuple[Step, ...] = records.read_as(Steps, value, "preprocess", ConfigError)
+    return steps
+
 
 ALL = [
     {"step": "orient"},

@@ -19,7 +19,7 @@ from fieldlens.runtime.cli import main as runtime
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import kept
 from fieldlens.runtime.quality.camera_limits import device_limits
-from fieldlens.train.checkpoint import load_run, write_checkpoint
+from fieldlens.train.checkpoint import LOCAL, data_of, load_run, write_checkpoint
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.epoch.history import History
 from fieldlens.train.fitting.resume import last_state
@@ -90,6 +90,15 @@ def test_a_run_is_read_with_its_checkpoints(stored: Path) -> None:
     history = History.from_plain(found.config.train.metric, state["history"])
     with (run / "metrics.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == [str(row.epoch) for row in history.rows]
+
+
+def test_where_a_runs_data_lies_is_read_or_asked_for(stored: Path) -> None:
+    place = stored / "run" / LOCAL
+    for text, found in (('{"data": "here"}', Path("here")), ("[]", None), ('{"data": 3}', None), ("{", None)):
+        place.write_text(text)
+        assert data_of(stored / "run") == found
+    place.unlink()
+    assert data_of(stored / "run") is None
 
 
 def test_recipes_load(stored: Path) -> None:

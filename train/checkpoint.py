@@ -152,6 +152,19 @@ def read_split(run: Path) -> dict[str, str]:
         raise RunError(f"{run / 'split.csv'} is missing or unreadable ({error})", _FIT_AGAIN) from error
 
 
+@dataclass(frozen=True)
+class _Local:
+    data: str
+
+
+def data_of(run: Path) -> Path | None:
+    """Where ``fit`` found the data on this machine; None where the run does not say."""
+    try:
+        return Path(records.read_file(_Local, run / LOCAL, RunError, _FIT_AGAIN).data)
+    except RunError:
+        return None
+
+
 def load_run(run: Path) -> TrainingRun:
     """Read a finished run folder and its best weights.
 

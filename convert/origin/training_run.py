@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from fieldlens.runtime.bundle.contents import OOD
 from fieldlens.runtime.bundle.manifest import Manifest, Version
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
-from fieldlens.train.checkpoint import TrainingRun, load_run, read_split
+from fieldlens.train.checkpoint import TrainingRun, data_of, load_run, read_split
 from fieldlens.train.data.folds import split_of
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import DataSet, Sample
@@ -123,12 +122,9 @@ def load_source(run_folder: Path, data_path: Path | None) -> Source:
 
 def _where_it_was(run: TrainingRun) -> Path:
     """The path that training left in ``local.json`` for this machine."""
-    try:
-        path = Path(json.loads((run.path / "local.json").read_text(encoding="utf-8"))["data"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise OriginError(
-            f"{run.path.name} does not say where its data ({run.data.path}) lies", "give it with --data"
-        ) from None
+    path = data_of(run.path)
+    if path is None:
+        raise OriginError(f"{run.path.name} does not say where its data ({run.data.path}) lies", "give it with --data")
     if not path.exists():
         raise OriginError(f"the run's data is no longer at {path}", "give its present place with --data")
     return path

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fieldlens.runtime.errors import KitError
@@ -46,6 +48,15 @@ def read(
 def read_as(kind: Any, value: Any, where: str, error: ErrorKind, *, hint: str = _HINT, renew: str = "") -> Any:
     """As :func:`read`, for any type that a field may have, with its rules."""
     return _Reader(error, hint, renew, None).value(kind, value, where, where)
+
+
+def read_file(kind: type[T], path: Path, error: ErrorKind, renew: str) -> T:
+    """As :func:`read`, from a JSON file that this kit wrote. Raises ``error`` for one that cannot be read, too."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as reason:
+        raise error(f"{path} cannot be read: {reason}", renew) from reason
+    return read(kind, value, str(path), error, renew=renew)
 
 
 def check(record: Any, where: str, error: ErrorKind, hint: str = "") -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files import atomic, records
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, load_run
 from fieldlens.train.config import Config
@@ -61,6 +60,27 @@ class CrossvalReport:
         return f"{self.table}\nreport: {self.report}; final run: {self.final}"
 
 
+@dataclass(frozen=True)
+class _State:
+    """``state.json``: what a cross-validation was begun with. Hashes are SHA-256."""
+
+    config: dict[str, Any]
+    data: str
+    folds: tuple[str, ...]
+    weights: str
+
+
+@dataclass(frozen=True)
+class _OutOfFold:
+    """``out-of-fold.json``: a fold's answers for its own test part."""
+
+    ids: tuple[str, ...]
+    logits: tuple[tuple[float, ...], ...]
+    findings: tuple[tuple[str, ...], ...] | None
+    explained: tuple[int, ...]
+    inference: dict[str, Any]
+
+
 def crossval(
     config: Config,
     data_path: Path,
@@ -105,19 +125,16 @@ def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], we
     """A new folder, or one that was begun with the very same settings. Raises RunError."""
     file = Path(weights)
     start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
-    state = {"config": config.to_json(), "data": data.hash, "folds": [split_hash(p) for p in splits], "weights": start}
+    state = _State(config.to_json(), data.hash, tuple(split_hash(parts) for parts in splits), start)
     path = out / STATE
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} exists and is not a cross-validation", "choose another --out, or remove it first")
         atomic.make_folder(out)
-        atomic.write_json(path, state)
+        atomic.write_json(path, asdict(state))
         return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} cannot be read: {error}", "choose another --out, or remove the folder first") from error
-    changed = [name for name, value in state.items() if before.get(name) != value]
+    before = records.read_file(_State, path, RunError, "choose another --out, or remove the folder first")
+    changed = [item.name for item in fields(state) if getattr(before, item.name) != getattr(state, item.name)]
     if changed:
         raise RunError(
             f"{out} was begun with other settings ({', '.join(changed)})",
@@ -146,29 +163,21 @@ def _fold(
 
 
 def _keep(run: Path, samples: Sequence[Sample], answers: Answers) -> None:
-    value = {
-        "ids": [sample.id for sample in samples],
-        "logits": answers.logits.tolist(),
-        "findings": answers.findings,
-        "explained": answers.explained.tolist(),
-        "inference": answers.inference,
-    }
-    atomic.write_json(run / ANSWERS, value)
+    ids = tuple(sample.id for sample in samples)
+    value = _OutOfFold(ids, answers.logits.tolist(), answers.findings, answers.explained.tolist(), answers.inference)
+    atomic.write_json(run / ANSWERS, asdict(value))
 
 
 def _stored(run: Path, samples: Sequence[Sample]) -> Answers | None:
-    """What the fold has answered already; None if it has not, or for other images."""
+    """What the fold has answered already; None if it has not, for other images, or by another version of the kit."""
     try:
-        value = json.loads((run / ANSWERS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = records.read_file(_OutOfFold, run / ANSWERS, RunError, "nothing to do: they are answered again")
+    except RunError:
         return None
-    if value.get("ids") != [sample.id for sample in samples]:
+    if value.ids != tuple(sample.id for sample in samples):
         return None
-    findings = value["findings"]
-    return Answers(
-        "fp32", np.array(value["logits"], np.float32), None if findings is None else tuple(map(tuple, findings)),
-        value["inference"], np.array(value["explained"], np.int64),
-    )  # fmt: skip
+    logits, explained = np.array(value.logits, np.float32), np.array(value.explained, np.int64)
+    return Answers("fp32", logits, value.findings, value.inference, explained)
 
 
 def _final(

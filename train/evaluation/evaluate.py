@@ -16,10 +16,10 @@ from fieldlens.runtime.backends.select import cpu_backend, load_backend
 from fieldlens.runtime.bundle.open import MANIFEST, open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import ConfigError
-from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files import atomic, records
 from fieldlens.runtime.machine.host import state_folder
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
-from fieldlens.train.checkpoint import LOCAL, TrainingRun, load_run, read_split
+from fieldlens.train.checkpoint import TrainingRun, data_of, load_run, read_split
 from fieldlens.train.data.cache import load_tensors
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.epoch.loop import pick_device
@@ -198,21 +198,22 @@ def _curves(who: EvaluatedModel) -> list[tuple[str, list[dict[str, float]]]]:
 
 
 def _where_fit_found_it(run_path: Path) -> Path:
-    try:
-        return Path(json.loads((run_path / LOCAL).read_text(encoding="utf-8"))["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{run_path} does not say where its data is", "give --data DATA") from error
+    if (found := data_of(run_path)) is None:
+        raise RunError(f"{run_path} does not say where its data is", "give --data DATA")
+    return found
 
 
 def store(folder: Path, part: EvaluationSet, result: Evaluation) -> int:
     """Merge into ``evaluation.json``; returns how often this part has been looked at, this time included."""
     path = folder / "evaluation.json"
-    stored: dict[str, Any] = {}
+    stored: dict[str, dict[str, Any]] = {}
     if path.is_file():
+        again = "remove it; it is written again"
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise RunError(f"{path} is not JSON: {error}", "remove it; it is written again") from error
+            raise RunError(f"{path} is not JSON: {error}", again) from error
+        stored = records.read_as(dict[str, dict[str, Any]], value, str(path), RunError, renew=again)
     opened = int(stored.get(part.key, {}).get("opened", 0)) + 1
     data = {"path": part.data.name, "hash": part.data.hash}
     stored[part.key] = {**result.to_json(), "data": data, "opened": opened}

@@ -86,11 +86,11 @@ def adopt(source: Path, folder: Path, bundle_hash: str, around: dict[str, Any]) 
     """
     try:
         facts = json.loads((source / "conditions.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        quiet, there = facts["quiet"]["valid"], {**facts["conditions"], "bundle": facts["bundle"]["hash"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise KitError(f"{source}: no comparison ({error})", "give a folder that compare --out wrote") from error
-    if not facts["quiet"]["valid"]:
+    if not quiet:
         raise KitError(f"{source}: this run is INVALID, its machine was not quiet", "measure it again")
-    there = {**facts["conditions"], "bundle": facts["bundle"]["hash"]}
     here = {**around, "bundle": bundle_hash}
     if differs := [key for key in (*_SAME, "bundle") if there.get(key) != here.get(key)]:
         raise KitError(f"{source} was measured with another {', '.join(differs)}", "measure it again, here and now")
@@ -111,9 +111,10 @@ def adopt_parts(source: Path, folder: Path, parts: Sequence[str], around: dict[s
             continue
         try:
             there = json.loads(path.read_text(encoding="utf-8"))["conditions"]
-        except (OSError, ValueError, KeyError) as error:
+            differs = [key for key in _SAME if there.get(key) != around.get(key)]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise KitError(f"{path} is no recorded part ({error})", "measure it again: remove the file") from error
-        if differs := [key for key in _SAME if there.get(key) != around.get(key)]:
+        if differs:
             raise KitError(
                 f"{path} was measured with another {', '.join(differs)}", "measure it again: remove the file"
             )

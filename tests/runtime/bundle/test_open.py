@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from fieldlens import load
 from fieldlens.runtime.bundle.describe import describe
 from fieldlens.runtime.bundle.open import MANIFEST, open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.cli import main
 from fieldlens.runtime.errors import BundleError
 from tests.runtime.conftest import tiny_manifest
 
@@ -191,3 +193,18 @@ def test_no_bundle_and_a_file_in_its_place(tmp_path: Path) -> None:
 def test_asking_for_a_file_that_is_not_listed(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="has no file"):
         bundle.read("model.fp16.onnx")
+
+
+def test_what_is_left_out_is_said_in_python_and_on_the_command_line(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_key("surprise", 1)(copy)
+    set_key("format", "1.7")(copy)
+    state = tmp_path / "state"
+    with load(copy, backend="fake", state=state) as model:
+        (note,) = [note for note in model.notes if "manifest.json.surprise" in note]
+    image, options = copy / "golden/000.jpg", ["--bundle", copy, "--backend", "fake", "--state", state]
+    assert main(["classify", *map(str, (image, *options))]) == 0
+    assert f"note: {note}" in capsys.readouterr().out
+    assert main(["info", str(copy)]) == 0
+    assert note in capsys.readouterr().out

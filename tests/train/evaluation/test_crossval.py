@@ -92,6 +92,8 @@ def test_started_again_it_fits_only_what_is_not_finished(made: Path, tmp_path: P
     before = {path: path.stat().st_mtime_ns for path in again.glob("*/best.pt")}
     assert len(before) == FOLDS + 1
     shutil.rmtree(again / "fold-2")
+    kept = again / "fold-1/out-of-fold.json"  # of another version: answered again, not fitted again
+    kept.write_text(json.dumps({key: value for key, value in json.loads(kept.read_text()).items() if key != "ids"}))
     crossval(recipe(), made / "data", again)
     after = {path: path.stat().st_mtime_ns for path in again.glob("*/best.pt")}
     assert {path for path in after if after[path] != before[path]} == {again / "fold-2/best.pt"}
@@ -103,6 +105,10 @@ def test_a_folder_of_other_settings_or_of_something_else_is_refused(made: Path, 
         crossval(recipe(seed=1), made / "data", made / "cv")
     with pytest.raises(RunError, match="not a cross-validation"):
         crossval(recipe(), made / "data", made / "data")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/state.json").write_text('{"config": {}, "data": "x"}')
+    with pytest.raises(RunError, match="'folds' is missing"):
+        crossval(recipe(), made / "data", tmp_path / "old")
     few = make_table_data(tmp_path / "data", subjects=2)
     with pytest.raises(DataError, match="2 groups cannot be dealt to 3 folds"):
         crossval(recipe(), few, tmp_path / "cv")

@@ -63,7 +63,7 @@ def check(record: Any, where: str, error: ErrorKind, hint: str = "") -> None:
     """The rules of ``record``'s fields, for one that was not read but made. Raises ``error``."""
     made: Any = type(record)
     for name, (kind, _) in _declared(made).items():
-        for rule in _rules(kind):
+        for rule in (*_rules(kind, True), *_rules(kind, False)):
             try:
                 rule(getattr(record, name))
             except Unfit as unfit:
@@ -82,24 +82,29 @@ def _declared(kind: Any) -> dict[str, tuple[Any, bool]]:
     }
 
 
+@functools.cache
 def _bare(kind: Any) -> Any:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
 
 
+@functools.cache
 def _marks(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind)[1:] if typing.get_origin(kind) is Annotated else ()
 
 
-def _rules(kind: Any) -> list[Rule]:
-    return [mark for mark in _marks(kind) if callable(mark)]
+@functools.cache
+def _rules(kind: Any, early: bool) -> tuple[Rule, ...]:
+    return tuple(mark for mark in _marks(kind) if callable(mark) and getattr(mark, "early", False) is early)
 
 
+@functools.cache
 def _options(kind: Any) -> tuple[Any, ...]:
     """The members of a union; of anything else itself."""
     union = typing.get_origin(_bare(kind)) in (typing.Union, types.UnionType)
     return typing.get_args(_bare(kind)) if union else (kind,)
 
 
+@functools.cache
 def _plain(kind: Any) -> type:
     """The type that JSON has for ``kind``."""
     bare = _bare(kind)
@@ -155,12 +160,12 @@ class _Reader:
             return dataclasses.replace(self, noted=None).value(kind, value, place, path)
         tag = next((mark.key for mark in marks if isinstance(mark, Tagged)), "")
         option = self.option(kind, value, place, path, tag)
-        self.obey((rule for rule in _rules(kind) if getattr(rule, "early", False)), value, place)
+        self.obey(_rules(kind, True), value, place)
         if option is kind:
             found = self.plain(kind, value, place, path)
         else:  # a member of a union, which may have rules of its own
             found = self.value(option, self.without(value, tag), place, path)
-        self.obey((rule for rule in _rules(kind) if not getattr(rule, "early", False)), found, place)
+        self.obey(_rules(kind, False), found, place)
         return found
 
     def obey(self, rules: Iterable[Rule], value: Any, place: str) -> None:

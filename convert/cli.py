@@ -34,6 +34,7 @@ def add_commands(parser: Parser) -> None:
     _add_verify(commands)
     _add_engine(commands)
     _add_sign(commands)
+    _add_slim(commands)
 
 
 def _add_bundle(commands: Commands) -> None:
@@ -126,3 +127,20 @@ def _add_sign(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="OpenSSH private key of the maker")
+
+
+def _add_slim(commands: Commands) -> None:
+    parser = commands.add(
+        "slim", "copy a bundle with only the model files that a device needs",
+        "The manifest stays byte for byte, so that hash and signature hold.",
+        example="demo/demo.bundle --for cpu --out demo-cpu.bundle",
+    )  # fmt: skip
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
+    parser.add_argument(
+        "--for", dest="targets", required=True, metavar="LIST",
+        help="what the device runs: cpu, tensorrt10 (10 and 11), tensorrt8, comma-separated",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="NAME.bundle", help="folder to write, new or empty")
+    parser.add_argument(
+        "--with-fp32", action="store_true", help="keep FP32 as well, for a device where nothing narrower passes"
+    )

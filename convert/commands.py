@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fieldlens.runtime import stopping
+from fieldlens.runtime.bundle.precision import TARGETS
 from fieldlens.runtime.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -43,15 +44,13 @@ def run_bundle(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _targets(text: str) -> tuple[str, ...]:
+def _targets(text: str, option: str = "--targets") -> tuple[str, ...]:
     """``cpu,tensorrt10`` → the targets in the kit's order. Raises ConfigError."""
-    from fieldlens.convert.origin.origin import TARGETS
-
     asked = [word.strip() for word in text.split(",") if word.strip()]
     unknown = [word for word in asked if word not in TARGETS]
     if unknown or not asked:
         raise ConfigError(
-            f"--targets {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
+            f"{option} {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
             f"choose from {', '.join(TARGETS)}",
         )
     return tuple(target for target in TARGETS if target in asked)
@@ -134,9 +133,21 @@ def run_sign(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def run_slim(arguments: argparse.Namespace) -> int:
+    """``convert slim``."""
+    from fieldlens.convert.slim import slim
+
+    copied = slim(arguments.bundle, arguments.out, _targets(arguments.targets, "--for"), fp32=arguments.with_fp32)
+    what = copied.bundle.partial or "with every model file"
+    print(f"{arguments.out}: {copied.files} files, {copied.size_bytes / 1e6:.1f} MB; {what}")
+    print(f"its manifest is the original's, SHA-256 {copied.bundle.hash}")
+    return EXIT_OK
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "bundle": run_bundle,
     "verify": run_verify,
     "engine": run_engine,
     "sign": run_sign,
+    "slim": run_slim,
 }

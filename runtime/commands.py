@@ -223,7 +223,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """Check the signature first, then every file. Without a policy or a signers' file, the files only."""
     given = arguments.allowed_signers
     bundle = open_bundle(arguments.bundle, signers=Policy(given, guarded=False) if given else None)
-    print(f"{printable(bundle.title)}: {len(bundle.manifest.files)} files match their hashes")
+    print(f"{printable(bundle.title)}: {bundle.matching}")
     print(f"manifest's SHA-256: {bundle.hash}")
     if bundle.signer is not None:
         print(f"signed by {printable(bundle.signer)}")
@@ -275,9 +275,10 @@ def selftest(arguments: argparse.Namespace) -> int:
         result = run_selftest(bundle, backend, load_golden(bundle))
         line = _backend_line(backend.info)
     if arguments.json:
-        print(json.dumps({**result.__dict__, "passed": result.passed, "conditions": conditions()}))
+        absent = list(bundle.absent)
+        print(json.dumps({**result.__dict__, "passed": result.passed, "absent": absent, "conditions": conditions()}))
     else:
-        print(f"{line}\n{_selftest_text(result)}")
+        print("\n".join(filter(None, (line, bundle.partial, _selftest_text(result)))))
     for note in keeping.notes():
         Talk(sys.stderr).say(f"note: {note}")
     return EXIT_OK if result.passed else EXIT_REFUSED

@@ -72,10 +72,12 @@ class EngineResult:
 def run(arguments: argparse.Namespace) -> int:
     """The command. Raises KitError for whatever keeps this device from having an engine."""
     options = _options(arguments)
-    bundle = open_bundle(arguments.bundle)
+    bundle, reporter = open_bundle(arguments.bundle), Lines()
+    if bundle.absent:
+        reporter.say(f"{bundle.title}: {bundle.partial}")
     build_engine(
         bundle, own_state_folder(arguments.state), options, asked=arguments.precision, ensure=arguments.ensure,
-        reporter=Lines(), progress=sys.stderr,
+        reporter=reporter, progress=sys.stderr,
     )  # fmt: skip
     return EXIT_OK
 

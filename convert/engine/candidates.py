@@ -17,7 +17,8 @@ from fieldlens.runtime.backends.tensorrt.backend import Engine, TensorRtBackend
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu
 from fieldlens.runtime.backends.tensorrt.engine_record import Device, EngineRecord, Identity
 from fieldlens.runtime.backends.tensorrt.engine_store import EngineStore
-from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.opened import COPY_WHOLE, Bundle
+from fieldlens.runtime.bundle.precision import model_file
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.machine.host import conditions, power_mode
 from fieldlens.runtime.terminal.reporter import Reporter
@@ -82,9 +83,13 @@ def _recipes(bench: Workbench, precision: str) -> list[Recipe]:
 
 def _built(bench: Workbench, precision: str, supply: Supply, opened: contextlib.ExitStack) -> EngineCandidate:
     """Build by the first recipe that works here."""
-    recipes = _recipes(bench, precision) if supply.build else []
+    listed = _recipes(bench, precision) if supply.build else []
+    recipes = [recipe for recipe in listed if recipe.file in bench.bundle.precisions]
+    if listed and not recipes:
+        names = " or ".join(model_file(recipe.file) for recipe in listed)
+        raise BackendError(bench.bundle.left_out(names), COPY_WHOLE)
     if not recipes:
-        names = " or ".join(f"model.{recipe.file}.onnx" for recipe in bench.library.recipes(precision))
+        names = " or ".join(model_file(recipe.file) for recipe in bench.library.recipes(precision))
         why = f"the bundle has no {names}" if supply.build else "no stored engine"
         raise BackendError(why, "make the bundle with this TensorRT among its --targets")
     notes: tuple[str, ...] = ()
@@ -105,7 +110,7 @@ def _build(bench: Workbench, recipe: Recipe, notes: tuple[str, ...]) -> tuple[by
     mode = power_mode()
     workspace = bench.options.workspace_mb * 2**20 or max(bench.gpu.free_bytes() // 2, _LEAST_WORKSPACE)
     cache = bench.store.timing_cache(bench.device, mode)
-    what = f"building {recipe.precision} from model.{recipe.file}.onnx ({recipe.typing})"
+    what = f"building {recipe.precision} from {model_file(recipe.file)} ({recipe.typing})"
     with BuildProgress(what, bench.progress) as progress:
         built = bench.library.build(
             bench.bundle.model(recipe.file), recipe, bench.options, bench.bundle.manifest.size, workspace, cache,
@@ -131,7 +136,7 @@ def _identity(bench: Workbench, recipe: Recipe) -> Identity:
     return Identity(
         bundle=bench.bundle.hash,
         file=recipe.file,
-        file_sha256=bench.bundle.manifest.files[f"model.{recipe.file}.onnx"].sha256,
+        file_sha256=bench.bundle.manifest.files[model_file(recipe.file)].sha256,
         precision=recipe.precision,
         typing=recipe.typing,
         device=bench.device,

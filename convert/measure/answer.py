@@ -15,7 +15,7 @@ from fieldlens.runtime.backends.base import Backend, LoadOptions
 from fieldlens.runtime.backends.select import cpu_backend, load_backend
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.bundle.precision import EMULATED, MODEL_FILES, REFERENCE, RUN_ON_CPU
+from fieldlens.runtime.bundle.precision import EMULATED, MODEL_FILES, REFERENCE, RUN_ON_CPU, model_file
 
 Tensor = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
@@ -39,13 +39,13 @@ class PrecisionAnswers:
     peak_at: str = ""
 
 
-def judged_precisions(manifest: Manifest) -> list[str]:
+def judged_precisions(bundle: Bundle) -> list[str]:
     """Everything there is something to run for, FP32 first.
 
     FP16 is there without a file of its own where TensorRT 8.6 is served: it builds FP16 from the FP32 file.
     """
-    files, promised = manifest.precisions, manifest.tolerances
-    return [name for name in MODEL_FILES if name in files or (name == "fp16" and name in promised)]
+    promised = [*bundle.precisions, *(name for name in ("fp16",) if name in bundle.manifest.tolerances)]
+    return [name for name in MODEL_FILES if name in promised and file_of(bundle.manifest, name) in bundle.precisions]
 
 
 def file_of(manifest: Manifest, precision: str) -> str:
@@ -88,7 +88,7 @@ def _answers(bundle: Bundle, precision: str, lane: Backend, logits: Logits, late
     """``latencies`` are taken from the front, by the lanes that have one."""
     emulated = _emulated(lane)
     peak, where = getattr(lane, "peak", (None, ""))
-    size = bundle.manifest.files[f"model.{file_of(bundle.manifest, precision)}.onnx"].size
+    size = bundle.manifest.files[model_file(file_of(bundle.manifest, precision))].size
     return PrecisionAnswers(
         precision, lane.info.name, lane.info.version, lane.info.precision, size, logits,
         None if emulated else latencies.pop(0), peak, where,

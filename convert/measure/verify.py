@@ -20,7 +20,7 @@ from fieldlens.runtime.bundle.contents import golden_images
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.bundle.precision import REFERENCE
+from fieldlens.runtime.bundle.precision import REFERENCE, model_file
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Preprocess
@@ -57,13 +57,15 @@ def verify(
     Raises KitError: a bundle, data or backend that cannot be used. Broken tolerances are returned, not raised.
     """
     bundle = open_bundle(path)
+    if data is not None and REFERENCE not in bundle.precisions:
+        raise KitError(_no_reference(bundle), "leave --data out, or verify the whole bundle where it was made")
     golden = on_golden(bundle, backend, reporter)
     if data is None:
         return golden
     source = labelled(bundle.manifest, data, split, reporter)
     preprocess = Preprocess(bundle.manifest.preprocess)
     answers = answer(
-        bundle, wanted(bundle.manifest), (source.data.tensor(s, preprocess) for s in source.samples), backend
+        bundle, judged_precisions(bundle), (source.data.tensor(s, preprocess) for s in source.samples), backend
     )
     figures = compare(bundle.manifest, answers, source.labels)
     broken = [*golden.broken, *judge(bundle.manifest, [row for row in figures if row.precision != REFERENCE])]
@@ -76,7 +78,9 @@ def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT) -> Veri
     """The golden images against the stored reference, judged as a device's self-test does: by logits and by decisions
     turned into their opposite. They were picked, so shares of them mean nothing."""
     golden = load_golden(bundle)
-    answers = answer(bundle, wanted(bundle.manifest), golden.tensors, backend)
+    if bundle.absent:
+        reporter.say(f"note: {bundle.partial}: these are not measured")
+    answers = answer(bundle, judged_precisions(bundle), golden.tensors, backend)
     figures = compare(bundle.manifest, answers, None, golden.logits)
     broken = []
     for row in figures:
@@ -111,11 +115,10 @@ def judge(manifest: Manifest, figures: Sequence[Figures]) -> list[str]:
     return found
 
 
-def wanted(manifest: Manifest) -> list[str]:
-    """The precisions to run, FP32 first. Raises KitError where FP32 is not among them."""
-    if REFERENCE not in manifest.precisions:
-        raise KitError(f"the bundle has no model.{REFERENCE}.onnx to compare with", "make the bundle again")
-    return judged_precisions(manifest)
+def _no_reference(bundle: Bundle) -> str:
+    """Why labelled images cannot be compared: every precision is measured against FP32."""
+    file = model_file(REFERENCE)
+    return bundle.left_out(file) if file in bundle.absent else f"the bundle has no {file} to compare with"
 
 
 def to_table(figures: Sequence[Figures], names: Sequence[str] = ()) -> str:

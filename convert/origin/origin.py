@@ -12,8 +12,7 @@ from fieldlens.convert.golden import GoldenCandidate
 from fieldlens.convert.measure.answer import Tensor
 from fieldlens.convert.measure.evaluate import Labels
 from fieldlens.runtime.bundle.manifest import Manifest
-
-TARGETS = ("cpu", "tensorrt10", "tensorrt8")
+from fieldlens.runtime.bundle.precision import TARGETS
 
 
 @dataclass(frozen=True)

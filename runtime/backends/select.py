@@ -15,8 +15,8 @@ from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenIma
 from fieldlens.runtime.backends.selftest import SelfTest, cached_selftest, kept_selftest
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.backends.tensorrt.api import NotInstalled
-from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.bundle.precision import file_for
+from fieldlens.runtime.bundle.opened import COPY_WHOLE, Bundle
+from fieldlens.runtime.bundle.precision import REFERENCE, file_for, model_file, words_on
 from fieldlens.runtime.errors import BackendError, KitError
 
 _ONNX = b"\x08"
@@ -37,12 +37,12 @@ def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOpti
             f"{backend} on a CPU does not run {precision}", "choose " + ", ".join(module.PRECISIONS) + " or auto"
         )
     file = file_for(precision, "cpu")
-    if file not in bundle.manifest.precisions:
-        raise BackendError(f"{bundle.path.name} has no model.{file}.onnx", "choose --precision fp32")
+    if file not in bundle.precisions:
+        raise _absent(bundle, file)
     load: Callable[[bytes, str, LoadOptions], Backend] = module.load
     data = bundle.model(file)
     if data[:1] != _ONNX:
-        raise BackendError(f"{backend} refused the model: model.{file}.onnx is not an ONNX file", _NOT_ITS_OWN)
+        raise BackendError(f"{backend} refused the model: {model_file(file)} is not an ONNX file", _NOT_ITS_OWN)
     loaded = load(data, precision, replace(options, cache=_own_cache(options, bundle)))
     try:
         _check_outputs(bundle, loaded)
@@ -50,6 +50,16 @@ def load_backend(bundle: Bundle, backend: str, precision: str, options: LoadOpti
         loaded.close()
         raise
     return loaded
+
+
+def _absent(bundle: Bundle, file: str) -> BackendError:
+    """What to say where the model file of a named precision is not here, by design or because it was left out."""
+    names = [word for word in words_on("cpu") if file_for(word, "cpu") in bundle.precisions]
+    choose = f"choose --precision {' or '.join(names)}" if names else ""
+    if model_file(file) in bundle.absent:
+        return BackendError(bundle.left_out(model_file(file)), " or ".join(filter(None, (choose, COPY_WHOLE))))
+    hint = choose or "make the bundle with cpu among its --targets"
+    return BackendError(f"{bundle.path.name} has no {model_file(file)}", hint)
 
 
 def _check_outputs(bundle: Bundle, backend: Backend) -> None:
@@ -141,8 +151,11 @@ class _Chooser:
 
     def _fastest(self, backend: str) -> BackendChoice:
         """INT8 where it passes its tests here and is faster than FP32; FP32 otherwise (design, decision 4)."""
-        if file_for("int8", "cpu") not in self._bundle.manifest.precisions:
-            self._reasons.append("fp32: the bundle has no INT8 for CPUs")
+        if REFERENCE not in self._bundle.precisions:
+            return self._alone(backend)
+        if file_for("int8", "cpu") not in self._bundle.precisions:
+            what = "this partial copy" if self._bundle.absent else "the bundle"
+            self._reasons.append(f"fp32: {what} has no INT8 for CPUs")
             return self._proven(self._load(backend, "fp32"))
         int8 = self._load(backend, "int8")
         fast = cached_selftest(self._bundle, int8, self._state, self._reasons)
@@ -160,6 +173,14 @@ class _Chooser:
         int8.close()
         self._reasons.append(f"fp32: {why}")
         return self._proven(self._load(backend, "fp32"))
+
+    def _alone(self, backend: str) -> BackendChoice:
+        """INT8 in a partial copy without FP32: it runs where it proves itself, and nothing takes its place."""
+        int8 = self._load(backend, "int8")
+        if self._prove and (doubts := _doubts(cached_selftest(self._bundle, int8, self._state, self._reasons))):
+            int8.close()
+            raise BackendError(f"{doubts}; this copy has no FP32 to fall back on", COPY_WHOLE)
+        return self._proven(int8, "int8: it passed its self-test here, and this copy is without fp32")
 
     def _fp32_selftest(self, backend: str, beside: BackendInfo) -> SelfTest:
         """The kept result of FP32 under the library, CPU and threads of ``beside``; without one, FP32 is loaded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.precision import model_file
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.steps import steps_to_json
 
@@ -26,10 +27,12 @@ def describe(bundle: Bundle) -> str:
         "decision    " + _decision(bundle),
         "gate        " + _gate(bundle),
     ]
-    lines += [f"files       {len(manifest.files)}, {sum(f.size for f in manifest.files.values()) / 1e6:.1f} MB"]
+    here = [info.size for name, info in manifest.files.items() if name not in bundle.absent]
+    lines += [f"files       {len(here)}, {sum(here) / 1e6:.1f} MB" + (f"; {bundle.partial}" if bundle.absent else "")]
     for precision in manifest.precisions:
-        size = manifest.files[f"model.{precision}.onnx"].size / 1e6
-        lines.append(f"  {precision:<10}{size:7.1f} MB  {_measured(manifest.evaluation.get(precision))}")
+        size = manifest.files[model_file(precision)].size / 1e6
+        away = "" if precision in bundle.precisions else "not in this copy; "
+        lines.append(f"  {precision:<10}{size:7.1f} MB  {away}{_measured(manifest.evaluation.get(precision))}")
     lines += [f"made from   {key}: {_short(value)}" for key, value in manifest.provenance.items()]
     return "\n".join(map(printable, lines))
 

@@ -10,11 +10,13 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fieldlens.runtime.bundle.contents import check_contents
 from fieldlens.runtime.bundle.manifest import FileInfo, Manifest, parse_manifest
 from fieldlens.runtime.bundle.opened import COPY_AGAIN, Bundle, unreadable
+from fieldlens.runtime.bundle.precision import model_file
 from fieldlens.runtime.bundle.signature import Policy, check_signature, device_policy
 from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.files import bounds
@@ -33,8 +35,10 @@ def open_bundle(
     only counts where the policy itself allows the override (a host). ``signers``: a policy that counts beside it.
 
     ``check_files`` hashes every listed file now and looks at what it holds; without it each is hashed when it is read.
-    Raises BundleError: not a bundle, unknown format, wrong hash, missing or unlisted file, anything but ordinary files
-    and folders, anything too large, a path that leaves the folder; SignatureRefused.
+    A partial copy lacks some of the listed model files (``Bundle.absent``), and nothing else.
+
+    Raises BundleError: not a bundle, unknown format, wrong hash, missing or unlisted file, no model file at all,
+    anything but ordinary files and folders, anything too large, a path that leaves the folder; SignatureRefused.
     """
     _check_folder(path)
     data, signature = read_manifest_bytes(path), read_signature(path)
@@ -44,10 +48,11 @@ def open_bundle(
             signer = check_signature(data, signature, policy)
     digest = hashlib.sha256(data).hexdigest()
     bundle = Bundle(path, parse_manifest(data), digest, signer, signature is not None)
-    _check_listing(bundle)
+    bundle = replace(bundle, absent=_check_listing(bundle))
     if check_files:
         for name in bundle.manifest.files:
-            bundle.check(name)
+            if name not in bundle.absent:
+                bundle.check(name)
         check_contents(bundle)
     return bundle
 
@@ -80,12 +85,16 @@ def _check_folder(path: Path) -> None:
         raise BundleError(f"{path} is not a folder", hint)
 
 
-def _check_listing(bundle: Bundle) -> None:
-    """The folder holds exactly what the manifest lists, as ordinary files."""
+def _check_listing(bundle: Bundle) -> tuple[str, ...]:
+    """The folder holds exactly what the manifest lists, as ordinary files; the model files that it may be without."""
     listed = set(bundle.manifest.files)
     found = set(_walk(bundle, listed))
-    if missing := sorted(listed - found):
+    models = [model_file(name) for name in bundle.manifest.precisions]
+    if missing := sorted(listed - found - set(models)):
         raise BundleError(f"{bundle.path.name}: {missing[0]} is missing", COPY_AGAIN)
+    if models and not found & set(models):
+        raise BundleError(f"{bundle.path.name}: all model files are missing ({', '.join(models)})", COPY_AGAIN)
+    return tuple(name for name in models if name not in found)
 
 
 def _walk(bundle: Bundle, listed: set[str]) -> Iterator[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.bundle.manifest import FileInfo, Manifest
+from fieldlens.runtime.bundle.precision import model_file
 from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.files.trusted import UntrustedError, open_regular, read_open
 
 COPY_AGAIN = "copy the bundle again from where it was made"
+COPY_WHOLE = "copy the whole bundle from where it was made"
 _BLOCK = 1 << 20
 
 
@@ -21,7 +23,8 @@ class Bundle:
     """An opened bundle. ``hash`` is the SHA-256 of its manifest, which in turn fixes every other file.
 
     ``signer``: whose signature was checked and counts on this device; None where nobody's was, with a signature
-    (``has_signature``) or without. ``kept``: what opening has read and checked already, for its first user.
+    (``has_signature``) or without. ``absent``: names of listed model files that a partial copy is without. ``kept``:
+    what opening has read and checked already, for its first user.
     """
 
     path: Path
@@ -29,6 +32,7 @@ class Bundle:
     hash: str
     signer: str | None = None
     has_signature: bool = False
+    absent: tuple[str, ...] = ()
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, name: str) -> bytes:
@@ -36,6 +40,8 @@ class Bundle:
         info = self.manifest.files.get(name)
         if info is None:
             raise BundleError(f"{self.path.name} has no file {name!r}", "make the bundle with that target")
+        if name in self.absent:
+            raise BundleError(self.left_out(name), COPY_WHOLE)
         handle = self._open(name, info)
         try:
             data = read_open(handle, self.path / name, info.size)
@@ -62,7 +68,27 @@ class Bundle:
 
     def model(self, precision: str) -> bytes:
         """The ONNX file of a precision, as bytes."""
-        return self.read(f"model.{precision}.onnx")
+        return self.read(model_file(precision))
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Model files that are here, the reference first: ``fp32``, ``int8-cpu``, …"""
+        return tuple(name for name in self.manifest.precisions if model_file(name) not in self.absent)
+
+    @property
+    def partial(self) -> str:
+        """What a partial copy is without, in words; empty for a whole bundle."""
+        return f"partial copy, without {', '.join(self.absent)}" if self.absent else ""
+
+    @property
+    def matching(self) -> str:
+        """That the files were checked, how many, and which model files are not here."""
+        count = len(self.manifest.files) - len(self.absent)
+        return f"{count} files match their hashes" + (f"; {self.partial}" if self.absent else "")
+
+    def left_out(self, name: str) -> str:
+        """That a listed model file is not in this copy, and which ones are."""
+        return f"{self.path.name} is a partial copy without {name}; it has {', '.join(self.precisions)}"
 
     @property
     def title(self) -> str:

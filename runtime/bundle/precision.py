@@ -36,12 +36,23 @@ MODEL_FILES = tuple(dict.fromkeys(row.file for row in TABLE))
 """Every model file that a bundle may hold: ``model.<name>.onnx``."""
 WORDS = ("fp32", "bf16", "fp16", "int8")
 """What people call a precision, from the widest to the narrowest."""
-TARGETS = ("tensorrt10", "tensorrt8", "cpu")
+TARGETS = ("cpu", "tensorrt10", "tensorrt8")
 
 
 def file_for(word: str, target: str) -> str:
     """The model file that ``word`` is made from on ``target``. Raises KeyError where it does not run there."""
     return {row.word: row.file for row in TABLE if row.target == target}[word]
+
+
+def preferred_on(target: str) -> tuple[str, ...]:
+    """The model files behind the precisions that ``auto`` prefers to FP32 on ``target``."""
+    rows = (row for row in TABLE if row.target == target and row.word in ("fp16", "int8"))
+    return tuple(dict.fromkeys(row.file for row in rows))
+
+
+def model_file(name: str) -> str:
+    """``model.int8-cpu.onnx`` of ``int8-cpu``."""
+    return f"model.{name}.onnx"
 
 
 def words_on(target: str) -> tuple[str, ...]:

@@ -237,9 +237,7 @@ def check_bundle(path: Path) -> Check:
         bundle = open_bundle(path)
     except KitError as error:
         return Check("bundle", FAIL, error.message, error.hint)
-    return Check(
-        "bundle", OK, f"{bundle.title}, {len(bundle.manifest.files)} files match their hashes; {bundle.signed}"
-    )
+    return Check("bundle", OK, f"{bundle.title}, {bundle.matching}; {bundle.signed}")
 
 
 def plans(path: Path, state: Path, gpu: bool) -> list[Check]:

@@ -118,6 +118,7 @@ _KINDS: dict[str, Damage] = {
         f"{name} is {kind}": _swap(name, make)
         for name in (MANIFEST, MODEL, LIST, REFERENCE, OOD, IMAGE)
         for kind, make in _PLACES.items()
+        if (name, kind) != (MODEL, "missing")  # a partial copy
     },
     "a socket": _swap(IMAGE, _bind),
     "a link to /dev/zero": _swap(IMAGE, lambda path: path.symlink_to("/dev/zero")),
@@ -292,6 +293,7 @@ def _touch(folder: Path) -> None:
 
 _HARMLESS: dict[str, Damage] = {
     "nothing at all": lambda folder: None,
+    "a partial copy": lambda folder: (folder / MODEL).unlink(),
     "a signature that nobody asks for": _touch,
     "readable by all, writable by all": lambda folder: folder.chmod(0o777),
     "another name": _change(lambda value: value.__setitem__("name", "Lippe – tiny ✓")),

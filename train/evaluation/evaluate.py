@@ -135,7 +135,7 @@ def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
         return [wanted]
     if backend == "tensorrt":
         return [name for name in ("fp32", "fp16", "int8") if name in bundle.manifest.precisions]
-    return ["fp32", *(["int8"] if "int8-cpu" in bundle.manifest.precisions else [])]
+    return [word for word, file in (("fp32", "fp32"), ("int8", "int8-cpu")) if file in bundle.precisions]
 
 
 def _on_device(

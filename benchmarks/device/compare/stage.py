@@ -74,7 +74,7 @@ def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
     else:
         chosen = image_set.read(subject.images, subject.labels, bundle.manifest)
     models = {}
-    for precision in bundle.manifest.precisions:
+    for precision in bundle.precisions:
         path = scratch / f"model.{precision}.onnx"
         path.write_bytes(bundle.model(precision))
         models[precision] = str(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.backends.tensorrt import backend as tensorrt
 from fieldlens.runtime.backends.tensorrt.api import BuildOptions
 from fieldlens.runtime.bundle.manifest import Tolerance
+from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.terminal.reporter import SILENT
@@ -256,3 +258,35 @@ def test_what_is_needed_is_decided_before_anything_is_built(world: World, bundle
     assert again.before == built.choice
     assert "driver changed" in again.why
     assert world.builds == ["int8", "fp16"], "deciding builds nothing"
+
+
+@pytest.fixture
+def partial(bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A copy without FP32, as ``convert slim --for tensorrt10`` makes it (and one file more)."""
+    folder = Path(shutil.copytree(bundle.path, tmp_path / "partial.bundle"))
+    (folder / "model.fp32.onnx").unlink()
+    return open_bundle(folder)
+
+
+def test_a_partial_copy_builds_from_what_it_has(
+    world: World, partial: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_tensorrt(monkeypatch, world, "10.3.0")
+    build_engine(partial, tmp_path)
+    assert world.builds == ["int8", "fp16"]
+    assert "partial copy, without model.fp32.onnx" in capsys.readouterr().out
+    with pytest.raises(BackendError, match=r"without model\.fp32\.onnx; it has fp16, int8"):
+        build_engine(partial, tmp_path, "--precision", "fp32")
+
+
+def test_an_engine_outlives_the_file_it_was_built_from(
+    world: World, bundle: Bundle, partial: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """It was accepted under the same manifest, whose hash names the file."""
+    use_tensorrt(monkeypatch, world, "10.3.0")
+    build_engine(bundle, tmp_path, "--precision", "fp32")
+    capsys.readouterr()
+    build_engine(partial, tmp_path, "--precision", "fp32", "--ensure")
+    assert "nothing to do" in capsys.readouterr().out
+    assert world.builds == ["fp32"]

@@ -45,11 +45,22 @@ def test_files_for_tensorrt_are_emulated(bundle_folder: Path) -> None:
 
 def test_fp16_without_a_file_is_run_from_fp32(bundle_folder: Path) -> None:
     """As TensorRT 8.6 builds it."""
-    manifest = open_bundle(bundle_folder).manifest
-    files = {name: info for name, info in manifest.files.items() if name != "model.fp16.onnx"}
-    without = replace(manifest, files=files)
+    bundle = open_bundle(bundle_folder)
+    files = {name: info for name, info in bundle.manifest.files.items() if name != "model.fp16.onnx"}
+    without = replace(bundle, manifest=replace(bundle.manifest, files=files))
     assert judged_precisions(without) == ["fp32", "fp16", "int8", "int8-trt8", "int8-cpu"]
-    assert file_of(without, "fp16") == "fp32"
-    assert file_of(manifest, "fp16") == "fp16"
-    only = replace(without, tolerances={"int8-trt8": Tolerance(0, 0, 0, 0)})
-    assert "fp16" not in judged_precisions(only)
+    assert file_of(without.manifest, "fp16") == "fp32"
+    assert file_of(bundle.manifest, "fp16") == "fp16"
+    only = replace(without.manifest, tolerances={"int8-trt8": Tolerance(0, 0, 0, 0)})
+    assert "fp16" not in judged_precisions(replace(without, manifest=only))
+
+
+def test_what_a_partial_copy_is_without_is_not_run(bundle_folder: Path) -> None:
+    """Without FP32 and without an FP16 file there is nothing that FP16 could be run from."""
+    bundle = open_bundle(bundle_folder)
+    assert judged_precisions(replace(bundle, absent=("model.fp32.onnx", "model.int8.onnx"))) == [
+        "fp16", "int8-trt8", "int8-cpu",
+    ]  # fmt: skip
+    files = {name: info for name, info in bundle.manifest.files.items() if name != "model.fp16.onnx"}
+    without = replace(bundle, manifest=replace(bundle.manifest, files=files), absent=("model.fp32.onnx",))
+    assert judged_precisions(without) == ["int8", "int8-trt8", "int8-cpu"]

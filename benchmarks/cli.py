@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from fieldlens.benchmarks.device.record.parts import PARTS
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
@@ -51,7 +53,7 @@ def _add_compare(commands: Commands) -> None:
         "Run this runtime and its peers on the same images and the same network, a process each, taking "
         "turns in random order. Prints a table and, last, one JSON line per contender. Exit code 4 if the machine was "
         "too busy for the figures to be believed.",
-        example="--random resnet18 --rounds 10",
+        example="--random resnet18 --rounds 10", begin=_begin_measuring,
     )  # fmt: skip
     _subject(parser)
     _rounds(parser)
@@ -95,7 +97,7 @@ def _add_roofline(commands: Commands) -> None:
         "roofline", "what this machine could do at best, and how far each stage is from it",
         "Measure memory bandwidth and the peak rate of multiply-adds in fp32, bf16 and int8, count the "
         "network's operations and bytes, and print the floor of each stage beside its time, with uncertainties.",
-        example="--random resnet18",
+        example="--random resnet18", begin=_begin_measuring,
     )  # fmt: skip
     _subject(parser)
     _machine(parser)
@@ -108,7 +110,7 @@ def _add_training(commands: Commands) -> None:
         "training", "images a second of `train fit` against a plain torchvision loop, and what is possible",
         "Train the same network on the same made images with the same settings, by `python -m train fit` "
         "by a plain loop of torchvision's transforms and DataLoader, and without any loading, taking turns.",
-        example="--size 224",
+        example="--size 224", begin=_begin_measuring,
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=64, metavar="PX", help="of the network's input (default: 64)")
@@ -123,7 +125,7 @@ def _add_conversion(commands: Commands) -> None:
     parser = commands.add(
         "conversion", "how long each step of making a bundle takes",
         "Train a network shortly, make its bundle for all targets several times, and time every step.",
-        example="--arch resnet18 --json conversion.json",
+        example="--arch resnet18 --json conversion.json", begin=_begin_measuring,
     )  # fmt: skip
     parser.add_argument("--arch", choices=ARCHS, default="resnet18", help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=224, metavar="PX", help="of the network's input (default: 224)")
@@ -144,7 +146,7 @@ def _add_record(commands: Commands) -> None:
         "record", "measure this device and add it to benchmarks/results/",
         "Compare, and measure roofline, training and conversion, and keep it all in a folder for this "
         "device. Refuses when the conditions are not known (exit code 2) or the machine was not quiet (exit code 4).",
-        example="--bundle demo.bundle --power-mode \"15 W\"",
+        example="--bundle demo.bundle --power-mode \"15 W\"", begin=_begin_measuring,
     )  # fmt: skip
     _subject(parser)
     _rounds(parser)
@@ -171,7 +173,7 @@ def _add_agree(commands: Commands) -> None:
         "agree", "do two runs of compare say the same?",
         "Compare the ratios and the order of two runs on one device: exit code 2 where a ratio to ours "
         "changed by more than a tenth, or where both runs decide the order of a pair, each the other way.",
-        example="run-1 run-2",
+        example="run-1 run-2", begin=_begin_agree,
     )  # fmt: skip
     parser.add_argument("earlier", type=Path, metavar="RUN", help="folder that compare --out or record wrote")
     parser.add_argument("later", type=Path, metavar="RUN", help="another one")
@@ -184,7 +186,7 @@ def _add_gate(commands: Commands) -> None:
         "Spoil good images in known ways and strengths, draw wrong subjects, and have the runtime judge "
         "them as on the device. Prints a table of retakes, what each fault costs without a gate, and what is let "
         "through. Needs no quiet machine.",
-        example="--bundle demo.bundle --images good-images",
+        example="--bundle demo.bundle --images good-images", begin=_begin_measuring,
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the folder NAME.bundle")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="good images, none trained on")
@@ -204,11 +206,31 @@ def _add_docs(commands: Commands) -> None:
     parser = commands.add(
         "docs", "write docs/benchmarks.md from benchmarks/results/",
         "Write the page of all recorded devices. With --check only look: exit code 2 if it is old.",
-        example="--check",
+        example="--check", begin=lambda a: f"docs: reading {a.results} …",
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="default: docs/benchmarks.md")
     parser.add_argument("--check", action="store_true", help="only compare with what is there")
+
+
+def _begin_measuring(arguments: argparse.Namespace) -> str:
+    """Bundle, images and labels are there, and labels have images. Raises KitError."""
+    bundle, images, labels = (getattr(arguments, name, None) for name in ("bundle", "images", "labels"))
+    if bundle is not None:
+        beginning.bundle(bundle)
+    if labels is not None and images is None:
+        raise KitError("--labels needs --images", "give the folder of the images that it names")
+    if isinstance(images, Path) and not images.is_dir():
+        raise KitError(f"--images {images} is not a folder", "give a folder of image files")
+    beginning.file(labels, "--labels")
+    what = bundle or getattr(arguments, "random", None) or getattr(arguments, "arch", "")
+    return f"{arguments.command}: {what} on this machine …"
+
+
+def _begin_agree(arguments: argparse.Namespace) -> str:
+    beginning.folder(arguments.earlier, "RUN")
+    beginning.folder(arguments.later, "RUN")
+    return f"agree: {arguments.earlier} and {arguments.later} …"
 
 
 def _names(text: str) -> list[str]:

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fieldlens.benchmarks.device.compare import session
-from fieldlens.benchmarks.device.compare.output import json_lines
-from fieldlens.benchmarks.device.compare.stage import prepare
+from fieldlens.benchmarks.device.host_part import host_part
 from fieldlens.benchmarks.device.machine.quiet import Quiet, cores_for
 from fieldlens.benchmarks.device.machine.surroundings import surroundings
 from fieldlens.benchmarks.device.machine.validity import exit_code, verdict
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.beginning import loading
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Table, verdict, and the JSON lines last."""
+    from fieldlens.benchmarks.device.compare import session
+    from fieldlens.benchmarks.device.compare.output import json_lines
+    from fieldlens.benchmarks.device.compare.stage import prepare
+
     with session.scratch() as folder:
         stage = prepare(session.subject_of(arguments), folder)
         around = surroundings(cores=cores_for(arguments.threads))
@@ -36,6 +39,8 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def roofline(arguments: argparse.Namespace) -> int:
     """The machine's limits, and the stages beside them."""
+    from fieldlens.benchmarks.device.compare import session
+    from fieldlens.benchmarks.device.compare.stage import prepare
     from fieldlens.benchmarks.device.roofline import roofline as room
 
     with session.scratch() as folder:
@@ -46,7 +51,10 @@ def roofline(arguments: argparse.Namespace) -> int:
 
 def training(arguments: argparse.Namespace) -> int:
     """`train fit` against a plain loop and preloaded tensors."""
-    from fieldlens.benchmarks.pipeline import training as room
+    from fieldlens.benchmarks.device.compare import session
+
+    with loading("torch"):
+        room = host_part("pipeline.training", "bench training")
 
     settings = room.TrainingSettings(
         arguments.arch, arguments.size, arguments.images, arguments.epochs, arguments.rounds, arguments.threads
@@ -58,7 +66,10 @@ def training(arguments: argparse.Namespace) -> int:
 
 def conversion(arguments: argparse.Namespace) -> int:
     """Steps of making a bundle."""
-    from fieldlens.benchmarks.pipeline import conversion as room
+    from fieldlens.benchmarks.device.compare import session
+
+    with loading("torch"):
+        room = host_part("pipeline.conversion", "bench conversion")
 
     settings = room.ConversionSettings(
         arguments.arch, arguments.size, arguments.images, arguments.rounds, arguments.threads

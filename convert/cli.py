@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 
 from fieldlens.convert.engine.arguments import add_arguments
+from fieldlens.runtime.bundle.precision import targets_of
+from fieldlens.runtime.errors import ConfigError, KitError
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
@@ -41,7 +44,7 @@ def _add_bundle(commands: Commands) -> None:
     parser = commands.add(
         "bundle", "make a bundle from a training run, or from weights that somebody already has",
         "Writes NAME.bundle: model files for each target, golden images, manifest.",
-        example="demo/run --out demo/demo.bundle",
+        example="demo/run --out demo/demo.bundle", begin=_begin_bundle,
     )  # fmt: skip
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder that `train fit` wrote")
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.bundle", help="folder to write, new or empty")
@@ -93,7 +96,7 @@ def _add_verify(commands: Commands) -> None:
         "verify", "measure what every precision of a bundle loses against FP32",
         "Runs every precision on labelled data (or, without --data, on the golden images). Exit code 2 if a tolerance "
         "of the manifest is broken. Files and signature are checked by the runtime's verify.",
-        example="demo/demo.bundle --data demo/data --split test",
+        example="demo/demo.bundle --data demo/data --split test", begin=_begin_verify,
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
     parser.add_argument("--data", type=Path, help="labelled data: folder, CSV or .npz, as for training")
@@ -114,7 +117,7 @@ def _add_engine(commands: Commands) -> None:
         "engine", "build a TensorRT engine on the device that runs it",
         "Accepts it only if it agrees with the bundle's golden images and, for INT8, is at least 5% faster than FP16 "
         "here. Whatever fails, the last good engine stays.",
-        example="demo.bundle --ensure",
+        example="demo.bundle --ensure", begin=_begin_reading,
     )  # fmt: skip
     add_arguments(parser)
 
@@ -123,7 +126,7 @@ def _add_sign(commands: Commands) -> None:
     parser = commands.add(
         "sign", "sign a bundle, for devices that ask for it",
         "Checks the whole bundle and puts an OpenSSH signature beside its manifest.",
-        example="demo/demo.bundle --key ~/.ssh/id_ed25519",
+        example="demo/demo.bundle --key ~/.ssh/id_ed25519", begin=_begin_reading,
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="OpenSSH private key of the maker")
@@ -133,7 +136,7 @@ def _add_slim(commands: Commands) -> None:
     parser = commands.add(
         "slim", "copy a bundle with only the model files that a device needs",
         "The manifest stays byte for byte, so that hash and signature hold.",
-        example="demo/demo.bundle --for cpu --out demo-cpu.bundle",
+        example="demo/demo.bundle --for cpu --out demo-cpu.bundle", begin=_begin_slim,
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
     parser.add_argument(
@@ -144,3 +147,65 @@ def _add_slim(commands: Commands) -> None:
     parser.add_argument(
         "--with-fp32", action="store_true", help="keep FP32 as well, for a device where nothing narrower passes"
     )
+
+
+def _begin_bundle(arguments: argparse.Namespace) -> str:
+    """Everything about the options that needs no library. Raises KitError."""
+    if not 0 <= arguments.version < 2**53:
+        raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
+    targets_of(arguments.targets)
+    _check_origin(arguments)
+    if arguments.run is not None and not arguments.run.is_dir():
+        raise KitError(f"there is no run folder {arguments.run}", "give the --out folder of `python -m train fit`")
+    if arguments.data is not None and not arguments.data.exists():
+        raise ConfigError(f"--data {arguments.data} does not exist", "give the present place of the run's data")
+    beginning.file(arguments.weights, "--weights")
+    beginning.folder(arguments.images, "--images")
+    beginning.folder(arguments.calibration, "--calibration")
+    beginning.new_folder(arguments.out, "bundles are never edited in place: ")
+    source = arguments.run or arguments.weights or f"torchvision's {arguments.pretrained}"
+    return f"bundle: {source} into {arguments.out}, for {arguments.targets} …"
+
+
+def _check_origin(arguments: argparse.Namespace) -> None:
+    """A bundle is made from exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
+    given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
+    if sum(given) != 1 or (arguments.weights and not any(given[1:])):
+        raise ConfigError(
+            "a bundle is made from one of: RUN; --weights FILE --arch NAME --classes A,B; --pretrained NAME",
+            "give one of them",
+        )
+    if arguments.run is not None:
+        foreign = [name for name in ("classes", "recipe", "size", "calibration") if getattr(arguments, name)]
+        if foreign:
+            raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
+    elif arguments.data:
+        raise ConfigError("--data belongs to a RUN", "give images with --calibration DIR and --images DIR")
+    elif arguments.arch and not arguments.weights:
+        raise ConfigError("--arch needs the --weights FILE to load", "or give --pretrained for torchvision's weights")
+    elif arguments.pretrained and arguments.classes:
+        raise ConfigError("--pretrained brings ImageNet's 1000 classes", "leave --classes out")
+
+
+def _begin_verify(arguments: argparse.Namespace) -> str:
+    for option in ("predictions", "report"):
+        if getattr(arguments, option) and not arguments.data:
+            raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
+    beginning.bundle(arguments.bundle)
+    if arguments.data is not None and not arguments.data.exists():
+        raise ConfigError(f"--data {arguments.data} does not exist", "give labelled data: a folder, a CSV or an .npz")
+    what = f"the {arguments.split} images of {arguments.data}" if arguments.data else "its golden images"
+    return f"verify: every precision of {arguments.bundle} on {what} …"
+
+
+def _begin_reading(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    beginning.file(getattr(arguments, "key", None), "--key")
+    return f"{arguments.command}: reading {arguments.bundle} …"
+
+
+def _begin_slim(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    targets_of(arguments.targets, "--for")
+    beginning.new_folder(arguments.out)
+    return f"slim: {arguments.bundle} into {arguments.out}, for {arguments.targets} …"

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fieldlens.runtime import stopping
-from fieldlens.runtime.bundle.precision import TARGETS
-from fieldlens.runtime.errors import EXIT_OK, ConfigError
+from fieldlens.runtime.bundle.precision import targets_of
+from fieldlens.runtime.errors import EXIT_OK
+from fieldlens.runtime.terminal.beginning import loading
 
 if TYPE_CHECKING:
     from fieldlens.convert.origin.origin import BundleOptions, Origin
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    """``convert bundle``."""
-    if not 0 <= arguments.version < 2**53:
-        raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
-    from fieldlens.convert.assembly import make_from
-    from fieldlens.convert.origin.origin import BundleOptions
-    from fieldlens.train.console import Console
-
-    reporter = Console()
+    """``convert bundle``. The options were checked before."""
+    reporter = _host()
+    with loading("the converter"):
+        from fieldlens.convert.assembly import make_from
+        from fieldlens.convert.origin.origin import BundleOptions
     read = _origin(arguments)
     options = BundleOptions(
         data=arguments.data,
@@ -37,46 +35,27 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         images=arguments.images,
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,
-        targets=_targets(arguments.targets),
+        targets=targets_of(arguments.targets),
     )
     with stopping.interrupting():  # told to stop, it clears its temporary folder away
         make_from(lambda: read(options, reporter), arguments.out, options, reporter)
     return EXIT_OK
 
 
-def _targets(text: str, option: str = "--targets") -> tuple[str, ...]:
-    """``cpu,tensorrt10`` → the targets in the kit's order. Raises ConfigError."""
-    asked = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in asked if word not in TARGETS]
-    if unknown or not asked:
-        raise ConfigError(
-            f"{option} {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
-            f"choose from {', '.join(TARGETS)}",
-        )
-    return tuple(target for target in TARGETS if target in asked)
+def _host() -> Reporter:
+    """The host's reporter, with torch loaded under its eyes."""
+    from fieldlens.train.console import Console, load_torch
+
+    load_torch()
+    return Console()
 
 
 def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions, Reporter], Origin]:
-    """What to make the bundle from: exactly one of RUN, --weights with --arch, --pretrained. Raises ConfigError."""
-    given = (arguments.run is not None, arguments.arch is not None, arguments.pretrained is not None)
-    if sum(given) != 1 or (arguments.weights and not any(given[1:])):
-        raise ConfigError(
-            "a bundle is made from one of: RUN; --weights FILE --arch NAME --classes A,B; --pretrained NAME",
-            "give one of them",
-        )
+    """What reads the run or the weights."""
     if arguments.run is not None:
-        foreign = [name for name in ("classes", "recipe", "size", "calibration") if getattr(arguments, name)]
-        if foreign:
-            raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
         from fieldlens.convert.origin.training_run import from_run
 
         return lambda options, reporter: from_run(arguments.run, options, reporter)
-    if arguments.data:
-        raise ConfigError("--data belongs to a RUN", "give images with --calibration DIR and --images DIR")
-    if arguments.arch and not arguments.weights:
-        raise ConfigError("--arch needs the --weights FILE to load", "or give --pretrained for torchvision's weights")
-    if arguments.pretrained and arguments.classes:
-        raise ConfigError("--pretrained brings ImageNet's 1000 classes", "leave --classes out")
     from fieldlens.convert.origin.weights import Weights, from_weights
 
     weights = Weights(
@@ -88,13 +67,9 @@ def _origin(arguments: argparse.Namespace) -> Callable[[BundleOptions, Reporter]
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """``convert verify``. Everything is printed and written before a broken tolerance ends it."""
-    for option in ("predictions", "report"):
-        if getattr(arguments, option) and not arguments.data:
-            raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
-    from fieldlens.convert.measure.verify import ToleranceError, to_table, verify, write_json, write_predictions
-    from fieldlens.train.console import Console
-
-    reporter = Console()
+    reporter = _host()
+    with loading("the converter"):
+        from fieldlens.convert.measure.verify import ToleranceError, to_table, verify, write_json, write_predictions
     verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend, reporter)
     print(f"{verified.bundle.title}: {verified.what}")
     print(to_table(verified.figures, verified.names))
@@ -137,7 +112,7 @@ def run_slim(arguments: argparse.Namespace) -> int:
     """``convert slim``."""
     from fieldlens.convert.slim import slim
 
-    copied = slim(arguments.bundle, arguments.out, _targets(arguments.targets, "--for"), fp32=arguments.with_fp32)
+    copied = slim(arguments.bundle, arguments.out, targets_of(arguments.targets, "--for"), fp32=arguments.with_fp32)
     what = copied.bundle.partial or "with every model file"
     print(f"{arguments.out}: {copied.files} files, {copied.size_bytes / 1e6:.1f} MB; {what}")
     print(f"its manifest is the original's, SHA-256 {copied.bundle.hash}")

@@ -26,6 +26,7 @@ from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
 from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
 from fieldlens.runtime.bundle.precision import REFERENCE, measured_for
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.terminal.pace import Pace
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 
 
@@ -72,6 +73,7 @@ class Bench:
 
     def __init__(self, folder: Path, draft: Manifest, judging: Judging, reporter: Reporter) -> None:
         self._folder, self._draft, self._judging, self.reporter = folder, draft, judging, reporter
+        self.pace = Pace(0)
         with reporter.step("evaluate", f"{REFERENCE} on {judging.what}"):
             self._answers = self._run(REFERENCE)
         self.reference = compare(draft, [self._answers], judging.labels)[0]
@@ -112,6 +114,7 @@ def make_precisions(
     Raises ConversionError for calibration images that are too few or noise.
     """
     bench = Bench(folder, draft, judging, reporter)
+    bench.pace = Pace(_tries(calibration, targets))
     kept = [bench.reference]
     evaluation: dict[str, Any] = {REFERENCE: {"val": for_manifest(bench.reference)}}
     tolerances = {REFERENCE: tolerance.FP32}
@@ -166,6 +169,13 @@ def _plan(
         yield "int8-cpu", [attempts(reference, recipe) for recipe in CPU]
 
 
+def _tries(calibration: Sequence[Tensor], targets: Sequence[str]) -> int:
+    """How many attempts :func:`_plan` has at most: the second group of a precision is for where the first fails."""
+    wanted = {name for target in targets for name in measured_for(target)}
+    groups = {"fp16": 1 / len(METHODS), "int8-cpu": len(CPU)}
+    return sum(round(len(METHODS) * groups.get(name, 1)) for name in wanted if name == "fp16" or len(calibration))
+
+
 def _half(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     made = to_half(model)
     check_graph(made, opset)
@@ -178,7 +188,11 @@ def _try(
     """All outcomes, and the one to keep: without faults if there is such a one."""
     outcomes: list[AttemptResult] = []
     for group in groups:
-        fresh = [bench.judge(precision, attempt) for attempt in group]
+        fresh = []
+        for attempt in group:
+            fresh.append(bench.judge(precision, attempt))
+            bench.pace.done += 1
+            bench.reporter.say(f"{bench.pace.done} of at most {bench.pace.total} tries, {bench.pace.left}")
         for outcome in fresh:
             if outcome.faults:
                 bench.reporter.say(f"refused: {'; '.join(outcome.faults)} ({outcome.attempt.title})")

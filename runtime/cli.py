@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
@@ -41,7 +42,7 @@ def add_commands(commands: Commands) -> None:
 def _add_classify(commands: Commands) -> None:
     parser = commands.add(
         "classify", "classify files, folders, videos or a camera", "One line for each image, then the latency table.",
-        example="photos/ --bundle demo.bundle",
+        example="photos/ --bundle demo.bundle", begin=_begin_classify,
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
@@ -103,7 +104,7 @@ def _add_calibrate_camera(commands: Commands) -> None:
     parser = commands.add(
         "calibrate-camera", "fit the quality gate to this device's camera",
         "Measures twenty or more good images of this device's own camera and moves the gate's limits.",
-        example="v4l2://0 --bundle demo.bundle",
+        example="v4l2://0 --bundle demo.bundle", begin=_begin_classify,
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
@@ -114,7 +115,7 @@ def _add_calibrate_camera(commands: Commands) -> None:
 def _add_verify(commands: Commands) -> None:
     parser = commands.add(
         "verify", "check a bundle's files and its signature", "How accurate it is, `convert verify` says.",
-        example="demo.bundle --allowed-signers /etc/fieldlens/allowed_signers",
+        example="demo.bundle --allowed-signers /etc/fieldlens/allowed_signers", begin=_begin_reading,
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     parser.add_argument(
@@ -123,7 +124,7 @@ def _add_verify(commands: Commands) -> None:
 
 
 def _add_info(commands: Commands) -> None:
-    parser = commands.add("info", "what a bundle is, for people", example="demo.bundle")
+    parser = commands.add("info", "what a bundle is, for people", example="demo.bundle", begin=_begin_reading)
     parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     parser.add_argument("--json", action="store_true", help="the manifest itself")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
@@ -133,7 +134,7 @@ def _add_doctor(commands: Commands) -> None:
     parser = commands.add(
         "doctor", "check this device, and say how to fix what is wrong",
         "One line for each thing that a station needs, with the command that fixes what is wrong.",
-        example="--bundle demo.bundle",
+        example="--bundle demo.bundle", begin=lambda _: "looking at this device …",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="also check this bundle, its signature and plan")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and plans")
@@ -141,7 +142,9 @@ def _add_doctor(commands: Commands) -> None:
 
 
 def _add_selftest(commands: Commands) -> None:
-    parser = commands.add("selftest", "run a bundle's golden images on this machine", example="demo.bundle")
+    parser = commands.add(
+        "selftest", "run a bundle's golden images on this machine", example="demo.bundle", begin=_begin_reading
+    )
     parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     _add_backend(parser)
@@ -154,6 +157,19 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
         "--threads", type=_positive, default=0, metavar="N", help="default: every core this process has"
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
+
+
+def _begin_classify(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    if not any(getattr(arguments, name, None) for name in ("json", "csv", "report")):  # these list what failed
+        beginning.sources(arguments.sources)
+    more = f" and {len(arguments.sources) - 1} more" if len(arguments.sources) > 1 else ""
+    return f"{arguments.command}: {arguments.sources[0]}{more} with {arguments.bundle} …"
+
+
+def _begin_reading(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    return f"{arguments.command}: reading {arguments.bundle} …"
 
 
 def _positive(text: str) -> int:

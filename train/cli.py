@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
+from fieldlens.train.errors import DataError, RunError
 
 TITLE = "fine-tune and evaluate on the host"
 _RECIPE = "what to train, and how: a TOML file, or the name of one of the kit's own, for example demo"
@@ -39,7 +42,7 @@ def _add_demo_data(commands: Commands) -> None:
     parser = commands.add(
         "demo-data", "make synthetic photographs of a screening camera",
         "An interrupted run goes on where it stopped; a complete folder is reused; another folder is refused.",
-        example="demo/data",
+        example="demo/data", begin=lambda a: f"demo-data: {a.images} synthetic photographs into {a.folder} …",
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="where to write images/ and labels.csv")
     parser.add_argument("--images", type=int, default=900, metavar="N", help="how many (default: %(default)s)")
@@ -50,7 +53,7 @@ def _add_fit(commands: Commands) -> None:
     parser = commands.add(
         "fit", "fine-tune a network on a clinic's images",
         "Splits, trains, keeps the best epoch, fits temperature and threshold on validation; never opens the test set.",
-        example="--recipe demo --data demo/data --out demo/run",
+        example="--recipe demo --data demo/data --out demo/run", begin=_begin_fit,
     )  # fmt: skip
     parser.add_argument("--recipe", type=Path, required=True, metavar="RECIPE", help=_RECIPE)
     parser.add_argument(
@@ -86,7 +89,7 @@ def _add_crossval(commands: Commands) -> None:
         "crossval", "judge a recipe by cross-validation",
         "Fits a network for each fold, judges every image by the one that has not seen its group, and keeps a final "
         "run. Started again with the same settings it goes on where it was stopped.",
-        example="--recipe demo --data demo/data --out demo/cv",
+        example="--recipe demo --data demo/data --out demo/cv", begin=_begin_crossval,
     )  # fmt: skip
     parser.add_argument("--recipe", type=Path, required=True, metavar="RECIPE", help=_RECIPE)
     parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="as for fit")
@@ -101,7 +104,7 @@ def _add_evaluate(commands: Commands) -> None:
         "evaluate", "judge a run or a bundle on a part of its data",
         "Prints the figures with their intervals and writes report.html, report.json and evaluation.json into the run, "
         "or, for a bundle and each of its precisions, into --out.",
-        example="demo/run --with-images",
+        example="demo/run --with-images", begin=_begin_evaluate,
     )  # fmt: skip
     parser.add_argument("run", type=Path, metavar="RUN|BUNDLE", help="folder that fit, crossval or convert wrote")
     parser.add_argument("--data", type=Path, metavar="DATA", help="where the data is now (default: where fit found it)")
@@ -133,7 +136,7 @@ def _add_export_images(commands: Commands) -> None:
     parser = commands.add(
         "export-images", "write the images of an .npz as files, in order, with a table of their labels",
         "PNG, so that the device's runtime sees the very pixels that training saw.",
-        example="pneumoniamnist.npz --split test --out images",
+        example="pneumoniamnist.npz --split test --out images", begin=_begin_export_images,
     )  # fmt: skip
     parser.add_argument("data", type=Path, metavar="DATA", help="a MedMNIST-style .npz")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
@@ -142,3 +145,63 @@ def _add_export_images(commands: Commands) -> None:
         "--photographs", action="store_true",
         help="JPEG files of 640×480 instead, the image enlarged in the middle, as a camera would send them",
     )  # fmt: skip
+
+
+def _begin_fit(arguments: argparse.Namespace) -> str:
+    _trained_from(arguments)
+    out = arguments.out
+    if beginning.leads() and not arguments.resume and beginning.in_use(out):
+        run, finished = (out / "run.json").is_file(), (out / "operating-point.json").is_file()
+        which = f", with {'a finished' if finished else 'an unfinished'} run" if run else ""
+        hint = "go on with --resume, or " if run and not finished else ""
+        raise RunError(
+            f"{out} exists and is not empty{which}", f"{hint}choose another --out, or remove the folder first"
+        )
+    return f"fit: {arguments.recipe} on {arguments.data}, into {out} …"
+
+
+def _begin_crossval(arguments: argparse.Namespace) -> str:
+    _trained_from(arguments)
+    if beginning.in_use(arguments.out) and not (arguments.out / "state.json").is_file():
+        raise RunError(
+            f"{arguments.out} exists and is not a cross-validation", "choose another --out, or remove it first"
+        )
+    return f"crossval: {arguments.recipe} on {arguments.data}, into {arguments.out} …"
+
+
+def _trained_from(arguments: argparse.Namespace) -> None:
+    """Data, weights and the whole recipe with its overrides. Raises KitError."""
+    _data(arguments.data)
+    if arguments.weights not in ("none", "imagenet"):
+        beginning.file(Path(arguments.weights), "--weights")
+    from fieldlens.train.recipe import load_recipe
+
+    load_recipe(arguments.recipe, arguments.overrides)
+
+
+def _data(path: Path) -> None:
+    if not path.exists():
+        raise DataError(
+            f"there is no data at {path}",
+            "give a folder with labels.csv, a CSV, a folder with one folder per class, or an .npz",
+        )
+
+
+def _begin_evaluate(arguments: argparse.Namespace) -> str:
+    run = arguments.run
+    if not run.is_dir():
+        raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
+    if arguments.data is not None:
+        _data(arguments.data)
+    if arguments.prevalence is not None and not 0 < arguments.prevalence < 1:
+        raise ConfigError(
+            f"--prevalence {arguments.prevalence:g} is no share", "for example 0.05: one in twenty has it"
+        )
+    return f"evaluate: {run} on its {arguments.split} images …"
+
+
+def _begin_export_images(arguments: argparse.Namespace) -> str:
+    _data(arguments.data)
+    if beginning.in_use(arguments.out):
+        raise DataError(f"{arguments.out} exists and is not empty", "choose another --out, or remove the folder first")
+    return f"export-images: {arguments.split} of {arguments.data} into {arguments.out} …"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from fieldlens.runtime.terminal.beginning import loading
+
 
 def run_demo_data(arguments: argparse.Namespace) -> int:
     """``train demo-data``."""
@@ -20,9 +22,12 @@ def run_fit(arguments: argparse.Namespace) -> int:
     from fieldlens.train.recipe import load_recipe
 
     config = load_recipe(arguments.recipe, arguments.overrides)  # before torch: a typo is told at once
-    from fieldlens.train.console import Console
-    from fieldlens.train.epoch.distributed import started_as
-    from fieldlens.train.fitting.fit import fit
+    from fieldlens.train.console import Console, load_torch
+
+    load_torch()
+    with loading("the trainer"):
+        from fieldlens.train.epoch.distributed import started_as
+        from fieldlens.train.fitting.fit import fit
 
     history = fit(
         config, arguments.data, arguments.out, arguments.weights, resume=arguments.resume,
@@ -40,8 +45,11 @@ def run_crossval(arguments: argparse.Namespace) -> int:
     from fieldlens.train.recipe import load_recipe
 
     config = load_recipe(arguments.recipe, arguments.overrides)
-    from fieldlens.train.console import Console
-    from fieldlens.train.evaluation.crossval import crossval
+    from fieldlens.train.console import Console, load_torch
+
+    load_torch()
+    with loading("the trainer"):
+        from fieldlens.train.evaluation.crossval import crossval
 
     result = crossval(
         config, arguments.data, arguments.out, arguments.weights,
@@ -53,8 +61,11 @@ def run_crossval(arguments: argparse.Namespace) -> int:
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """``train evaluate``."""
-    from fieldlens.train.console import Console
-    from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
+    from fieldlens.train.console import Console, load_torch
+
+    load_torch()
+    with loading("the evaluation"):
+        from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
 
     options = EvaluationOptions(
         arguments.with_images, arguments.prevalence, arguments.out, arguments.backend, arguments.precision

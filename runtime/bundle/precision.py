@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fieldlens.runtime.errors import ConfigError
+
 
 class PrecisionRow(NamedTuple):
     """One way to run a network.
@@ -37,6 +39,18 @@ MODEL_FILES = tuple(dict.fromkeys(row.file for row in TABLE))
 WORDS = ("fp32", "bf16", "fp16", "int8")
 """What people call a precision, from the widest to the narrowest."""
 TARGETS = ("cpu", "tensorrt10", "tensorrt8")
+
+
+def targets_of(text: str, option: str = "--targets") -> tuple[str, ...]:
+    """``cpu,tensorrt10`` → the targets in the kit's order. Raises ConfigError."""
+    asked = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in asked if word not in TARGETS]
+    if unknown or not asked:
+        raise ConfigError(
+            f"{option} {text!r}: {unknown[0] if unknown else 'nothing'} is no target",
+            f"choose from {', '.join(TARGETS)}",
+        )
+    return tuple(target for target in TARGETS if target in asked)
 
 
 def file_for(word: str, target: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.parser import Parser, Words
 
 _DEVICE_LIBRARIES = ("numpy", "cv2", "simplejpeg")
@@ -14,11 +15,15 @@ _HOST_LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "sklearn", "sc
 
 
 def run(parser: Parser, words: Words = None) -> int:
-    """Parse, import the command's module, call it; returns its exit code.
+    """Parse, say what begins, import the command's module, call it; returns its exit code.
 
     Raises KitError: what the command itself raises, or a library that is not installed here.
     """
     arguments = parser.parse_args(words)
+    if (begin := getattr(arguments, "begin", None)) is not None:
+        line = begin(arguments)
+        if not getattr(arguments, "quiet", False):
+            beginning.say(line)
     try:
         commands: Mapping[str, Callable[[Any], int]] = importlib.import_module(arguments.module).COMMANDS
         return int(commands[arguments.command](arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from fieldlens.runtime.errors import EXIT_REFUSED
@@ -76,6 +76,9 @@ class _HelpText(argparse.HelpFormatter):
         return text if text.startswith("example:") else super()._fill_text(text, width, indent)
 
 
+Begin = Callable[[argparse.Namespace], str]
+
+
 class Commands:
     """The commands below a parser. ``module`` holds their functions: ``COMMANDS``, name → function."""
 
@@ -83,10 +86,15 @@ class Commands:
         self._below = parser.add_subparsers(required=True, metavar="COMMAND")
         self._module = module
 
-    def add(self, name: str, title: str, more: str = "", *, example: str, module: str = "") -> Parser:
-        """One command: ``title`` is its line in the list, and with ``more`` its description."""
+    def add(
+        self, name: str, title: str, more: str = "", *, example: str, module: str = "", begin: Begin | None = None
+    ) -> Parser:
+        """One command: ``title`` is its line in the list, and with ``more`` its description.
+
+        ``begin`` checks what can be checked without a heavy import, and gives the line that the command begins with.
+        """
         parser = self.group(name, title, more, example=example)
-        parser.set_defaults(module=module or self._module, command=name)
+        parser.set_defaults(module=module or self._module, command=name, begin=begin)
         return parser
 
     def group(self, name: str, title: str, more: str = "", *, example: str | None = None) -> Parser:

@@ -17,6 +17,7 @@ from fieldlens.benchmarks.device.contenders.catalogue import FLOOR, OURS, REFERE
 from fieldlens.benchmarks.device.figures import accuracy, auc
 from fieldlens.benchmarks.device.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.terminal.pace import Pace
 
 WARM_UP_IMAGES = 20
 
@@ -86,7 +87,8 @@ def compare(stage: Stage, contenders: Sequence[Contender], settings: ComparisonS
     watch.before(settings.settle_s, say=_say)
     rows = {contender.name: ContenderRow(contender) for contender in contenders}
     with contextlib.ExitStack() as stack:
-        for name, row in rows.items():
+        for number, (name, row) in enumerate(rows.items(), 1):
+            _say(f"contender {number} of {len(rows)}: {name}; then {settings.rounds} rounds")
             row.note = why_not(row.contender, list(stage.models))
             if row.note is None and (lane := _start(row, stage, len(cores), settings.starts)):
                 lanes[name] = stack.enter_context(lane)
@@ -106,7 +108,6 @@ def _start(row: ContenderRow, stage: Stage, threads: int, starts: int) -> Lane |
     """The lane that will be timed, after ``starts`` more processes that only start, answer once and end."""
     contender = row.contender
     job = stage.job(contender, threads)
-    _say(f"starting {contender.name}")
     try:
         lane = Lane(contender.module, job, stage.pictures.paths)
     except LaneError as error:
@@ -145,8 +146,10 @@ def _rounds(
 ) -> None:
     """Every round: the same images for all, in an order of contenders drawn again."""
     random = np.random.default_rng(settings.seed)
+    pace = Pace(settings.rounds)
     for number in range(settings.rounds):
-        _say(f"round {number + 1} of {settings.rounds}", ends=number + 1 == settings.rounds)
+        pace.done = number
+        _say(f"round {number + 1} of {settings.rounds}, {pace.left}    ", ends=number + 1 == settings.rounds)
         watch.round()
         pictures = random.integers(0, count, settings.warmup + settings.per_round).tolist()
         for name in random.permutation(sorted(lanes)).tolist():

@@ -1,0 +1,97 @@
+"""The first line of a command, and what is known before anything heavy is imported: can its paths be used at all?
+
+A mistyped path must not cost the half minute that torch takes to load. Progress goes to standard error; standard output
+is for results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fieldlens.runtime.errors import BundleError, ConfigError, KitError, OutputError
+from fieldlens.runtime.files.printable import printable
+
+_MANIFEST = "manifest.json"
+_SHORTEST_S = 0.1
+"""What loads quicker is not reported."""
+
+
+def leads() -> bool:
+    """Whether this process speaks for the command: of several that torchrun started, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """One line on standard error, at once. That nobody can read it is no reason to stop."""
+    if sys.stderr is not None and leads():
+        with contextlib.suppress(OSError, ValueError):
+            print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Say that a library is being imported; when it took long enough to wait for, say how long."""
+    say(f"loading {what} …")
+    began = time.perf_counter()
+    yield
+    if (seconds := time.perf_counter() - began) > _SHORTEST_S:
+        say(f"loaded {what} in {seconds:.1f} s")
+
+
+def bundle(path: Path) -> None:
+    """Raises BundleError where ``path`` cannot be a bundle."""
+    hint = "give the folder NAME.bundle that `python -m convert bundle` made"
+    if not path.exists():
+        raise BundleError(f"{path} does not exist", hint)
+    if not path.is_dir():
+        raise BundleError(f"{path} is not a folder", hint)
+    if not os.path.lexists(path / _MANIFEST):
+        raise BundleError(f"{path.name}: {_MANIFEST} is missing", hint)
+
+
+def folder(path: Path | None, option: str) -> None:
+    """Raises ConfigError where a folder that an option names is none."""
+    if path is not None and not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise ConfigError(f"{option} {path} {what}", "give a folder that is there")
+
+
+def file(path: Path | None, option: str) -> None:
+    """Raises ConfigError where a file that an option names is none."""
+    if path is not None and not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise ConfigError(f"{option} {path} {what}", "give a file that is there")
+
+
+def new_folder(path: Path, why: str = "") -> None:
+    """Raises OutputError where a folder to be written is in use. ``why``: what the hint begins with."""
+    if in_use(path):
+        raise OutputError(f"{path} exists and is not empty", f"{why}choose another --out")
+
+
+def in_use(path: Path) -> bool:
+    """Whether there is something where a new folder is to be written."""
+    try:
+        return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({error.strerror})", "choose another --out") from error
+
+
+def sources(words: list[str]) -> None:
+    """Raises KitError where no source can be answered: all are plain paths, and nothing is there."""
+    plain = [word for word in words if not _may_be_there(word)]
+    if len(plain) < len(words) or any(os.path.lexists(word) for word in plain):
+        return
+    hint = "a camera's address begins with rtsp:// or http://"
+    first = f"{words[0]}: there is no such file"
+    raise KitError(f"no input could be classified (of {len(words)}); the first: {first}", hint)
+
+
+def _may_be_there(word: str) -> bool:
+    """Standard input, an address, a pattern, a device: what a look at the disk does not decide."""
+    return word == "-" or "://" in word or word.startswith("/dev/") or bool(set(word) & set("*?["))

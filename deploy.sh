@@ -9,13 +9,25 @@ case "${BASH_SOURCE[0]}" in
   *) ROOT="$(pwd -P)" ;;
 esac
 readonly ROOT
-readonly VENV="$ROOT/.venv"
-readonly PY="$VENV/bin/python"
-readonly STAMP="$VENV/fieldlens-ready"   # written last: which lock is installed, with its hash
-readonly MARKER="$VENV/fieldlens-made"   # written first: this folder is ours, so we may delete it
 readonly HOST_PYTHONS="3.11 3.12 3.13"
 readonly DEVICE_PYTHONS="3.10 3.11 3.12 3.13"
 readonly HELD_OUT_LIMIT=60
+readonly READY="recipes/ready/demo.bundle"  # committed: a bundle of our own making, for ./deploy.sh try
+readonly READY_LIMIT_KB=13671               # 14 MB
+readonly DEMO_NEEDS_MB=7500                 # .venv with torch 6.4 GB, the rest demo/ and what uv unpacks
+
+use_environment() { # host or device: which environment the functions below make and use
+  KIND="$1"
+  case "$KIND" in
+    host) VENV="$ROOT/.venv" LEAST_MINOR=11 RANGES="requirements.txt requirements-dev.txt" ;;
+    device) VENV="$ROOT/.venv-device" LEAST_MINOR=10 RANGES="runtime/requirements.txt" ;;
+  esac
+  NAME="${VENV##*/}"
+  PY="$VENV/bin/python"
+  STAMP="$VENV/fieldlens-ready"   # written last: which lock is installed, with its hash
+  MARKER="$VENV/fieldlens-made"   # written first: this folder is ours, so we may delete it
+}
+use_environment host
 
 STEP=0
 STEPS=1
@@ -43,15 +55,17 @@ usage() {
 usage: ./deploy.sh COMMAND [arguments]
 
 commands:
+  try      a first answer without torch: a device's environment, a ready bundle, sample images; lands in try/
   demo     the whole pipeline on synthetic data: train, convert, verify, classify; everything lands in demo/
   test     run the checks; --full adds the long ones, other arguments go to pytest
   setup    make the environment .venv, and nothing else
   lock     write locks/ again from the requirements; --upgrade also moves the pinned versions
-  clean    remove demo/ and .venv
+  ready-bundle  make the bundle of `try` again, in recipes/ready: the demo, trained and slimmed
+  clean    remove demo/, try/, .venv and .venv-device
   help     this text (also --help, -h)
 
 environment:
-  FIELDLENS_PYTHON   the Python (>= 3.11) to make .venv with, instead of the first one found
+  FIELDLENS_PYTHON   the Python (>= 3.11; for try >= 3.10) to make the environment with, not the first one found
 TEXT
 }
 
@@ -74,8 +88,8 @@ python_version() { # command → "3.12"; fails where the command does not run, a
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
 
-host_can_use() { # "3.12" → yes from 3.11 on
-  [ "${1%%.*}" -eq 3 ] && [ "${1#*.}" -ge 11 ]
+can_use() { # "3.12" → yes from 3.11 on, for a device from 3.10 on
+  [ "${1%%.*}" -eq 3 ] && [ "${1#*.}" -ge "$LEAST_MINOR" ]
 }
 
 makes_environments() { # Debian's python3 lacks ensurepip until python3-venv is installed; uv does without
@@ -85,15 +99,15 @@ makes_environments() { # Debian's python3 lacks ensurepip until python3-venv is 
 suitable() { # command, "locked" or "any"
   local version
   version="$(python_version "$1")" || return 1
-  host_can_use "$version" || return 1
-  [ "$2" = any ] || [ -f "$ROOT/locks/host-py$version.txt" ] || return 1
+  can_use "$version" || return 1
+  [ "$2" = any ] || [ -f "$ROOT/locks/$KIND-py$version.txt" ] || return 1
   makes_environments "$1"
 }
 
 find_python() { # a Python with a lock is better than a newer one without
   local kind name
   for kind in locked any; do
-    for name in python3.13 python3.12 python3.11 python3 python; do
+    for name in python3.13 python3.12 python3.11 python3.10 python3 python; do
       if suitable "$name" "$kind"; then
         printf '%s\n' "$name"
         return 0
@@ -105,18 +119,18 @@ find_python() { # a Python with a lock is better than a newer one without
 
 choose_python() {
   if [ -n "${FIELDLENS_PYTHON:-}" ]; then
-    suitable "$FIELDLENS_PYTHON" any || fail "FIELDLENS_PYTHON=$FIELDLENS_PYTHON is not a working Python >= 3.11 with venv" \
+    suitable "$FIELDLENS_PYTHON" any || fail "FIELDLENS_PYTHON=$FIELDLENS_PYTHON is not a working Python >= 3.$LEAST_MINOR with venv" \
       "name another one, or unset it to let ./deploy.sh search"
     printf '%s\n' "$FIELDLENS_PYTHON"
     return
   fi
-  find_python || fail "no working Python >= 3.11 found (tried python3.13, python3.12, python3.11, python3, python)" \
+  find_python || fail "no working Python >= 3.$LEAST_MINOR found (tried python3.13, python3.12, python3.11, python3, python)" \
     "install one with venv (Debian, Ubuntu: apt install python3.12 python3.12-venv), or set FIELDLENS_PYTHON"
 }
 
 working_uv() { # prints the uv to use; one that does not run is none
   local candidate
-  for candidate in "$VENV/bin/uv" uv; do
+  for candidate in "$ROOT/.venv/bin/uv" uv; do
     if "$candidate" --version >/dev/null 2>&1; then
       printf '%s\n' "$candidate"
       return 0
@@ -127,8 +141,9 @@ working_uv() { # prints the uv to use; one that does not run is none
 
 requirement_files() { # of the environment's Python: its lock, else the ranges
   local lock
-  lock="locks/host-py$(python_version "$PY").txt"
-  if [ -f "$ROOT/$lock" ]; then printf '%s\n' "$lock"; else printf '%s\n' requirements.txt requirements-dev.txt; fi
+  lock="locks/$KIND-py$(python_version "$PY").txt"
+  # shellcheck disable=SC2086  # a list of known names without spaces
+  if [ -f "$ROOT/$lock" ]; then printf '%s\n' "$lock"; else printf '%s\n' $RANGES; fi
 }
 
 identity() { # what the stamp must say: files and a hash over them; empty where .venv's Python does not run
@@ -146,14 +161,14 @@ ready() {
 usable_venv() { # a Python we support, and something to install with
   local version
   version="$(python_version "$PY")" || return 1
-  host_can_use "$version" || return 1
+  can_use "$version" || return 1
   "$PY" -c 'import pip' 2>/dev/null || working_uv >/dev/null
 }
 
 make_venv() {
   local python uv
   python="$(choose_python)"
-  say "making .venv with $python ($(python_version "$python"))"
+  say "making $NAME with $python ($(python_version "$python"))"
   rm -rf -- "$VENV"
   mkdir -- "$VENV"
   : >"$MARKER"
@@ -167,13 +182,13 @@ make_venv() {
 
 prepare_venv() { # a half-made environment of ours is thrown away, somebody else's never
   if [ -f "$STAMP" ] && usable_venv; then
-    say "the requirements changed: updating .venv"
+    say "the requirements changed: updating $NAME"
   elif [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
-    usable_venv || fail ".venv was not made by ./deploy.sh and holds no Python >= 3.11 with pip" \
+    usable_venv || fail "$NAME was not made by ./deploy.sh and holds no Python >= 3.$LEAST_MINOR with pip" \
       "move it away or delete it, then run again"
-    say "installing into the .venv that is already here"
+    say "installing into the $NAME that is already here"
   else
-    [ ! -e "$VENV" ] || say ".venv is unfinished (an interrupted installation): starting over"
+    [ ! -e "$VENV" ] || say "$NAME is unfinished (an interrupted installation): starting over"
     make_venv
   fi
 }
@@ -205,7 +220,8 @@ install_requirements() {
   files="$(requirement_files)"
   for file in $files; do options+=(-r "$file"); done
   case "$files" in
-    locks/*) say "installing from $files; the first time this downloads some gigabytes (torch)" ;;
+    locks/host-*) say "installing from $files; the first time this downloads some gigabytes (torch)" ;;
+    locks/*) say "installing from $files; the first time this downloads about 130 MB (OpenVINO, OpenCV)" ;;
     *) say "no lock for Python $(python_version "$PY"): installing from the ranges in" "${files//$'\n'/ and }" ;;
   esac
   install "${options[@]}" ||
@@ -214,7 +230,9 @@ install_requirements() {
 
 install() { # options…: with uv, or with pip where that fails
   cd -- "$ROOT"
-  if ! install_with_uv "$@"; then
+  if [ "$KIND" = device ] && ! working_uv >/dev/null; then  # a device has no uv, and needs none
+    "$PY" -m pip install --disable-pip-version-check "$@"
+  elif ! install_with_uv "$@"; then
     say "falling back to pip, for the reason above"
     "$PY" -m pip install --disable-pip-version-check "$@"
   fi
@@ -227,13 +245,13 @@ install_command() { # .venv/bin/fieldlens runs this checkout; its link makes the
 
 build_environment() {
   if ready; then
-    say "ready: .venv, from $(cut -d ' ' -f 1 "$STAMP")"
+    say "ready: $NAME, from $(cut -d ' ' -f 1 "$STAMP")"
     return
   fi
   prepare_venv
   rm -f -- "$STAMP"
   install_requirements
-  install_command
+  [ "$KIND" = device ] || install_command  # a device's environment runs this folder as it is
   identity >"$STAMP.new"
   mv -- "$STAMP.new" "$STAMP"
 }
@@ -307,10 +325,29 @@ next, in $ROOT:
 TEXT
 }
 
+free_mb() { # of the disk that holds this folder; nothing where df does not say
+  df -Pk "$ROOT" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { print int($4 / 1024) }'
+}
+
+demo_needs() { # before anything is begun: how long, how much
+  local free
+  say "takes about 4 minutes on two cores (training: 2), and the first time as long as it takes to download 3 GB"
+  if [ -f "$STAMP" ]; then
+    say "takes 0.3 GB of disk in demo/, beside the environment that is here already"
+    return
+  fi
+  free="$(free_mb)"
+  say "takes 7 GB of disk: .venv 6.4 GB, demo/ 0.3 GB${free:+; $((free / 1024)) GB are free here}"
+  say "less to look at first: ./deploy.sh try (0.5 GB, a minute, no training)"
+  [ -z "$free" ] || [ "$free" -ge "$DEMO_NEEDS_MB" ] ||
+    fail "the disk has $((free / 1024)) GB left, the demo takes 7" "make room, or run ./deploy.sh try, which takes 0.5 GB"
+}
+
 cmd_demo() {
   no_arguments demo "$@"
   STEPS=6
   cd -- "$ROOT"
+  demo_needs
   step "environment" environment
   mkdir -p demo
   step "synthetic data" demo_data
@@ -319,6 +356,77 @@ cmd_demo() {
   step "verify every precision on the test split" demo_verify
   step "classify held-out images" demo_classify
   demo_closing
+}
+
+# ---------------------------------------------------------------- try
+
+try_bundle() {
+  [ -f "$READY/manifest.json" ] || fail "there is no $READY" \
+    "make it with ./deploy.sh ready-bundle, which installs torch and trains for two minutes"
+  "$PY" -m runtime verify "$READY"
+}
+
+try_images() { # another seed than training's, so none of these subjects was trained on
+  "$PY" -m train demo-data try/images --images "$TRY_IMAGES" --seed 1
+}
+
+try_classify() {
+  rm -rf -- try/results.jsonl try/overlays
+  "$PY" -m runtime classify try/images/images --bundle "$READY" --json try/results.jsonl --report try/report.html \
+    --overlays try/overlays --state try/state
+}
+
+readonly TRY_IMAGES=30
+
+cmd_try() {
+  no_arguments try "$@"
+  STEPS=4
+  cd -- "$ROOT"
+  say "takes about a minute and 0.5 GB of disk, without torch and without training"
+  use_environment device
+  step "environment of a device, .venv-device" environment
+  mkdir -p try
+  step "the ready bundle" try_bundle
+  step "draw $TRY_IMAGES sample images" try_images
+  step "classify them" try_classify
+  cat <<TEXT
+
+report:    $ROOT/try/report.html
+heat maps: $ROOT/try/overlays
+
+next, in $ROOT:
+  .venv-device/bin/python -m runtime classify YOUR_FOLDER --bundle $READY   (drawings only: it knows no patient)
+  ./deploy.sh demo                                       the whole way: train, convert, verify, classify
+TEXT
+}
+
+# ---------------------------------------------------------------- the ready bundle
+
+slim_ready() { # INT8 for CPUs and what it needs, beside the old one until it is whole
+  local size
+  rm -rf -- demo/ready.bundle
+  "$PY" -m convert slim demo/demo.bundle --for cpu --out demo/ready.bundle
+  size="$(du -sk demo/ready.bundle | cut -f 1)"
+  [ "$size" -le "$READY_LIMIT_KB" ] || fail "the ready bundle has $size kB, and $READY_LIMIT_KB are allowed in the repository" \
+    "see with ls -lR demo/ready.bundle what is large"
+  mkdir -p "${READY%/*}"
+  rm -rf -- "$READY"
+  mv -- demo/ready.bundle "$READY"
+  say "$READY: $size kB. Commit it last, and at most once a release: every version stays in the history"
+}
+
+cmd_ready_bundle() {
+  no_arguments ready-bundle "$@"
+  STEPS=6
+  cd -- "$ROOT"
+  demo_needs
+  step "environment" environment
+  mkdir -p demo
+  step "synthetic data" demo_data
+  step "train" demo_fit
+  step "convert to a bundle" demo_bundle
+  step "verify every precision on the test split" demo_verify
+  step "the part that a CPU needs" slim_ready
 }
 
 # ---------------------------------------------------------------- the other commands
@@ -398,12 +506,17 @@ remove() { # folder: only what this script made
 }
 
 clean() {
+  local kind
   remove demo
-  if [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
-    say "leaving .venv: ./deploy.sh did not make it"
-  else
-    remove .venv
-  fi
+  remove try
+  for kind in device host; do
+    use_environment "$kind"
+    if [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
+      say "leaving $NAME: ./deploy.sh did not make it"
+    else
+      remove "$NAME"
+    fi
+  done
 }
 
 cmd_clean() {
@@ -416,9 +529,9 @@ main() {
   [ "$#" -eq 0 ] || shift
   quiet_surroundings
   case "$command" in
-    demo | test | setup | lock | clean) "cmd_$command" "$@" ;;
+    try | demo | ready-bundle | test | setup | lock | clean) "cmd_${command//-/_}" "$@" ;;
     help | --help | -h) usage ;;
-    "") fail "no command given" "./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
+    "") fail "no command given" "./deploy.sh try gives a first answer in a minute, ./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
     *) fail "unknown command '$command'" "./deploy.sh --help lists the commands" ;;
   esac
 }

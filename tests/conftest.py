@@ -1,8 +1,12 @@
-"""The one option that all tests share: long runs wait until somebody asks for them."""
+"""What all tests share: the option for long runs, and a copy of deploy.sh to run."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from tests.deploy_kit import copy_of_kit, path_without_python
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,3 +22,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("full"):
             item.add_marker(long_run)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A copy of deploy.sh and what it reads, in a folder with a space in its name."""
+    return copy_of_kit(tmp_path)
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A PATH with the usual small tools and no Python that runs."""
+    return path_without_python(tmp_path)

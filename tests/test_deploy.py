@@ -4,88 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fieldlens.cli import build_parser
+from tests.deploy_kit import BASH, ROOT, deploy, executable, make_ready
 
-ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("demo", "test", "setup", "lock", "clean", "help")
-BASH = shutil.which("bash") or "bash"
-# What the script may call before it has a Python.
-COREUTILS = ("awk", "bash", "cat", "cut", "env", "flock", "grep", "mkdir", "mv", "rm")
-
-# Stands in for .venv/bin/python: answers the script's own small questions with the real interpreter,
-# and for `-m ROOM …` writes down the call and leaves the files that stage would leave.
-FAKE_PYTHON = """#!{bash}
-if [ "$1" != -m ]; then exec {python} "$@"; fi
-shift
-printf '%s\\n' "$*" >>calls.txt
-case "$1 $2" in
-  "train demo-data") mkdir -p demo/data && echo image,label >demo/data/labels.csv ;;
-  "train fit") mkdir -p demo/run && echo '{{}}' >demo/run/operating-point.json &&
-    printf 'image,label,split\\nimages/a.png,0,train\\nimages/b.png,1,test\\n' >demo/run/split.csv ;;
-  "convert bundle") mkdir -p demo/demo.bundle && echo '{{}}' >demo/demo.bundle/manifest.json ;;
-  "convert verify") exit "${{VERIFY_EXIT:-0}}" ;;
-  "runtime classify") cat >fed.txt && mkdir -p demo/overlays && echo >demo/overlays/b.png ;;
-esac
-"""
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
-    """A copy of deploy.sh and what it reads, in a folder with a space in its name."""
-    folder = tmp_path / "a b"
-    folder.mkdir()
-    for name in ("deploy.sh", "requirements.txt", "requirements-dev.txt"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "locks", folder / "locks")
-    return folder
-
-
-@pytest.fixture
-def bare_path(tmp_path: Path) -> Path:
-    """A PATH with the usual small tools and no Python that runs: the one there is a version manager's empty shim."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in COREUTILS:
-        if found := shutil.which(name):
-            (folder / name).symlink_to(found)
-    executable(folder / "python3", f"#!{BASH}\necho 'python3: command not found in any version' >&2\nexit 127\n")
-    return folder
-
-
-def executable(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o755)
-
-
-def deploy(folder: Path, *arguments: str, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Run the copy in `folder`, never the repository's own: a test must not touch the developer's .venv."""
-    surroundings = {key: value for key, value in os.environ.items() if key != "FIELDLENS_PYTHON"} | extra
-    command = [BASH, str(folder / "deploy.sh"), *arguments]
-    return subprocess.run(
-        command, cwd=cwd or folder, env=surroundings, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def make_ready(kit: Path) -> None:
-    """Give the copy an environment that looks installed: the fake Python and the stamp that belongs to its lock."""
-    (kit / ".venv/bin").mkdir(parents=True)
-    executable(kit / ".venv/bin/python", FAKE_PYTHON.format(bash=BASH, python=f"'{sys.executable}'"))
-    (kit / ".venv/fieldlens-made").touch()
-    (kit / ".venv/fieldlens-ready").write_text(f"{identity(kit)}\n", encoding="utf-8")
-
-
-def identity(kit: Path) -> str:
-    """What the script itself would write into the stamp."""
-    script = (kit / "deploy.sh").read_text(encoding="utf-8").replace('\nmain "$@"\n', "\nidentity\n")
-    (kit / "identity.sh").write_text(script, encoding="utf-8")
-    return subprocess.check_output([BASH, str(kit / "identity.sh")], text=True).strip()
+COMMANDS = ("try", "demo", "ready-bundle", "test", "setup", "lock", "clean", "help")
 
 
 def test_the_script_parses() -> None:
@@ -101,18 +28,20 @@ def test_scripts_are_executable(name: str) -> None:
 def test_help_has_one_line_for_every_command(kit: Path, word: str) -> None:
     done = deploy(kit, word)
     assert done.returncode == 0
-    listed = re.findall(r"^  (\w+) +\S", done.stdout.partition("environment:")[0], flags=re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) +\S", done.stdout.partition("environment:")[0], flags=re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_help_lists_what_main_accepts() -> None:
     script = (ROOT / "deploy.sh").read_text(encoding="utf-8")
-    accepted = re.search(r"^ +([a-z |]+)\) \"cmd_\$command\"", script, flags=re.MULTILINE)
+    accepted = re.search(r"^ +([a-z |-]+)\) \"cmd_\$\{command//-/_\}\"", script, flags=re.MULTILINE)
     assert accepted
     assert {*accepted[1].split(" | "), "help"} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [("frobnicate",), (), ("demo", "now"), ("clean", "--all"), ("setup", "x")])
+@pytest.mark.parametrize(
+    "arguments", [("frobnicate",), (), ("demo", "now"), ("clean", "--all"), ("setup", "x"), ("try", "x")]
+)
 def test_wrong_usage_ends_with_2_and_a_hint(kit: Path, arguments: tuple[str, ...]) -> None:
     done = deploy(kit, *arguments)
     assert done.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 
 from fieldlens.runtime.terminal.beginning import loading
@@ -10,10 +11,15 @@ from fieldlens.runtime.terminal.beginning import loading
 
 def run_demo_data(arguments: argparse.Namespace) -> int:
     """``train demo-data``."""
-    from fieldlens.train.console import Console
+    from fieldlens.runtime.terminal.reporter import Lines, Reporter
     from fieldlens.train.demo_data.photographs import make_demo_data
 
-    make_demo_data(arguments.folder, arguments.images, arguments.seed, Console())
+    reporter: Reporter = Lines()
+    with contextlib.suppress(ModuleNotFoundError):  # tqdm, which a device's environment lacks
+        from fieldlens.train.console import Console
+
+        reporter = Console()
+    make_demo_data(arguments.folder, arguments.images, arguments.seed, reporter)
     return 0
 
 

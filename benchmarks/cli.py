@@ -220,7 +220,7 @@ def _begin_measuring(arguments: argparse.Namespace) -> str:
         beginning.bundle(bundle)
     if labels is not None and images is None:
         raise KitError("--labels needs --images", "give the folder of the images that it names")
-    if isinstance(images, Path) and not images.is_dir():
+    if isinstance(images, Path) and not beginning.is_folder(images):
         raise KitError(f"--images {images} is not a folder", "give a folder of image files")
     beginning.file(labels, "--labels")
     what = bundle or getattr(arguments, "random", None) or getattr(arguments, "arch", "")

@@ -155,9 +155,9 @@ def _begin_bundle(arguments: argparse.Namespace) -> str:
         raise ConfigError(f"--version {arguments.version} is out of range", "give a whole number that only grows")
     targets_of(arguments.targets)
     _check_origin(arguments)
-    if arguments.run is not None and not arguments.run.is_dir():
+    if arguments.run is not None and not beginning.is_folder(arguments.run):
         raise KitError(f"there is no run folder {arguments.run}", "give the --out folder of `python -m train fit`")
-    if arguments.data is not None and not arguments.data.exists():
+    if arguments.data is not None and not beginning.exists(arguments.data):
         raise ConfigError(f"--data {arguments.data} does not exist", "give the present place of the run's data")
     beginning.file(arguments.weights, "--weights")
     beginning.folder(arguments.images, "--images")
@@ -192,7 +192,7 @@ def _begin_verify(arguments: argparse.Namespace) -> str:
         if getattr(arguments, option) and not arguments.data:
             raise ConfigError(f"--{option} needs labelled data", "give --data DATA, too")
     beginning.bundle(arguments.bundle)
-    if arguments.data is not None and not arguments.data.exists():
+    if arguments.data is not None and not beginning.exists(arguments.data):
         raise ConfigError(f"--data {arguments.data} does not exist", "give labelled data: a folder, a CSV or an .npz")
     what = f"the {arguments.split} images of {arguments.data}" if arguments.data else "its golden images"
     return f"verify: every precision of {arguments.bundle} on {what} …"

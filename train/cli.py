@@ -180,7 +180,7 @@ def _trained_from(arguments: argparse.Namespace) -> None:
 
 
 def _data(path: Path) -> None:
-    if not path.exists():
+    if not beginning.exists(path):
         raise DataError(
             f"there is no data at {path}",
             "give a folder with labels.csv, a CSV, a folder with one folder per class, or an .npz",
@@ -189,7 +189,7 @@ def _data(path: Path) -> None:
 
 def _begin_evaluate(arguments: argparse.Namespace) -> str:
     run = arguments.run
-    if not run.is_dir():
+    if not beginning.is_folder(run):
         raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
     if arguments.data is not None:
         _data(arguments.data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from fieldlens.runtime.errors import BundleError, ConfigError, KitError, OutputE
 from fieldlens.runtime.files.printable import printable
 
 _MANIFEST = "manifest.json"
+_ABSENT, _FILE, _FOLDER, _UNKNOWN = "absent", "file", "folder", "unknown"
 _SHORTEST_S = 0.1
 """What loads quicker is not reported."""
 
@@ -43,28 +45,48 @@ def loading(what: str) -> Iterator[None]:
         say(f"loaded {what} in {seconds:.1f} s")
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there, or may be: what cannot be looked at is left to whoever opens it, who says why."""
+    return _kind(path) != _ABSENT
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, or may be one."""
+    return _kind(path) in (_FOLDER, _UNKNOWN)
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _ABSENT
+    except OSError:
+        return _UNKNOWN
+    return _FOLDER if stat.S_ISDIR(mode) else _FILE
+
+
 def bundle(path: Path) -> None:
     """Raises BundleError where ``path`` cannot be a bundle."""
     hint = "give the folder NAME.bundle that `python -m convert bundle` made"
-    if not path.exists():
+    if not exists(path):
         raise BundleError(f"{path} does not exist", hint)
-    if not path.is_dir():
+    if not is_folder(path):
         raise BundleError(f"{path} is not a folder", hint)
-    if not os.path.lexists(path / _MANIFEST):
+    if not exists(path / _MANIFEST) and not (path / _MANIFEST).is_symlink():
         raise BundleError(f"{path.name}: {_MANIFEST} is missing", hint)
 
 
 def folder(path: Path | None, option: str) -> None:
     """Raises ConfigError where a folder that an option names is none."""
-    if path is not None and not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
+    if path is not None and not is_folder(path):
+        what = "is not a folder" if exists(path) else "does not exist"
         raise ConfigError(f"{option} {path} {what}", "give a folder that is there")
 
 
 def file(path: Path | None, option: str) -> None:
     """Raises ConfigError where a file that an option names is none."""
-    if path is not None and not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
+    if path is not None and _kind(path) not in (_FILE, _UNKNOWN):
+        what = "is not a file" if exists(path) else "does not exist"
         raise ConfigError(f"{option} {path} {what}", "give a file that is there")
 
 

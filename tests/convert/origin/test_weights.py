@@ -209,8 +209,8 @@ def test_imagenet_weights_from_a_file(tmp_path: Path) -> None:
         (("run", "--calibration", "x"), "--calibration is for weights"),
         (("--pretrained", "resnet18", "--classes", "a,b"), "--pretrained brings ImageNet's 1000 classes"),
         (("--pretrained", "resnet18", "--data", "x"), "--data belongs to a RUN"),
-        (("--weights", "w.pth", "--arch", "resnet18", "--classes", "a"), "--classes names 1 classes"),
-        (("--weights", "none.pth", "--arch", "resnet18", "--classes", "a,b"), "No such file"),
+        (("--weights", __file__, "--arch", "resnet18", "--classes", "a"), "--classes names 1 classes"),
+        (("--weights", "none.pth", "--arch", "resnet18", "--classes", "a,b"), "--weights none.pth does not exist"),
         (("run", "--targets", "cpu,gpu"), "gpu is no target"),
     ],
 )

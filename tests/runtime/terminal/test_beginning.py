@@ -54,3 +54,13 @@ def test_only_the_first_of_torchruns_processes_speaks(
     monkeypatch.setenv("RANK", "1")
     beginning.say("a line")
     assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_looked_at_is_left_to_the_command(tmp_path: Path) -> None:
+    """It says why: a name that is too long, a folder that may not be searched."""
+    long = tmp_path / ("x" * 300)
+    beginning.bundle(long)
+    beginning.file(long, "--key")
+    beginning.folder(long, "--images")
+    with pytest.raises(OutputError, match="cannot be read"):
+        beginning.new_folder(long)

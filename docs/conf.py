@@ -18,6 +18,7 @@ html_theme = "furo"
 html_title = "Fieldlens"
 html_show_sourcelink = False
 html_copy_source = False
+html_extra_path = ["answer.schema.json"]  # beside the pages, as it is
 templates_path: list[str] = []
 myst_heading_anchors = 4  # the same anchors as on GitHub, and a link to one that is missing is a warning
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from types import TracebackType
 
@@ -16,7 +17,7 @@ from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
 from fieldlens.runtime.errors import AnswerError
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.preprocess import Pixels
-from fieldlens.runtime.prediction import Finding, Prediction
+from fieldlens.runtime.prediction import AnswerOrigin, Finding, Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
 from fieldlens.runtime.quality import measures as quality
 from fieldlens.runtime.quality.ood import load_ood
@@ -49,8 +50,7 @@ class Classifier:
         self.own = self._preparer(overlapped=False)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
-        decision = bundle.manifest.decision
-        self._explainable = decision.positive if decision else bundle.manifest.class_ids
+        self.origin = _origin(bundle, backend)
         self._display = {info.id: info.display for info in bundle.manifest.classes}
         self._golden_every_s, self._checked_at = golden_every_s, time.monotonic()
         self.golden = golden
@@ -134,13 +134,15 @@ class Classifier:
             findings=findings,
             ood_score=ood_score,
             latency_ms=latency_ms,
-            backend=self.backend.info.name,
-            precision=self.backend.info.precision,
-            bundle=self.bundle.title,
-            bundle_signed_by=self.bundle.signer,
-            explained=max(self._explainable, key=lambda name: shares[name]),
+            origin=self.origin,
+            explained=self._explained(shares),
             display=self._display,
         )
+
+    def _explained(self, shares: dict[str, float]) -> str:
+        """The class that an answer is about: the finding that drives the score, else the likeliest class."""
+        decision = self.bundle.manifest.decision
+        return decision.driving(shares) if decision else max(shares, key=lambda name: shares[name])
 
     def _gate(self, outputs: Outputs, prepared: Prepared) -> tuple[tuple[Finding, ...], float | None]:
         """Quality findings and the out-of-distribution score."""
@@ -169,6 +171,24 @@ class Classifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _origin(bundle: Bundle, backend: Backend) -> AnswerOrigin:
+    manifest, info = bundle.manifest, backend.info
+    decision = manifest.decision
+    return AnswerOrigin(
+        bundle=bundle.title,
+        bundle_name=manifest.name,
+        bundle_version=manifest.version.number,
+        bundle_hash=bundle.hash,
+        bundle_signed_by=bundle.signer,
+        backend=info.name,
+        precision=info.precision,
+        device=info.device,
+        host=platform.node(),
+        threshold=decision.threshold if decision else None,
+        band=decision.band if decision and decision.band[0] < decision.band[1] else None,
+    )
 
 
 def _no_number(source: str, what: str) -> AnswerError:

@@ -63,7 +63,7 @@ def classify(arguments: argparse.Namespace) -> int:
         talk.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
         classifier = stack.enter_context(model).classifier
-        sinks = _sinks(arguments, bundle)
+        sinks = _sinks(arguments, model)
         for sink in sinks:
             stack.callback(sink.close)
         overlays = OverlaySink(arguments.overlays, classifier) if arguments.overlays else None
@@ -121,14 +121,14 @@ def _decode_limits(arguments: argparse.Namespace) -> DecodeLimits:
     return DecodeLimits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _sinks(arguments: argparse.Namespace, bundle: Bundle) -> list[Sink]:
-    manifest = bundle.manifest
+def _sinks(arguments: argparse.Namespace, model: Model) -> list[Sink]:
+    manifest, origin = model.bundle.manifest, model.classifier.origin
     rotation = Rotation(arguments.rotate, arguments.keep)
     sinks: list[Sink] = [] if arguments.json == STANDARD_OUTPUT else [HumanSink(arguments.top_k)]
     if arguments.json is not None:
-        sinks.append(JsonSink(arguments.json, rotation))
+        sinks.append(JsonSink(arguments.json, origin, rotation))
     if arguments.csv is not None:
-        sinks.append(CsvSink(arguments.csv, manifest, rotation, bundle.signer))
+        sinks.append(CsvSink(arguments.csv, manifest, origin, rotation))
     return sinks
 
 

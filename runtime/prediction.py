@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy.typing as npt
 import simplejpeg
 
 from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.bundle.score_words import score_words
 from fieldlens.runtime.files.printable import html_text, json_text, printable
+from fieldlens.runtime.machine.clock import clock_state, time_utc
 from fieldlens.runtime.pixels.drawing import NOTE, SIDE, UNSIGNED, annotated, heat_of
 from fieldlens.runtime.pixels.preprocess import Pixels
 
@@ -29,6 +32,36 @@ measures them; ``inference`` is then the rest of the network's call, and ``enque
 
 ALWAYS = ("decode", "preprocess", "inference", "postprocess", "total")
 """The stages that every answer has."""
+
+
+RECORD_FORMAT = 1
+"""Of a JSON line; ``docs/answer.schema.json`` describes it."""
+
+
+@dataclass(frozen=True)
+class AnswerOrigin:
+    """What an answer was made with, as every record carries it: which bundle, on what, against which threshold.
+
+    ``bundle`` is name and label for people, ``bundle_hash`` the SHA-256 of the manifest, which fixes every file.
+    ``bundle_signed_by``: whose signature was checked when the bundle was opened; None: nobody's. ``threshold`` and
+    ``band`` are on the score's scale, None where there is no decision or no band. ``host`` is the machine's name.
+    """
+
+    bundle: str
+    bundle_name: str
+    bundle_version: int
+    bundle_hash: str
+    bundle_signed_by: str | None
+    backend: str
+    precision: str
+    device: str
+    host: str
+    threshold: float | None = None
+    band: tuple[float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON lines."""
+        return {**asdict(self), "band": None if self.band is None else list(self.band)}
 
 
 @dataclass(frozen=True)
@@ -59,14 +92,12 @@ class Prediction:
     findings: tuple[Finding, ...]
     ood_score: float | None
     latency_ms: dict[str, float]
-    backend: str
-    precision: str
-    bundle: str
-    bundle_signed_by: str | None = None
-    """Whose signature was checked when the bundle was opened; None: nobody's."""
+    origin: AnswerOrigin
     explained: str = ""
     display: Mapping[str, str] = field(default_factory=dict)
     image_rgb: Pixels | None = field(default=None, compare=False)
+    time_s: float = field(default_factory=time.time, compare=False)
+    """When it was answered, in seconds since 1970."""
 
     def __post_init__(self) -> None:
         count = len(self.probabilities)
@@ -78,6 +109,26 @@ class Prediction:
     def top(self, count: int) -> list[tuple[str, float]]:
         """The ``count`` most probable classes, best first."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return self.origin.backend
+
+    @property
+    def precision(self) -> str:
+        """What the network ran in."""
+        return self.origin.precision
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's name and version, for people."""
+        return self.origin.bundle
+
+    @property
+    def bundle_signed_by(self) -> str | None:
+        """Whose signature was checked when the bundle was opened; None: nobody's."""
+        return self.origin.bundle_signed_by
 
     @property
     def label(self) -> str:
@@ -111,11 +162,25 @@ class Prediction:
         lines = [", ".join(f"{name} {p:.1%}" for name, p in self.top(3)), f"heat map of {explained}: {NOTE}"]
         return annotated(view, self.heatmap(explained), str(self.outcome), lines, status, footer)
 
-    def words(self, count: int = 1) -> str:
-        """For people: the ``count`` likeliest classes by their display names; on ``retake`` only what to do."""
+    def words(self, count: int = 0) -> str:
+        """For people: the finding by its display name where there is one, the score and what it is compared with. On
+        ``retake`` only what to do. ``count``: so many of the likeliest classes with their probabilities, too.
+
+        No finding is named where none was found: a class beside "no sign found" would contradict it.
+        """
         if self.outcome is Outcome.RETAKE:
             return "; ".join(finding.advice for finding in self.findings)
-        return ", ".join(f"{self.display.get(name, name)} {p:.1%}" for name, p in self.top(count))
+        likeliest = ", ".join(f"{self._shown(name)} {p:.1%}" for name, p in self.top(count))
+        if self.score is None or self.origin.threshold is None:
+            return likeliest or self.words(1)
+        uncertain = self.outcome is Outcome.UNCERTAIN
+        words = score_words(self.score, self.origin.threshold, self.origin.band, uncertain=uncertain)
+        if self.outcome is not Outcome.NO_SIGN_FOUND:
+            words = f"{self._shown(self.explained or self.label)}: {words}"
+        return f"{words}; {likeliest}" if likeliest else words
+
+    def _shown(self, class_id: str) -> str:
+        return self.display.get(class_id, class_id)
 
     def __str__(self) -> str:
         return printable(f"{self.source}: {self.outcome} ({self.words()}), {self.latency_ms['total']:.1f} ms")
@@ -134,7 +199,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines: plain values, ready for JSON."""
         return {
-            "source": self.source,
+            **_head("answer", self.source, self.time_s),
             "outcome": str(self.outcome),
             "class": self.label,
             "probabilities": self.probabilities,
@@ -142,16 +207,18 @@ class Prediction:
             "findings": [finding.__dict__ for finding in self.findings],
             "ood_score": self.ood_score,
             "latency_ms": {stage: round(value, 4) for stage, value in self.latency_ms.items()},
-            "backend": self.backend,
-            "precision": self.precision,
-            "bundle": self.bundle,
-            "bundle_signed_by": self.bundle_signed_by,
+            **self.origin.to_dict(),
             "error": None,
         }
 
 
-def _blank(source: str) -> dict[str, Any]:
-    return {"source": source, "outcome": None, "probabilities": {}, "latency_ms": {}}
+def _head(record: str, source: str, time_s: float) -> dict[str, Any]:
+    """What every line begins with. Without a clock that was set, no time: a wrong one would pass for a right one."""
+    clock = clock_state(time_s)
+    return {"format": RECORD_FORMAT, "record": record, "time_utc": time_utc(time_s), "clock": clock, "source": source}
+
+
+_BLANK: dict[str, Any] = {"outcome": None, "probabilities": {}, "latency_ms": {}}
 
 
 @dataclass(frozen=True)
@@ -161,6 +228,7 @@ class Failure:
     source: str
     error: str
     hint: str = ""
+    time_s: float = field(default_factory=time.time, compare=False)
 
     @property
     def reason(self) -> str:
@@ -172,7 +240,7 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
-        return {**_blank(self.source), "error": self.error}
+        return {**_head("failure", self.source, self.time_s), **_BLANK, "error": self.error}
 
 
 @dataclass(frozen=True)
@@ -183,6 +251,7 @@ class Notice:
     event: str
     message: str
     seconds: float = 0.0
+    time_s: float = field(default_factory=time.time, compare=False)
 
     def __str__(self) -> str:
         return printable(f"{self.source}: {self.message}")
@@ -190,13 +259,16 @@ class Notice:
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
         event = {"kind": self.event, "message": self.message, "seconds": round(self.seconds, 3)}
-        return {**_blank(self.source), "error": None, "event": event}
+        return {**_head("news", self.source, self.time_s), **_BLANK, "error": None, "event": event}
 
 
 Result = Prediction | Failure | Notice
 """What a run gives, one by one."""
 
 
-def json_line(result: Result) -> str:
-    """One line of JSON, with its newline. NaN and infinity are refused: they are not JSON."""
-    return json_text(result.to_dict()) + "\n"
+def json_line(result: Result, origin: AnswerOrigin) -> str:
+    """One line of JSON, with its newline. NaN and infinity are refused: they are not JSON.
+
+    ``origin``: what would have answered, for the lines of failures and news.
+    """
+    return json_text({**result.to_dict(), **origin.to_dict()}) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
@@ -81,6 +81,13 @@ class Decision:
             return np.asarray(np.minimum(chosen.sum(axis=-1), 1.0))
         borders = logit(np.array([self.thresholds[name] for name in self.positive]))
         return np.asarray((0.5 * (1.0 + np.tanh(0.5 * (logit(chosen) - borders)))).max(axis=-1))
+
+    def driving(self, shares: Mapping[str, float]) -> str:
+        """The positive class that the score comes from: of ``sum`` the likeliest, of ``any`` the one that lies highest
+        over (or least below) its own threshold. ``shares``: probability by class."""
+        if self.rule == "sum":
+            return max(self.positive, key=lambda name: shares[name])
+        return max(self.positive, key=lambda name: float(logit(shares[name]) - logit(self.thresholds[name])))
 
     def outcome(self, score: float) -> Outcome:
         """One score → refer, uncertain or no-sign-found.

@@ -13,11 +13,16 @@ from typing import TextIO
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.machine.clock import clock_state, time_utc
 from fieldlens.runtime.output.continued import continues
 from fieldlens.runtime.output.linefile import LineFile, LineStream
-from fieldlens.runtime.prediction import STAGES, Failure, Notice, Result, json_line
+from fieldlens.runtime.prediction import STAGES, AnswerOrigin, Failure, Notice, Result, json_line
 
 STANDARD_OUTPUT = Path("-")
+_ORIGIN = (
+    "bundle", "bundle_name", "bundle_version", "bundle_hash", "bundle_signed_by", "backend", "precision", "device",
+    "host",
+)  # fmt: skip
 
 
 class Sink(ABC):
@@ -41,9 +46,14 @@ class Rotation:
 
 
 class JsonSink(Sink):
-    """One JSON object a line; the path ``-`` is standard output. A file whose lines have other keys is put aside."""
+    """One JSON object a line (``docs/answer.schema.json``); the path ``-`` is standard output.
 
-    def __init__(self, path: Path, rotation: Rotation = Rotation()) -> None:
+    ``origin``: what answers, for the lines of inputs without an answer. A file whose lines have other keys is put
+    aside.
+    """
+
+    def __init__(self, path: Path, origin: AnswerOrigin, rotation: Rotation = Rotation()) -> None:
+        self._origin = origin
         self._file: LineFile | LineStream = (
             LineStream()
             if path == STANDARD_OUTPUT
@@ -51,24 +61,27 @@ class JsonSink(Sink):
         )
 
     def write(self, result: Result) -> None:
-        self._file.write(json_line(result))
+        self._file.write(json_line(result, self._origin))
 
     def close(self) -> None:
         self._file.close()
 
 
 class CsvSink(Sink):
-    """A row per input: outcome, class, score, a probability per class, ms per stage, error, and who signed the bundle
-    (empty: nobody whose signature was checked). No news of cameras. A file with other columns is put aside."""
+    """A row per input: when, outcome, class, score, threshold and band, a probability per class, ms per stage, error,
+    and what answered (``bundle_signed_by`` empty: nobody whose signature was checked). No news of cameras. A file with
+    other columns is put aside."""
 
-    def __init__(
-        self, path: Path, manifest: Manifest, rotation: Rotation = Rotation(), signer: str | None = None
-    ) -> None:
+    def __init__(self, path: Path, manifest: Manifest, origin: AnswerOrigin, rotation: Rotation = Rotation()) -> None:
         self._classes = manifest.class_ids
-        self._signer = signer or ""
-        stages = (f"{stage}_ms" for stage in STAGES)
-        head = ["source", "outcome", "class", "score", *(f"p_{name}" for name in self._classes), *stages, "error"]
-        head.append("bundle_signed_by")
+        named = origin.to_dict()
+        low, high = origin.band or (None, None)
+        self._borders = [_exact(origin.threshold), _exact(low), _exact(high)]
+        self._origin = ["" if named[name] is None else named[name] for name in _ORIGIN]
+        head = [
+            "time_utc", "clock", "source", "outcome", "class", "score", "threshold", "band_low", "band_high",
+            *(f"p_{name}" for name in self._classes), *(f"{stage}_ms" for stage in STAGES), "error", *_ORIGIN,
+        ]  # fmt: skip
         self._file = LineFile(
             path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head), quoted=True
         )
@@ -76,18 +89,23 @@ class CsvSink(Sink):
     def write(self, result: Result) -> None:
         if isinstance(result, Notice):
             return
+        when = [time_utc(result.time_s) or "", clock_state(result.time_s), result.source]
         if isinstance(result, Failure):
-            blank = [""] * (3 + len(self._classes) + len(STAGES))
-            self._file.write(_row([result.source, *blank, result.error, self._signer]))
+            blank = [""] * (len(self._classes) + len(STAGES))
+            self._file.write(_row([*when, "", "", "", *self._borders, *blank, result.error, *self._origin]))
             return
+        answer = [result.outcome, result.label, _exact(result.score), *self._borders]
         probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]
         times = [f"{result.latency_ms[stage]:.3f}" if stage in result.latency_ms else "" for stage in STAGES]
-        score = "" if result.score is None else f"{result.score:.9g}"
-        cells = [result.source, result.outcome, result.label, score, *probabilities, *times, "", self._signer]
-        self._file.write(_row(cells))
+        self._file.write(_row([*when, *answer, *probabilities, *times, "", *self._origin]))
 
     def close(self) -> None:
         self._file.close()
+
+
+def _exact(value: float | None) -> str:
+    """All digits: a rounded score could meet a threshold that it did not reach."""
+    return "" if value is None else repr(value)
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -26,6 +26,7 @@ from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_byt
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize
+from fieldlens.runtime.prediction import AnswerOrigin
 
 SIZE = 64
 
@@ -178,6 +179,22 @@ def tiny_manifest() -> Manifest:
         provenance={"recipe": "none"},
         evaluation={},
     )
+
+
+ORIGIN = AnswerOrigin(
+    bundle="tiny v3",
+    bundle_name="tiny",
+    bundle_version=3,
+    bundle_hash="5a" * 32,
+    bundle_signed_by=None,
+    backend="fake",
+    precision="fp32",
+    device="CPU",
+    host="station-7",
+    threshold=0.5,
+    band=(0.45, 0.5),
+)
+"""What records of :func:`tiny_manifest` carry."""
 
 
 def build_bundle(folder: Path, manifest: Manifest) -> Path:

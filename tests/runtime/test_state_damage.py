@@ -233,7 +233,8 @@ def rounds(count: int, bundle: Path, images: Path, tmp_path: Path) -> None:
         for process in running:
             out, errors = process.communicate(timeout=120)
             assert process.returncode == 0, errors
-            seen.add(tuple(line.partition(', "latency_ms"')[0] for line in out.splitlines()))
+            answers = (line.partition('"source"')[2] for line in out.splitlines())  # the time comes before
+            seen.add(tuple(answer.partition(', "latency_ms"')[0] for answer in answers))
     assert len({tuple(line.partition('"probabilities"')[0] for line in lines) for lines in seen}) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -16,7 +17,7 @@ from fieldlens.runtime.bundle.signature import POLICY_VARIABLE, sign
 from fieldlens.runtime.output.sinks import CsvSink, Rotation
 from fieldlens.runtime.pixels import drawing
 from tests.runtime.bundle.test_signature import make_key, signer_line
-from tests.runtime.conftest import jpeg, scene, tiny_manifest
+from tests.runtime.conftest import ORIGIN, jpeg, scene, tiny_manifest
 from tests.runtime.test_classify import lines, run
 
 _SIGNER = "maker@clinic"
@@ -96,8 +97,6 @@ def test_the_signer_is_named_everywhere(signed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signer", [None, _SIGNER])
 def test_the_annotated_image_says_so(signer: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
-
     import numpy as np
 
     from fieldlens.runtime.bundle.decision import Outcome
@@ -108,7 +107,7 @@ def test_the_annotated_image_says_so(signer: str | None, monkeypatch: pytest.Mon
     zeros = np.zeros((2, 7, 7), np.float32)
     prediction = Prediction(
         "a", Outcome.REFER, {"clear": 0.1, "sign": 0.9}, 0.9, zeros[:, 0, 0], zeros, (), None,
-        dict.fromkeys(ALWAYS, 1.0), "fake", "fp32", "tiny v3", signer,
+        dict.fromkeys(ALWAYS, 1.0), dataclasses.replace(ORIGIN, bundle_signed_by=signer),
     )  # fmt: skip
     again = dataclasses.replace(prediction, outcome=Outcome.RETAKE, findings=(Finding("x", 1, 2, "hold still"),))
     for each in (prediction, again):
@@ -138,10 +137,12 @@ def test_info_shows_what_would_move_a_cursor(copy: Path) -> None:
 def test_a_csv_with_other_columns_is_put_aside(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text("source,outcome\na.jpg,refer\n")
-    CsvSink(path, tiny_manifest(), Rotation(10**6), _SIGNER).close()
+    origin = dataclasses.replace(ORIGIN, bundle_signed_by=_SIGNER)
+    CsvSink(path, tiny_manifest(), origin, Rotation(10**6)).close()
     assert (tmp_path / "r.csv.1").read_text() == "source,outcome\na.jpg,refer\n"
     (head,) = path.read_text().splitlines()
-    assert head.endswith(",error,bundle_signed_by")
-    CsvSink(path, tiny_manifest(), Rotation(10**6), _SIGNER).close()
+    assert head.startswith("time_utc,clock,source,outcome,")
+    assert head.endswith(",bundle_signed_by,backend,precision,device,host")
+    CsvSink(path, tiny_manifest(), origin, Rotation(10**6)).close()
     assert path.read_text().splitlines() == [head]
     assert not (tmp_path / "r.csv.2").exists()

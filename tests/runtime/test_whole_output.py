@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldlens.runtime.prediction import Failure, json_line
+from tests.runtime.conftest import ORIGIN
 from tests.runtime.test_classify import command, lines, run, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ def test_a_half_line_of_a_power_cut_is_repaired_by_the_next_run(
     basic: Sequence[object], pictures: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "r.jsonl"
-    results.write_text(json_line(Failure("earlier", "broken")) + '{"source": "hal')
+    results.write_text(json_line(Failure("earlier", "broken"), ORIGIN) + '{"source": "hal')
     run("classify", pictures, *basic, "--json", results, "--rotate", "1M")
     found = lines(results)
     assert found[0]["source"] == "earlier"
@@ -109,4 +110,4 @@ def test_files_rotate_and_all_lines_are_there(basic: Sequence[object], many: Pat
     found = [line for path in files for line in lines(path)]
     assert [Path(each["source"]).name for each in found] == [f"{index}.jpg" for index in range(400)]
     for path in tmp_path.glob("r.csv*"):
-        assert path.read_text().startswith("source,outcome,")
+        assert path.read_text().startswith("time_utc,clock,source,outcome,")

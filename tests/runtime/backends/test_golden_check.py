@@ -25,7 +25,7 @@ from fieldlens.runtime.output.sinks import JsonSink, Sink
 from fieldlens.runtime.prediction import Failure, Prediction, Result
 from fieldlens.runtime.running.run import ClassificationRun
 from fieldlens.runtime.sources.item import Encoded, Item
-from tests.runtime.conftest import jpeg, scene, seal, tiny_manifest, tiny_onnx
+from tests.runtime.conftest import ORIGIN, jpeg, scene, seal, tiny_manifest, tiny_onnx
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -290,7 +290,7 @@ def test_json_never_holds_what_is_no_number(bundle: Bundle, truth: Backend, tmp_
     with Classifier(bundle, truth) as classifier:
         prediction = classifier.classify_bytes(jpeg(scene(1)), "a.jpg")
     assert isinstance(prediction, Prediction)
-    sink = JsonSink(tmp_path / "r.jsonl")
+    sink = JsonSink(tmp_path / "r.jsonl", ORIGIN)
     with pytest.raises(ValueError, match="JSON"):
         sink.write(replace(prediction, score=float("nan")))
     sink.close()

@@ -22,7 +22,7 @@ from fieldlens.runtime.output.sinks import CsvSink, HumanSink
 from fieldlens.runtime.pixels import drawing
 from fieldlens.runtime.prediction import Failure, Notice, json_line
 from fieldlens.runtime.sources.cameras.address import parse_address
-from tests.runtime.conftest import jpeg, scene, tiny_manifest
+from tests.runtime.conftest import ORIGIN, jpeg, scene, tiny_manifest
 from tests.runtime.test_classify import run
 
 EVIL = {
@@ -95,7 +95,7 @@ def test_an_errors_names_forge_nothing(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_csv_keeps_every_name_that_is_utf8(tmp_path: Path) -> None:
     """A newline is inside of quotes. Formulas are not disarmed: names must be those of the files (docs/runtime.md)."""
-    sink = CsvSink(tmp_path / "r.csv", tiny_manifest())
+    sink = CsvSink(tmp_path / "r.csv", tiny_manifest(), ORIGIN)
     for name in EVIL:
         sink.write(Failure(name, "broken"))
     sink.close()
@@ -110,7 +110,7 @@ def test_lines_for_people_hold_one_input_each(tmp_path: Path) -> None:
     for name in EVIL:
         sink.write(Failure(name, f"{name}: cannot be read\nOK"))
         sink.write(Notice(name, "lost", f"camera lost: {name}"))
-        assert json.loads(json_line(Failure(name, name)))["source"] == name
+        assert json.loads(json_line(Failure(name, name), ORIGIN))["source"] == name
     assert len(stream.getvalue().splitlines()) == 2 * len(EVIL)
     assert is_clean(stream.getvalue())
 

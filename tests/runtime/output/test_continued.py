@@ -13,6 +13,7 @@ import pytest
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.output.sinks import JsonSink, Rotation
 from fieldlens.runtime.prediction import ALWAYS, Failure, Notice, Prediction, Result, json_line
+from tests.runtime.conftest import ORIGIN
 
 FAILURE, NOTICE = Failure("caf\udce9.jpg", "no image"), Notice("v4l2://0", "lost", "no image for 2 s")
 
@@ -20,12 +21,12 @@ FAILURE, NOTICE = Failure("caf\udce9.jpg", "no image"), Notice("v4l2://0", "lost
 def answer() -> Prediction:
     return Prediction(
         "a.jpg", Outcome.REFER, {"clear": 0.25, "sign": 0.75}, 0.75, np.zeros(2, np.float32),
-        np.zeros((2, 7, 7), np.float32), (), None, dict.fromkeys(ALWAYS, 1.0), "fake", "fp32", "tiny v3",
+        np.zeros((2, 7, 7), np.float32), (), None, dict.fromkeys(ALWAYS, 1.0), ORIGIN,
     )  # fmt: skip
 
 
 def appended(path: Path, *results: Result) -> None:
-    sink = JsonSink(path, Rotation(10**6))
+    sink = JsonSink(path, ORIGIN, Rotation(10**6))
     for result in results:
         sink.write(result)
     sink.close()
@@ -49,7 +50,7 @@ def without(key: str) -> str:
 OTHERS: dict[str, Callable[[], str]] = {
     "a key less": lambda: without("bundle_signed_by"),
     "a key more": lambda: json.dumps({**answer().to_dict(), "colour": "blue"}) + "\n",
-    "behind a failure": lambda: json_line(FAILURE) + without("ood_score"),
+    "behind a failure": lambda: json_line(FAILURE, ORIGIN) + without("ood_score"),
     "another file": lambda: "not JSON\n",
     "a list": lambda: "[1, 2]\n",
     "deep": lambda: "[" * 100_000 + "\n",

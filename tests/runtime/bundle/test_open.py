@@ -139,7 +139,7 @@ def test_what_a_newer_minor_format_adds_is_noted_and_not_used(copy: Path, fault:
     assert "format 1.7" in note
     places = {"unknown-key": "manifest.json.surprise", "unknown-key-inside": "manifest.json.version.lable"}
     assert bundle.manifest.unread == (places[fault],)
-    assert note in describe(bundle)
+    assert note in " ".join(describe(bundle).split())
     assert set(bundle.manifest.to_json()) == set(tiny_manifest().to_json())
 
 
@@ -207,4 +207,4 @@ def test_what_is_left_out_is_said_in_python_and_on_the_command_line(
     assert main(["classify", *map(str, (image, *options))]) == 0
     assert f"note: {note}" in capsys.readouterr().out
     assert main(["info", str(copy)]) == 0
-    assert note in capsys.readouterr().out
+    assert note in " ".join(capsys.readouterr().out.split())

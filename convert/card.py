@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlens.convert.measure.labelled import OriginError
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.train.report.contents import FORMAT, public
@@ -17,6 +18,7 @@ _SHOWN = 20
 
 def text(manifest: Manifest, run: Path | None) -> str:
     """What it is, what was measured on which data, and for whom it is not. ``run`` None: weights from elsewhere."""
+    area = area_name(manifest.task, len(manifest.classes))
     lines = [
         f"# {manifest.name} {manifest.version.label}",
         "",
@@ -30,7 +32,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
         if run
         else "Agreement with FP32 on images without labels:",
         "",
-        "| precision | AUC | accuracy | ECE | decisions changed |",
+        f"| precision | {area} | accuracy | ECE | decisions changed |",
         "|---|---|---|---|---|",
         *(_row(name, value) for name, value in manifest.evaluation.items()),
         "",
@@ -39,7 +41,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
             if _emulated(manifest)
             else []
         ),
-        _test(run) if run else "How right it is was not measured: nobody gave labelled data.",
+        _test(run, area) if run else "How right it is was not measured: nobody gave labelled data.",
         "",
         "Other data: `python -m convert verify BUNDLE --data DATA`.",
         "",
@@ -90,13 +92,13 @@ def _row(name: str, value: dict[str, Any]) -> str:
     return f"| {name}{refused} | {' | '.join(numbers)} | {row['decisions_changed']:.2%} |"
 
 
-def _test(run: Path) -> str:
+def _test(run: Path, area: str) -> str:
     """The trainer's own figures on images that it had not seen, if it wrote them."""
     try:
         found = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
         part = "test" if "test" in found else "out-of-fold"
         value = found[part]
-        figures = f"AUC {value['auc']:.4f}, accuracy {value['accuracy']:.4f}, n = {value['n']}"
+        figures = f"{area} {value['auc']:.4f}, accuracy {value['accuracy']:.4f}, n = {value['n']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "The test split was not evaluated before conversion."
     if part == "test":

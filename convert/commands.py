@@ -70,9 +70,11 @@ def run_verify(arguments: argparse.Namespace) -> int:
     reporter = _host()
     with loading("the converter"):
         from fieldlens.convert.measure.verify import ToleranceError, to_table, verify, write_json, write_predictions
+        from fieldlens.runtime.bundle.area_name import area_name
     verified = verify(arguments.bundle, arguments.data, arguments.split, arguments.backend, reporter)
     print(f"{verified.bundle.title}: {verified.what}")
-    print(to_table(verified.figures, verified.names))
+    manifest = verified.bundle.manifest
+    print(to_table(verified.figures, verified.names, area_name(manifest.task, len(manifest.classes))))
     if arguments.predictions:
         write_predictions(arguments.predictions, verified)
         print(f"predictions: {arguments.predictions}")

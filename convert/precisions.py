@@ -22,6 +22,7 @@ from fieldlens.convert.origin.origin import Judging
 from fieldlens.convert.quantization.calibrate import check_images
 from fieldlens.convert.quantization.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
 from fieldlens.convert.quantization.ranges import METHODS, observe, ranges
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
 from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
 from fieldlens.runtime.bundle.precision import REFERENCE, measured_for
@@ -130,7 +131,7 @@ def make_precisions(
             path.write_bytes(best.data)
         tolerances[precision] = best.allowed
         kept.append(best.figures)
-    reporter.say(to_table(kept))
+    reporter.say(to_table(kept, area=area_name(draft.task, len(draft.classes))))
     _tell_target(draft, kept, reporter)
     return replace(draft, tolerances=tolerances, evaluation=evaluation)
 

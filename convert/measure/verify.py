@@ -121,12 +121,12 @@ def _no_reference(bundle: Bundle) -> str:
     return bundle.left_out(file) if file in bundle.absent else f"the bundle has no {file} to compare with"
 
 
-def to_table(figures: Sequence[Figures], names: Sequence[str] = ()) -> str:
+def to_table(figures: Sequence[Figures], names: Sequence[str] = (), area: str = "AUC") -> str:
     """One row per precision, with labels' columns only where there are labels; ``names`` of the images, to name the
-    one whose logits moved most."""
+    one whose logits moved most; ``area``: what the AUC is called."""
     judged = any(row.accuracy is not None for row in figures)
     header = ["precision", "runs on", "MB", "agree", "max |Δlogit|"]
-    header += ["AUC", "ΔAUC [95%]", "accuracy", "Δ [95%]", "ECE"] if judged else []
+    header += [area, "ΔAUC [95%]", "accuracy", "Δ [95%]", "ECE"] if judged else []
     header += ["changed", "ms p50"]
     header += ["worst image"] if names else []
     return table(header, [_row(row, judged, names) for row in figures])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.files import atomic, records
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, load_run
@@ -229,5 +230,6 @@ def _judge(
     write_report(out, report, {})
     for name in (RESULT, "report.json", "report.html", "evaluation.json"):
         atomic.write_bytes(final / name, (out / name).read_bytes())
+    area = area_name(config.data.task, len(data.classes))
     text = table(config.recipe.name, f"{len(folds)} folds, pooled", figures, "each fold's own", "of each fold")
-    return CrossvalReport(figures, "\n".join([text, *lines(result)]), out / "report.html", final)
+    return CrossvalReport(figures, "\n".join([text, *lines(result, area)]), out / "report.html", final)

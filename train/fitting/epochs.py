@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.decision import calibrated
 from fieldlens.runtime.files.atomic import write_bytes
 from fieldlens.runtime.terminal.reporter import SILENT, Progress, Reporter
@@ -84,7 +85,8 @@ class Fitting:
             best = history.add(row)
             if self._ranks.main:
                 self._keep(trainer, best)
-            self._reporter.say(_epoch_line(row, self._config.train.epochs, best))
+            area = area_name(self._config.data.task, len(self._material.data.classes))
+            self._reporter.say(_epoch_line(row, self._config.train.epochs, best, area))
         if self._unsaved:
             self._save(trainer)
         if history.stale(options.patience, number):
@@ -147,10 +149,10 @@ def _plain(model: nn.Module) -> dict[str, Any]:
     return {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _epoch_line(row: EpochRow, epochs: int, best: bool) -> str:
+def _epoch_line(row: EpochRow, epochs: int, best: bool, area: str) -> str:
     left = (epochs - row.epoch) * row.seconds
     return (
         f"epoch {row.epoch:>3}/{epochs}  loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  "
-        f"acc {row.val_accuracy:.4f}  auc {row.val_auc:.4f}  {row.images_per_second:.0f} img/s  "
+        f"acc {row.val_accuracy:.4f}  {area} {row.val_auc:.4f}  {row.images_per_second:.0f} img/s  "
         f"left {int(left) // 60}:{int(left) % 60:02d}{'  *' if best else ''}"
     )

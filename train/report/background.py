@@ -20,7 +20,7 @@ from fieldlens.train.report.tables import (
     table,
     text,
 )
-from fieldlens.train.report.text import percent
+from fieldlens.train.report.text import area_of, percent
 
 
 def mistakes(report: Report, pictures: Mapping[int, bytes]) -> Html:
@@ -54,7 +54,7 @@ def training(report: Report) -> Html:
     alt = f"Curves of {len(fits)} fit(s) over up to {max(len(f['epochs']) for f in fits)} epochs; "
     alt += f"the first ended with validation loss {last.get('val_loss', float('nan')):.3f}."
     caption = "Loss on augmented training images and on validation" if len(fits) == 1 else "Validation, a line per fold"
-    return section("Training", figure(svg.epochs(fits, metric), alt, caption), _folds(report))
+    return section("Training", figure(svg.epochs(fits, metric, area_of(report)), alt, caption), _folds(report))
 
 
 def _folds(report: Report) -> Html:
@@ -66,7 +66,7 @@ def _folds(report: Report) -> Html:
          share(fold, "specificity", 0), f"{fold['temperature']:.2f}")
         for fold in found["folds"]
     ]  # fmt: skip
-    header = ("fold", "images", "accuracy", "AUC", SENSITIVITY, SPECIFICITY, "temp.")
+    header = ("fold", "images", "accuracy", area_of(report), SENSITIVITY, SPECIFICITY, "temp.")
     return table("Each fold's own figures, judged by a network that had not seen it", header, rows)
 
 
@@ -111,7 +111,7 @@ def inference(report: Report) -> Html:
             reported = values["decision"] and values["decision"]["uncertain_as_refer"]
             lines.append((name, share(values, "accuracy", 0), number(values, "auc"), share(reported, "sensitivity", 0),
                           share(reported, "specificity", 0), f"{values['ece']:.3f}"))  # fmt: skip
-        header = ("precision", "accuracy", "AUC", SENSITIVITY, SPECIFICITY, "ECE")
+        header = ("precision", "accuracy", area_of(report), SENSITIVITY, SPECIFICITY, "ECE")
         parts.append(table("Every precision that was run, on the same images", header, lines))
     return section("Inference time" + (" and precisions" if report["precisions"] else ""), *parts)
 

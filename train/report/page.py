@@ -8,6 +8,7 @@ from typing import Any
 from fieldlens.train.report import background, sections
 from fieldlens.train.report.style import CSS
 from fieldlens.train.report.tables import Html, number, share, text
+from fieldlens.train.report.text import area_of
 
 Images = Mapping[int, bytes]
 """Index of an image among those judged → JPEG with the image and its heat map side by side."""
@@ -69,7 +70,8 @@ def _tiles(report: Mapping[str, Any]) -> list[str]:
     readable = report["imageability"]
     if readable:
         shown.append(_tile("Imageability", share(readable, "share"), "images that could be judged"))
-    shown.append(_tile("AUC", number(decision or figures, "auc"), _what_auc(report)))
+    area = area_of(report, of_score=bool(decision))
+    shown.append(_tile(area[0].upper() + area[1:], number(decision or figures, "auc"), _what_auc(report)))
     if figures["ordinal"]:
         shown.append(_tile("Quadratic kappa", number(figures["ordinal"], "quadratic_kappa"), "agreement on the grade"))
     return shown

@@ -19,9 +19,11 @@ from fieldlens.train.report.tables import (
     table,
     text,
 )
-from fieldlens.train.report.text import OUT_OF_FOLD, percent
+from fieldlens.train.report.text import OUT_OF_FOLD, area_of, percent
 
 Report = Mapping[str, Any]
+HIT, ERROR = (11, 79, 138), (190, 80, 0)
+"""Blue and orange, which people with any colour vision can tell apart."""
 MOST_CELLS = 12
 """Classes of a confusion matrix that fits on a page; more of them become a list of the commonest mix-ups."""
 
@@ -103,9 +105,10 @@ def confusion(report: Report) -> Html:
 
 
 def _cell(count: int, whole: int, right: bool) -> Tinted:
-    """Tinted by the row's share: blue where it is right, brown where it is wrong."""
+    """Tinted by the row's share: blue where it is right, orange where it is wrong, however few those are."""
     part = count / whole if whole else 0.0
-    return Tinted(Html(f"{count}<small>{percent(part, 0)}</small>"), "11,79,138" if right else "150,60,0", part)
+    strength = 0.0 if not count else 0.05 + 0.95 * part if right else 0.25 + 0.75 * part
+    return Tinted(Html(f"{count}<small>{percent(part, 0)}</small>"), HIT if right else ERROR, strength)
 
 
 def _classes(report: Report) -> Html:
@@ -121,6 +124,7 @@ def _classes(report: Report) -> Html:
     caption = (
         "Each label at its own threshold" if several else "Each class against the rest, by the most probable class"
     )
+    caption += "; its own AUC"
     return table(caption, ("", "images", *middle, "AUC"), rows)
 
 
@@ -149,7 +153,8 @@ def curves(report: Report) -> Html:
     if at and at["sensitivity"] is not None and at["specificity"] is not None:
         where = f" Operating point: sensitivity {percent(at['sensitivity'])}, specificity {percent(at['specificity'])}."
     roc = figure(
-        svg.roc(report["roc"], at, names), f"ROC curve. AUC {area if area is None else round(area, 3)}.{where}",
+        svg.roc(report["roc"], at, names),
+        f"ROC curve. {area_of(report)} {area if area is None else round(area, 3)}.{where}",
         "ROC. The cross is the operating point with its 95% intervals, the dotted line chance.",
     )  # fmt: skip
     pr = figure(
@@ -188,7 +193,8 @@ def thresholds(report: Report) -> Html:
         Html(f"<details><summary>{text(site)}</summary>{_thresholds(f'{site}; {share_of}', rows)}</details>")
         for site, rows in report["thresholds_by_site"].items()
     ]
-    note = "A clinic that moves its threshold should do so on its own labelled images, not on these."
+    note = "A clinic that moves its threshold should do so on its own labelled images, not on these. Thresholds that "
+    note += "judge every image alike share a row."
     return section("Other thresholds", paragraph(note), *tables)
 
 
@@ -207,15 +213,16 @@ def _thresholds(caption: str, rows: list[dict[str, Any]]) -> Html:
 
 def sites(report: Report) -> Html:
     """Per site and per subgroup."""
-    tables = [_subset("Sites", report["sites"])] if len(report["sites"]) > 1 else []
+    area = area_of(report)
+    tables = [_subset("Sites", report["sites"], area)] if len(report["sites"]) > 1 else []
     tables += [
-        _subset(column, [row for row in report["subgroups"] if row["column"] == column])
+        _subset(column, [row for row in report["subgroups"] if row["column"] == column], area)
         for column in dict.fromkeys(row["column"] for row in report["subgroups"])
     ]
     return section("Sites and subgroups", *tables)
 
 
-def _subset(caption: str, rows: list[dict[str, Any]]) -> Html:
+def _subset(caption: str, rows: list[dict[str, Any]], area: str) -> Html:
     decided = any("decision" in row for row in rows)
     lines = []
     for row in rows:
@@ -225,7 +232,7 @@ def _subset(caption: str, rows: list[dict[str, Any]]) -> Html:
         lines.append((row["name"], count, *rates, share(row, "accuracy", 0), number(row, "auc", 2)))
     columns = (SENSITIVITY, SPECIFICITY) if decided else ()
     return table(f"{caption} (uncertain counts as refer)" if decided else caption,
-                 ("", "images", *columns, "accuracy", "AUC"), lines)  # fmt: skip
+                 ("", "images", *columns, "accuracy", area), lines)  # fmt: skip
 
 
 def imageability(report: Report) -> Html:
@@ -245,5 +252,5 @@ def imageability(report: Report) -> Html:
     return section(
         "Imageability", paragraph(words),
         table("An image that the gate refuses is taken again; it is counted in the first row as the network alone "
-              "judges it", ("", "images", *columns, "accuracy", "AUC"), rows),
+              "judges it", ("", "images", *columns, "accuracy", area_of(report)), rows),
     )  # fmt: skip

@@ -1,10 +1,16 @@
-"""The page's style: light, for a phone's width, for paper, without anything from elsewhere."""
+"""The page's style: light and dark, for a phone's width, for paper, without anything from elsewhere."""
 
 CSS = """
-:root { color-scheme: light; --ink: #1c2024; --soft: #4a5158; --line: #c9ced4; --tint: #f2f5f8; --blue: #0b4f8a; }
+:root { color-scheme: light dark; --ink: #1c2024; --soft: #4a5158; --line: #c9ced4; --tint: #f2f5f8; --blue: #0b4f8a;
+  --paper: #fff; --warn: #9a5b00; --warn-tint: #fff7e6; --chosen: #e4eef8; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --soft: #a9b3bd; --line: #39414a; --tint: #161b22; --blue: #79b8ff;
+    --paper: #0d1117; --warn: #f2cc60; --warn-tint: #2f2410; --chosen: #1c2f45; }
+  figure img[src^="data:image/svg"] { background: #fff; border-radius: .35rem; padding: .4rem; }
+}
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: #fff; color: var(--ink);
+body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; padding-top: .6rem; border-top: 2px solid var(--line); }
@@ -17,7 +23,8 @@ a { color: var(--blue); }
 .tiles li { background: var(--tint); border-left: 4px solid var(--blue); padding: .5rem .7rem; }
 .tiles b { display: block; font-size: 1.5rem; line-height: 1.2; }
 .tiles span { display: block; font-size: .85rem; color: var(--soft); }
-.limits { background: #fff7e6; border-left: 4px solid #9a5b00; padding: .4rem .9rem .5rem; margin: 1rem 0; }
+.limits { background: var(--warn-tint); border-left: 4px solid var(--warn); padding: .4rem .9rem .5rem;
+  margin: 1rem 0; }
 .limits h2 { border: 0; margin: .2rem 0; padding: 0; font-size: 1.05rem; }
 .limits ul { margin: 0; padding-left: 1.1rem; }
 .limits li { margin: .25rem 0; }
@@ -36,9 +43,9 @@ tbody th, th:first-child, td:first-child { text-align: left; vertical-align: top
 td small, th small { display: block; font-size: .78rem; font-weight: 400; white-space: nowrap; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; font-weight: 600; padding: .4rem 0; color: var(--blue); }
-tr.chosen td, tr.chosen th { background: #e4eef8; font-weight: 600; }
+tr.chosen td, tr.chosen th { background: var(--chosen); font-weight: 600; }
 table.facts td { text-align: left; }
-table.confusion td { text-align: center; border: 1px solid #fff; }
+table.confusion td { text-align: center; border: 1px solid var(--paper); }
 table.confusion td small { color: inherit; margin: 0 auto; }
 table.confusion thead th { text-align: center; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }

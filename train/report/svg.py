@@ -10,6 +10,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fieldlens.train.fitting.plots import whole_epochs
+
 # Colour-blind safe (Okabe & Ito, 2008), darkened so that thin lines keep a contrast of 3:1 on white.
 COLOURS = ("#0b5fa5", "#b34700", "#00734f", "#8a3f78", "#6b6b00", "#2f6f8f", "#a3123f", "#444444")
 GREY = "#666666"
@@ -130,8 +132,8 @@ def reliability(calibration: Mapping[str, Any]) -> str:
         return _svg(figure)
 
 
-def epochs(curves: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """Validation by epoch; for a single fit training loss and validation loss, too."""
+def epochs(curves: Sequence[Mapping[str, Any]], metric: str, area: str = "AUC") -> str:
+    """Validation by epoch; for a single fit training loss and validation loss, too. ``area``: the AUC's name."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_SIZE[0], 5.4))
         above, below = figure.subplots(2, 1, sharex=True)
@@ -148,7 +150,9 @@ def epochs(curves: Sequence[Mapping[str, Any]], metric: str) -> str:
                     label="training",
                 )  # fmt: skip
         above.set_ylabel("loss (nats)")
-        below.set_ylabel(metric.replace("val_", "validation ").replace("_", " "))
+        shown = f"validation {area}" if metric == "val_auc" else metric.replace("val_", "validation ").replace("_", " ")
+        below.set_ylabel(shown)
         below.set_xlabel("epoch")
-        above.legend(fontsize=8)
+        whole_epochs(below)
+        above.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         return _svg(figure)

@@ -22,11 +22,30 @@ SENSITIVITY, SPECIFICITY = (Html(f'<abbr title="{word}">{word[:4]}.</abbr>') for
 
 @dataclass(frozen=True)
 class Tinted:
-    """A cell on a ground of colour ``rgb`` ("11,79,138"); ``strength`` 0 … 1."""
+    """A cell on a ground of colour ``rgb`` (0 … 255), mixed with white; ``strength`` 0 … 1."""
 
     value: Html
-    rgb: str
+    rgb: tuple[int, int, int]
     strength: float
+
+    @property
+    def ground(self) -> tuple[int, int, int]:
+        """The colour that is seen: solid, so that it is the same on a dark page."""
+        red, green, blue = (round(255 + (channel - 255) * self.strength) for channel in self.rgb)
+        return red, green, blue
+
+    @property
+    def ink(self) -> str:
+        """Black or white, whichever has more contrast."""
+        light = _luminance(self.ground)
+        return "#fff" if 1.05 / (light + 0.05) > (light + 0.05) / 0.05 else "#000"
+
+
+def _luminance(rgb: tuple[int, int, int]) -> float:
+    """Relative, 0 … 1, of sRGB (WCAG 2.2, "relative luminance")."""
+    parts = [value / 255 for value in rgb]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def text(value: object) -> str:
@@ -53,9 +72,8 @@ def table(
 
 def _cell(cell: object) -> str:
     if isinstance(cell, Tinted):
-        ink = "#fff" if cell.strength > 0.6 else "#1c2024"
-        style = f"background:rgba({cell.rgb},{0.05 + 0.95 * cell.strength:.2f});color:{ink}"
-        return f'<td style="{style}">{text(cell.value)}</td>'
+        red, green, blue = cell.ground
+        return f'<td style="background:rgb({red},{green},{blue});color:{cell.ink}">{text(cell.value)}</td>'
     return f"<td>{text(cell)}</td>"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from scipy import stats
 
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.train.metrics import wilson
 
 OUT_OF_FOLD = "out-of-fold"
@@ -143,7 +144,7 @@ def card(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     task = "one class for each image" if report["task"] == "multiclass" else "any number of findings for each image"
     method = "cross-validation" if part["name"] == OUT_OF_FOLD else "a fixed split"
     parts = ", ".join(f"{name} {count}" for name, count in data["n"].items())
-    result = f"AUC {_with(figures, 'auc', 3)}; accuracy {_with(figures, 'accuracy')}."
+    result = f"{area_of(report)} {_with(figures, 'auc', 3)}; accuracy {_with(figures, 'accuracy')}."
     if decision:
         reported = decision["uncertain_as_refer"]
         result = (
@@ -183,6 +184,11 @@ def card(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         _entry("Limitations", *report["limits"]),
         _entry("Other information", f"Commit {model['commit'] or 'unknown'}; {_versions(model['versions'])}."),
     ]
+
+
+def area_of(report: Mapping[str, Any], *, of_score: bool = False) -> str:
+    """What this report calls its AUC, of the score or over the classes."""
+    return area_name(report["task"], len(report["classes"]), of_score=of_score)
 
 
 def _entry(heading: str, *paragraphs: str) -> dict[str, Any]:

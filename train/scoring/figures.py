@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.train import metrics
 from fieldlens.train.decide.operating_point import counted
 from fieldlens.train.metrics import Interval
@@ -179,7 +180,7 @@ def finite(value: Any) -> Any:
 
 def table(name: str, key: str, result: Evaluation, temperature: str, threshold: str | None = None) -> str:
     """For people, in a terminal. ``threshold``: in words, where there are several."""
-    kind = "AUC" if len(result.classes) == 2 and result.confusion else "AUC (macro, one against the rest)"
+    kind = area_name("multiclass" if result.confusion else "multilabel", len(result.classes))
     groups = f" of {result.groups} groups" if result.groups < result.n else ""
     lines = [
         f"{name} on {key}: {result.n} images{groups}",

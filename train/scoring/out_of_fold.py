@@ -156,12 +156,12 @@ def predictions_csv(folds: Sequence[Fold], classes: Sequence[str], ordinal: bool
     return text.getvalue()
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
-    """For people, in a terminal: a line per fold."""
-    rows = [f"  {'fold':>4} {'images':>7} {'accuracy':>9} {'AUC':>7} {'sens.':>7} {'spec.':>7}"]
+def lines(found: Mapping[str, Any], area: str) -> list[str]:
+    """For people, in a terminal: a line per fold. ``area``: what the AUC is called."""
+    rows = [f"  {'fold':>4} {'images':>7} {'accuracy':>9} {area:>9} {'sens.':>7} {'spec.':>7}"]
     for row in found["folds"]:
         cells = [_number(row[key]) for key in ("auc", "sensitivity", "specificity")]
-        rows.append(f"  {row['fold']:>4} {row['n']:>7} {row['accuracy']:>9.4f} " + " ".join(cells))
+        rows.append(f"  {row['fold']:>4} {row['n']:>7} {row['accuracy']:>9.4f}   " + " ".join(cells))
     return rows
 
 

@@ -61,7 +61,8 @@ def _around(value: float | None, centre: float, reach: float) -> list[float]:
 
 
 def threshold_table(decided: Decided, prevalence: float) -> list[dict[str, Any]]:
-    """A row per candidate threshold, rising: round values, the chosen one and the ends of its band."""
+    """A row per candidate threshold, rising: round values, the chosen one and the ends of its band. Thresholds between
+    which no score lies share one."""
     named = {decided.threshold: "chosen"}
     if decided.band[0] < decided.band[1]:
         named = {decided.band[0]: "band, low end", decided.band[1]: "band, high end", **named}
@@ -76,7 +77,19 @@ def threshold_table(decided: Decided, prevalence: float) -> list[dict[str, Any]]
             **values,
         }
         rows.append(row)
-    return rows
+    return _distinct(rows)
+
+
+def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that judge every image as the row before does; one with a note stands for its equals."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        alike = kept and all(kept[-1][rate] == row[rate] for rate in ("sensitivity", "specificity"))
+        if alike and row["note"] and not kept[-1]["note"]:
+            kept[-1] = row
+        elif not alike or row["note"]:
+            kept.append(row)
+    return kept
 
 
 def roc_points(scores: Floats, positive: Bools, most: int = 400) -> dict[str, list[float]]:

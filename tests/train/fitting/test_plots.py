@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from fieldlens.train.epoch.history import EpochRow
 from fieldlens.train.fitting import plots
@@ -22,3 +23,23 @@ def test_curves_are_an_image_even_after_one_epoch() -> None:
 def test_a_confusion_matrix_with_an_empty_class() -> None:
     counts = np.array([[5, 1, 0], [0, 7, 2], [0, 0, 0]])
     assert decoded(plots.confusion_matrix(counts, ["a", "b", "a long class name"], "a run")).std() > 0
+
+
+def test_epochs_are_whole_numbers() -> None:
+    axis = Figure().subplots()
+    for last in (1, 2, 3, 30):
+        axis.clear()
+        axis.plot(range(1, last + 1), range(last))
+        plots.whole_epochs(axis)
+        ticks = axis.get_xticks()
+        assert len(ticks)
+        assert [tick for tick in ticks if tick != round(tick)] == []
+
+
+def test_errors_have_another_colour_than_hits() -> None:
+    """Of a matrix with as many hits as errors: blue on the diagonal, orange beside it."""
+    image = decoded(plots.confusion_matrix(np.array([[50, 50], [50, 50]]), ("a", "b"), "even")).astype(int)
+    blue, red = image[..., 0] - image[..., 2] > 60, image[..., 2] - image[..., 0] > 60
+    assert 0.7 < blue.sum() / red.sum() < 1.4
+    middle = np.argwhere(blue).mean(axis=0)
+    assert np.all(np.abs(middle - np.argwhere(red).mean(axis=0)) < 20)  # both diagonals have the same middle

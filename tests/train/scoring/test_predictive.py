@@ -89,3 +89,14 @@ def test_the_threshold_table_marks_the_chosen_one_and_its_band() -> None:
     assert [row["threshold"] for row in rows] == sorted(row["threshold"] for row in rows)
     assert np.all(np.diff([row["sensitivity"] for row in rows]) <= 0)
     assert np.all(np.diff([row["referred_per_1000"] for row in rows]) <= 0)
+
+
+def test_thresholds_that_judge_every_image_alike_share_a_row() -> None:
+    truth = np.array([False, False, True, True])
+    scores = np.array([0.12, 0.32, 0.72, 0.93])
+    decided = Decided(truth, scores, 0.6, (0.0, 0.0), ("refer",) * 4, "sensitivity >= 0.95")
+    rows = threshold_table(decided, 0.05)
+    assert [row["threshold"] for row in rows] == [0.05, 0.2, 0.6, 0.8, 0.95]  # 0.4 to 0.7 are what 0.6 is
+    assert [row["note"] for row in rows] == ["", "", "chosen", "", ""]
+    rates = [(row["sensitivity"], row["specificity"]) for row in rows]
+    assert len(set(rates)) == len(rates)

@@ -41,7 +41,8 @@ def add_commands(commands: Commands) -> None:
 
 def _add_classify(commands: Commands) -> None:
     parser = commands.add(
-        "classify", "classify files, folders, videos or a camera", "One line for each image, then the latency table.",
+        "classify", "classify files, folders, videos or a camera",
+        "One line for each image, then three lines about the run.",
         example="photos/ --bundle demo.bundle", begin=_begin_classify,
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
@@ -50,8 +51,14 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON object a line; - for standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row per input")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="report of the run; also writes FILE.json")
+    parser.add_argument(
+        "--with-images", action="store_true", help="show images with heat maps in the report, 200 at most"
+    )
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="an image with its heat map per input")
-    parser.add_argument("--top-k", type=_positive, default=1, metavar="K", help="classes named per line (default 1)")
+    parser.add_argument(
+        "--top-k", type=_positive, default=0, metavar="K", help="also name the K likeliest classes in each line"
+    )
+    _add_words(parser)
     parser.add_argument("--watch", action="store_true", help="go on with the images that come into the folder")
     parser.add_argument(
         "--workers",
@@ -98,6 +105,16 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="of single-stream: 60 (default), or 600 to compare with others"
     )
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    """How much a run says."""
+    parser.add_argument(
+        "--latency", action="store_true", help="the latency table at the end, however few images there were"
+    )
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    level.add_argument("--verbose", action="store_true", help="classes, measures and times of each image; all notes")
 
 
 def _add_calibrate_camera(commands: Commands) -> None:

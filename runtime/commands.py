@@ -7,13 +7,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fieldlens.runtime.backends import golden_check
-from fieldlens.runtime.backends.base import BackendInfo, LoadOptions
+from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import choose_backend
 from fieldlens.runtime.backends.selftest import SelfTest, load_golden, run_selftest
 from fieldlens.runtime.bundle.describe import describe
+from fieldlens.runtime.bundle.find import find_bundle
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import Range, limits_from_json
@@ -26,55 +28,51 @@ from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.machine.host import conditions, own_state_folder
 from fieldlens.runtime.machine.telemetry import Recorder, TelemetryRecord
 from fieldlens.runtime.model import Model, load_opened
-from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, CsvSink, HumanSink, JsonSink, Rotation, Sink, Talk
+from fieldlens.runtime.output.rows import RowSink
+from fieldlens.runtime.output.sinks import STANDARD_OUTPUT, Talk
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.quality.camera_limits import measure_images, propose, save
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
-from fieldlens.runtime.report.facts import check_place, observed, write_report
-from fieldlens.runtime.running.latency import table
+from fieldlens.runtime.report.facts import Observed, megabytes, observed, report_facts, write_report
+from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, sinks_of
+from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_images, run_single_stream
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.stopping import Stop, Stopper
+from fieldlens.runtime.view.gallery import Gallery
 from fieldlens.runtime.view.live import LiveView
-from fieldlens.runtime.view.overlay import OverlaySink
 
 
 def classify(arguments: argparse.Namespace) -> int:
-    """Classify all sources; lines, latency table, report."""
-    if arguments.report is not None and arguments.report.suffix.lower() not in (".html", ".htm"):
-        raise KitError(
-            f"--report {arguments.report}: not an HTML file's name", "end it in .html; FILE.json is its twin"
-        )
+    """Classify all sources; lines, summary, report."""
+    _check_options(arguments)
     sources = Sources(arguments.sources, watch=arguments.watch)
-    bundle = open_bundle(arguments.bundle)
+    talk = Talk(sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout)
+    notes = places_of(arguments)
+    bundle = open_bundle(find_bundle(arguments.bundle))
     around = conditions()
-    if arguments.report is not None:
-        check_place(arguments.report)
     model = _load(bundle, arguments)
     if arguments.mode == "single-stream":
         return _single_stream(arguments, model, around)
-    if arguments.seconds is not None:
-        raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
-    talk = Talk(sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout)
     stopper = Stopper()
-    for note in unsigned(bundle):
+    for note in () if arguments.quiet else (*notes, *unsigned(bundle)):
         talk.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
         classifier = stack.enter_context(model).classifier
-        sinks = _sinks(arguments, model)
+        sinks = sinks_of(arguments, bundle.manifest, classifier.origin)
         for sink in sinks:
             stack.callback(sink.close)
-        overlays = OverlaySink(arguments.overlays, classifier) if arguments.overlays else None
+        collected = Collected(RowSink(), Gallery(classifier) if arguments.with_images else None)
         # Until here a signal ends the process by itself: an output may wait for its reader, and there is no run yet.
         stack.enter_context(stopper.listening(to_the_end=True))
         with contextlib.ExitStack() as inner:
             view = _view(arguments, classifier, inner, talk)
             notifier = inner.enter_context(contextlib.closing(Notifier()))
             run = ClassificationRun(
-                classifier, sinks, overlays, arguments.limit, arguments.duration,
-                workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
+                classifier, [*sinks, collected.rows], drawn_by(arguments, classifier, collected), arguments.limit,
+                arguments.duration, workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
             )  # fmt: skip
             watch = inner.enter_context(Recorder()) if arguments.report else None
             notifier.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle))))
@@ -82,22 +80,35 @@ def classify(arguments: argparse.Namespace) -> int:
         for sink in sinks:
             sink.close()
         record = watch.record if watch else None
-        return _conclude(arguments, model, around, log, record, talk)
+        return _conclude(arguments, model, around, log, record, talk, collected)
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """What does not go together, before any work."""
+    if arguments.report is not None and arguments.report.suffix.lower() not in (".html", ".htm"):
+        raise KitError(
+            f"--report {arguments.report}: not an HTML file's name", "end it in .html; FILE.json is its twin"
+        )
+    if arguments.with_images and arguments.report is None:
+        raise KitError("--with-images belongs to --report", "give --report FILE.html, too")
+    if arguments.seconds is not None and arguments.mode != "single-stream":
+        raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
 
 
 def _conclude(
     arguments: argparse.Namespace, model: Model, around: dict[str, Any], log: RunLog,
-    record: TelemetryRecord | None, talk: Talk,
+    record: TelemetryRecord | None, talk: Talk, collected: Collected,
 ) -> int:  # fmt: skip
     """Summary, report and exit code of a run that has ended."""
     log.notes += keeping.notes()
     percentile = arguments.percentile if record else 50.0
     diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, arguments.workers))
-    _finish(log, model, talk, diagnosis)
+    _finish(log, model, talk, diagnosis, detail_of(arguments))
     if record is not None:
         seen = observed(around, record, diagnosis, arguments.percentile)
-        write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
-        talk.say(f"report: {arguments.report}")
+        said = _report(arguments.report, log, model, seen, collected)
+        if not arguments.quiet:
+            talk.say(said)
     if broken := log.broken or talk.broken:
         raise broken
     if log.exit_code() == EXIT_REFUSED:
@@ -107,6 +118,14 @@ def _conclude(
             first.hint or "check the paths; --help lists what a source may be",
         )
     return log.exit_code()
+
+
+def _report(path: Path, log: RunLog, model: Model, seen: Observed, collected: Collected | None = None) -> str:
+    """Write it; the line that says where it is and how large."""
+    rows, gallery = (collected.rows, collected.gallery) if collected else (None, None)
+    facts = report_facts(log, model.bundle, model.info, model.reasons, seen, rows)
+    size = write_report(path, facts, gallery.thumbnails() if gallery else ())
+    return f"report: {path} ({megabytes(size)}{', with images' if gallery else ''})"
 
 
 def _load(bundle: Bundle, arguments: argparse.Namespace) -> Model:
@@ -119,17 +138,6 @@ def _load(bundle: Bundle, arguments: argparse.Namespace) -> Model:
 def _decode_limits(arguments: argparse.Namespace) -> DecodeLimits:
     given = {"seconds": arguments.decode_seconds, "memory_mb": arguments.decode_memory}
     return DecodeLimits(**{name: value for name, value in given.items() if value is not None})
-
-
-def _sinks(arguments: argparse.Namespace, model: Model) -> list[Sink]:
-    manifest, origin = model.bundle.manifest, model.classifier.origin
-    rotation = Rotation(arguments.rotate, arguments.keep)
-    sinks: list[Sink] = [] if arguments.json == STANDARD_OUTPUT else [HumanSink(arguments.top_k)]
-    if arguments.json is not None:
-        sinks.append(JsonSink(arguments.json, origin, rotation))
-    if arguments.csv is not None:
-        sinks.append(CsvSink(arguments.csv, manifest, origin, rotation))
-    return sinks
 
 
 def _view(
@@ -145,9 +153,11 @@ def _view(
 
 def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
     """The benchmark: images into memory, then one query after the other."""
-    others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream")
+    others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream", "with_images")
     if given := [name for name in others if getattr(arguments, name)]:
-        raise KitError(f"--{given[0]} does not go with --mode single-stream", "it takes --seconds and --report")
+        raise KitError(
+            f"--{given[0].replace('_', '-')} does not go with --mode single-stream", "it takes --seconds and --report"
+        )
     seconds = arguments.seconds or SHORT_S
     with model:
         pictures = load_images(Sources(arguments.sources))
@@ -158,12 +168,11 @@ def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str
                 log, verdict = run_single_stream(model.classifier, pictures, seconds, stopper=stopper)
             log.notes += keeping.notes()
             diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
-            _finish(log, model, talk, diagnosis)
+            _finish(log, model, talk, diagnosis, Detail.LATENCY)
             talk.say_all(verdict.text())
             if arguments.report is not None:
                 seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
-                write_report(arguments.report, log, model.bundle, model.info, model.reasons, seen)
-                talk.say(f"report: {arguments.report}")
+                talk.say(_report(arguments.report, log, model, seen))
             if talk.broken is not None:
                 raise talk.broken
             return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
@@ -174,47 +183,23 @@ def unsigned(bundle: Bundle) -> tuple[str, ...]:
     return () if bundle.signer is not None else (f"{bundle.title} is {bundle.signed}",)
 
 
-def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...]) -> None:
-    """The latency table and what stands behind it."""
-    say = talk.say
-    say("")
-    if log.answered:
-        talk.say_all(table(log.latency.summary()))
-    outcomes = ", ".join(f"{count} {name}" for name, count in log.outcomes.most_common())
-    say(f"{log.answered} images in {log.seconds:.1f} s ({log.per_second:.1f} a second): {outcomes or 'none'}")
-    say(f"{log.dropped} frames dropped; ended by {log.ended_by}")
-    say(_backend_line(model.info))
-    if log.golden_check is not None:
-        say(
-            f"golden images: {log.golden_check}" + (f", {log.golden_repeats} times again" if log.golden_repeats else "")
-        )
-    for note in (*unsigned(model.bundle), *model.notes, *log.notes):
-        say(f"note: {note}")
-    for finding in diagnosis:
-        say(f"{finding.rule}: {finding.words}; {finding.advice}")
-    if log.failed:
-        say(f"inputs that could not be classified: {log.failed}")
-        for failure in log.failures[:20]:
-            say(f"  {failure.source}: {failure.reason}")
-        if log.failed > 20:
-            say(f"  … and {log.failed - 20} more (all of them in --json and --csv)")
-
-
-def _backend_line(info: BackendInfo) -> str:
-    return f"{info.name} {info.version} on {info.device}, {info.precision}, {info.threads} threads"
+def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...], detail: Detail) -> None:
+    """The end of a run in words."""
+    for line in summary_lines(log, model.info, unsigned(model.bundle), model.notes, diagnosis, detail):
+        talk.say(line)
 
 
 def info(arguments: argparse.Namespace) -> int:
     """Show a manifest."""
-    bundle = open_bundle(arguments.bundle)
+    bundle = open_bundle(find_bundle(arguments.bundle))
     if arguments.json:
         print(json_text(bundle.manifest.to_json(), indent=2))
     else:
         print(describe(bundle))
         start = golden_check.last_start(own_state_folder(arguments.state), bundle)
         print(
-            f"last start  {start.time_utc}, {start.backend} {start.precision}; golden images: {start.check}"
-            if start else "last start  none here yet"
+            f"\nlast start  {start.time_utc}, {start.backend} {start.precision}; golden images: {start.check}"
+            if start else "\nlast start  none here yet"
         )  # fmt: skip
     return EXIT_OK
 
@@ -222,7 +207,7 @@ def info(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Check the signature first, then every file. Without a policy or a signers' file, the files only."""
     given = arguments.allowed_signers
-    bundle = open_bundle(arguments.bundle, signers=Policy(given, guarded=False) if given else None)
+    bundle = open_bundle(find_bundle(arguments.bundle), signers=Policy(given, guarded=False) if given else None)
     print(f"{printable(bundle.title)}: {bundle.matching}")
     print(f"manifest's SHA-256: {bundle.hash}")
     if bundle.signer is not None:
@@ -235,7 +220,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def calibrate_camera(arguments: argparse.Namespace) -> int:
     """Measure good images of this device's camera, and move the gate's limits as far as the bundle allows."""
-    bundle = open_bundle(arguments.bundle)
+    bundle = open_bundle(find_bundle(arguments.bundle))
     limits = limits_from_json(bundle.manifest.quality)
     if limits is None:
         raise KitError(f"{bundle.path.name} has no quality gate", "make the bundle with a version that fits one")
@@ -267,13 +252,13 @@ def _range(pair: Range) -> str:
 
 def selftest(arguments: argparse.Namespace) -> int:
     """Run the golden images, freshly, whatever is cached."""
-    bundle = open_bundle(arguments.bundle)
+    bundle = open_bundle(find_bundle(arguments.bundle))
     state = own_state_folder(arguments.state)
     options = LoadOptions(threads=arguments.threads, cache=state / "compiled")
     chosen = choose_backend(bundle, arguments.backend, arguments.precision, options, state, prove=False)
     with chosen.backend as backend:
         result = run_selftest(bundle, backend, load_golden(bundle))
-        line = _backend_line(backend.info)
+        line = backend_line(backend.info)
     if arguments.json:
         absent = list(bundle.absent)
         print(json.dumps({**result.__dict__, "passed": result.passed, "absent": absent, "conditions": conditions()}))

@@ -176,8 +176,13 @@ class Prediction:
         uncertain = self.outcome is Outcome.UNCERTAIN
         words = score_words(self.score, self.origin.threshold, self.origin.band, uncertain=uncertain)
         if self.outcome is not Outcome.NO_SIGN_FOUND:
-            words = f"{self._shown(self.explained or self.label)}: {words}"
+            words = f"{self.finding}: {words}"
         return f"{words}; {likeliest}" if likeliest else words
+
+    @property
+    def finding(self) -> str:
+        """The display name of the class that the answer is about."""
+        return self._shown(self.explained or self.label)
 
     def _shown(self, class_id: str) -> str:
         return self.display.get(class_id, class_id)

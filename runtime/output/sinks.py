@@ -114,28 +114,6 @@ def _row(cells: Sequence[object]) -> str:
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
-class HumanSink(Sink):
-    """A line per image for people. No class on ``retake``: there the advice is what matters."""
-
-    def __init__(self, top_k: int, stream: TextIO | None = None) -> None:
-        self._top_k = top_k
-        self._lines = LineStream(stream)
-
-    def write(self, result: Result) -> None:
-        self._lines.write(f"{printable(self._words(result))}\n")
-
-    def _words(self, result: Result) -> str:
-        if isinstance(result, Notice):
-            return f"{result.source}  {result.message}"
-        if isinstance(result, Failure):
-            return f"{result.source}  not classified: {result.reason}"
-        total_ms = result.latency_ms["total"]
-        return f"{result.source}  {result.outcome:<13}  {result.words(self._top_k)}  {total_ms:.1f} ms"
-
-    def close(self) -> None:
-        self._lines.close()
-
-
 class Talk:
     """What is said about a run, line by line. When a line cannot be written, the rest is not tried: the report still
     comes, and ``broken`` says what was wrong."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.machine.host import conditions
 from fieldlens.runtime.machine.telemetry import TelemetryRecord
+from fieldlens.runtime.output.rows import RowSink
 from fieldlens.runtime.report.diagnosis import Diagnosis
 from fieldlens.runtime.report.page import page
 from fieldlens.runtime.running.run import RunLog
 from fieldlens.runtime.running.single_stream import SingleStreamResult
+from fieldlens.runtime.view.gallery import Thumbnail
 
 FORMAT = 1
 
@@ -45,33 +46,34 @@ def observed(
     return Observed(start, conditions(), record, diagnosis, percentile, verdict)
 
 
-def write_report(
-    path: Path, log: RunLog, bundle: Bundle, info: BackendInfo, reasons: tuple[str, ...], around: Observed
-) -> None:
-    """Write ``path`` (HTML) and its twin ``.json``. Raises OutputError."""
-    facts = report_facts(log, bundle, info, reasons, around)
+def write_report(path: Path, facts: dict[str, Any], gallery: Sequence[Thumbnail] = ()) -> int:
+    """Write ``path`` (HTML) and its twin ``.json``; the page's size in bytes. Images are in the page only. Raises
+    OutputError."""
+    text = page(facts, gallery)
     try:
         atomic.write_json(path.with_suffix(".json"), facts)
-        atomic.write_text(path, page(facts))
+        atomic.write_text(path, text)
     except OSError as error:
         hint = f"make room, or choose another place: df -h '{path.parent}'"
         raise OutputError(f"{path}: {error.strerror}", hint) from error
+    return len(text.encode("utf-8", "backslashreplace"))
 
 
-def check_place(path: Path) -> None:
-    """Make the report's folder. Raises OutputError where it cannot be written: better now than after the run."""
-    try:
-        atomic.make_folder(path.parent)
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
+def megabytes(size: int) -> str:
+    """A file's size for people: ``84 kB``, ``1.2 MB``."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def report_facts(
-    log: RunLog, bundle: Bundle, info: BackendInfo, reasons: tuple[str, ...], around: Observed
+    log: RunLog,
+    bundle: Bundle,
+    info: BackendInfo,
+    reasons: tuple[str, ...],
+    around: Observed,
+    rows: RowSink | None = None,
 ) -> dict[str, Any]:
-    """Everything the page shows, ready for JSON."""
+    """Everything the page shows but its images, ready for JSON. ``rows``: the images one by one, where they count."""
+    decision = bundle.manifest.decision
     return {
         "format": FORMAT,
         "bundle": {
@@ -81,6 +83,11 @@ def report_facts(
             "signed_by": bundle.signer,
             "signed": bundle.signed,
         },
+        "decision": {
+            "threshold": decision.threshold if decision else None,
+            "band": list(decision.band) if decision and decision.band[0] < decision.band[1] else None,
+        },
+        "results": rows.to_json() if rows else None,
         "backend": {**asdict(info), "chosen_because": list(reasons)},
         "run": log.to_json(),
         "percentile": f"p{around.percentile:g}",

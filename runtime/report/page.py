@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fieldlens.runtime.files.printable import html_text as escape
 from fieldlens.runtime.report.charts import Band, Gap, Points, histogram, shares, time_panel
 from fieldlens.runtime.report.diagnosis import FEWEST
+from fieldlens.runtime.report.results import results
+from fieldlens.runtime.report.results_style import RESULTS_STYLE
 from fieldlens.runtime.report.style import STYLE
+from fieldlens.runtime.report.table_script import SCRIPT_HASH
 from fieldlens.runtime.running.latency import PERCENTILES, Summary, carried, milliseconds, needed, shown, stage_name
+from fieldlens.runtime.view.gallery import Thumbnail
 
 COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "max", "mean", "std")
 MEANINGS = {
@@ -26,22 +30,27 @@ MEANINGS = {
     "enqueue": "the CPU's time to hand the work to the GPU, a part of inference",
 }
 _PARTS = ("decode", "preprocess", "host_to_device", "inference", "device_to_host", "postprocess", "wait")
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page(facts: dict[str, Any]) -> str:
-    """The HTML. Loads nothing: styles and images are inside, and a policy forbids the rest."""
+def page(facts: dict[str, Any], gallery: Sequence[Thumbnail] = ()) -> str:
+    """The HTML. Loads nothing: styles, images and the table's script are inside, and a policy forbids the rest."""
     backend = facts["backend"]
     title = f"{facts['bundle']['title']}: {backend['name']} {backend['version']}, {backend['precision']}"
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(facts, gallery)}">'
+        f"<title>{escape(title)}</title><style>{STYLE}{RESULTS_STYLE}</style>"
     )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(_body(facts, title))}</body></html>\n'
+    body = "".join(_body(facts, title, gallery))
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
+def _policy(facts: dict[str, Any], gallery: Sequence[Thumbnail]) -> str:
+    script = f"; script-src '{SCRIPT_HASH}'" if facts["results"] and facts["results"]["rows"] else ""
+    return f"default-src 'none'; style-src 'unsafe-inline'{script}{'; img-src data:' if gallery else ''}"
+
+
+def _body(facts: dict[str, Any], title: str, gallery: Sequence[Thumbnail]) -> Iterator[str]:
     run, conditions = facts["run"], facts["conditions"]
     where = escape(str(conditions["start"].get("device", "")))
     when = escape(str(conditions["start"].get("time_utc", "")))
@@ -52,6 +61,9 @@ def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
         yield f'<div class="note warn"><b>No signature was checked</b><p>This bundle is {words}.</p></div>'
     if facts["single_stream"]:
         yield _verdict(facts["single_stream"])
+    if facts["results"]:
+        yield from results(facts, gallery)
+        yield "<h2>Latency</h2>"
     yield f'<p class="lead">{escape(summary_sentence(run, facts["percentile"]))}</p>'
     yield _tiles(facts)
     yield "<h2>What held this run back</h2>" + _findings(facts)
@@ -62,10 +74,11 @@ def _body(facts: dict[str, Any], title: str) -> Iterator[str]:
         yield "<h2>How the total is spread</h2>" + histogram(run["histogram_total_ms"], _marks(run["latency_ms"]))
         yield '<p class="soft">The outermost bars also hold what lies beyond them.</p>'
         yield '<h2>Over the run</h2><div class="panels">' + "".join(time_panels(facts)) + "</div>"
-    yield "<h2>Outcomes</h2>" + _table({name: f"{count:,}" for name, count in sorted(run["outcomes"].items())})
+    if not facts["results"]:
+        yield "<h2>Outcomes</h2>" + _table({name: f"{count:,}" for name, count in sorted(run["outcomes"].items())})
     for heading, rows in _condition_groups(facts):
         yield f"<h2>{heading}</h2>{_table(rows)}" if rows else ""
-    if run["failures"]:
+    if run["failures"] and not facts["results"]:
         failures = {failure["source"]: failure["error"] for failure in run["failures"]}
         yield "<h2>Not classified</h2>" + _table(failures)
     yield "<h2>What the stages mean</h2>" + _meanings(run["latency_ms"]) + "</main>"
@@ -98,7 +111,8 @@ def _verdict(verdict: dict[str, Any]) -> str:
         f'<div class="note {"good" if held else "bad"}">'
         f"<b>{verdict['verdict']}: p90 {verdict['p90_ms']:.3f} ms{sure}</b>"
         f"<p>Single-stream run in the style of MLPerf; not an official MLPerf result.</p>{short}</div>"
-        '<div class="wide"><table class="rules"><tr><th>rule</th><th>found</th><th>asked</th><th></th></tr>'
+        '<div class="wide" tabindex="0"><table class="rules">'
+        "<tr><th>rule</th><th>found</th><th>asked</th><th></th></tr>"
         f"{rows}</table></div>"
     )
 
@@ -170,7 +184,7 @@ def _latency_table(latency: dict[str, Summary]) -> str:
     lacking = ", ".join(f"p{p:g} needs {needed(p):,}" for p in PERCENTILES if count < needed(p))
     doubts = f" A question mark: too few images to trust that percentile ({lacking})." if lacking else ""
     note = f'<p class="soft">Milliseconds.{doubts}</p>'
-    return f'<div class="wide"><table><tr><th>stage</th>{head}</tr>{rows}</table></div>{note}'
+    return f'<div class="wide" tabindex="0"><table><tr><th>stage</th>{head}</tr>{rows}</table></div>{note}'
 
 
 def time_panels(facts: dict[str, Any]) -> Iterator[str]:
@@ -278,4 +292,4 @@ def _table(rows: dict[str, str]) -> str:
     if not rows:
         return '<p class="soft">None.</p>'
     cells = "".join(f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in rows.items())
-    return f'<div class="wide"><table class="facts">{cells}</table></div>'
+    return f'<div class="wide" tabindex="0"><table class="facts">{cells}</table></div>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
@@ -26,7 +26,6 @@ from fieldlens.runtime.sources.cameras.camera import CameraLog
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.sources.item import Broken, News
 from fieldlens.runtime.stopping import Stop, Stopper
-from fieldlens.runtime.view.overlay import OverlaySink
 
 _KEPT_FAILURES = 1000
 _END = object()
@@ -91,6 +90,13 @@ class RunLog:
         }
 
 
+class Drawn(Protocol):
+    """Takes answers with their images."""
+
+    def picture(self, prediction: Prediction, prepared: Prepared) -> object:
+        """One answer, and its image, which is valid until this returns."""
+
+
 class View(Protocol):
     """Somebody who watches the run live."""
 
@@ -118,7 +124,7 @@ class ClassificationRun:
         self,
         classifier: Classifier,
         sinks: list[Sink],
-        overlays: OverlaySink | None = None,
+        drawn: Sequence[Drawn] = (),
         limit: int | None = None,
         duration_s: float | None = None,
         *,
@@ -129,7 +135,7 @@ class ClassificationRun:
     ) -> None:
         self._classifier = classifier
         self._sinks = sinks
-        self._overlays = overlays
+        self._drawn = drawn
         self._limit = limit
         self._duration_s = duration_s
         self._workers = workers
@@ -217,8 +223,8 @@ class ClassificationRun:
         self.log.outcomes[str(prediction.outcome)] += 1
         for sink in self._sinks:
             sink.write(prediction)
-        if self._overlays is not None:
-            self._overlays.picture(prediction, prepared)
+        for each in self._drawn:
+            each.picture(prediction, prepared)
         if self._view is not None:
             self._view.picture(prediction, prepared, self._status(prediction))
 

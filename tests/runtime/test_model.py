@@ -218,7 +218,7 @@ def test_the_command_line_and_python_agree_on_a_cpu(
     quality = {"limits": {"brightness": [20, 250]}, "bounds": {"brightness": [0, 255]}}
     seal(folder, replace(tiny_manifest(), quality=quality))
     save(state, open_bundle(folder), [Moved("brightness", (1.0, 2.0), (20.0, 250.0), (20.0, 254.0))])
-    lines, words = by_command(folder, state, pictures, "--precision", precision)
+    lines, words = by_command(folder, state, pictures, "--precision", precision, "--latency")
     with load(folder, state=state, precision=precision) as model:
         ours = [result for result in model.stream(pictures) if isinstance(result, Prediction)]
         assert model.classifier._limits is not None

@@ -211,8 +211,8 @@ def test_an_output_without_a_reader_is_waited_for_until_a_signal(place: Place) -
     fifo = place.folder / "fifo"
     os.mkfifo(fifo)
     patch = (
-        "from fieldlens.runtime import commands\nmade = commands._sinks\n"
-        f"commands._sinks = lambda *each: ({place.touch}, made(*each))"
+        "from fieldlens.runtime import commands\nmade = commands.sinks_of\n"
+        f"commands.sinks_of = lambda *each: ({place.touch}, made(*each))"
     )
     run = place.classify(place.image, "--json", fifo, patch=patch)
     place.began()

@@ -18,7 +18,8 @@ import pytest
 from fieldlens.runtime.boundary import run_cli
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files.printable import html_text, json_text, printable, printable_lines
-from fieldlens.runtime.output.sinks import CsvSink, HumanSink
+from fieldlens.runtime.output.people import HumanSink
+from fieldlens.runtime.output.sinks import CsvSink
 from fieldlens.runtime.pixels import drawing
 from fieldlens.runtime.prediction import Failure, Notice, json_line
 from fieldlens.runtime.sources.cameras.address import parse_address

@@ -28,7 +28,7 @@ from tests.runtime.layouts import orin_nano
 from tests.runtime.report.test_diagnosis import quiet, simulated
 
 INFO = BackendInfo("tensorrt", "10.3.0", "Orin (nvgpu)", "int8", 1, ("CUDA graph: on", "memory: zero-copy"))
-VOID = {"meta", "rect", "line", "polyline", "polygon"}
+VOID = {"meta", "img", "input", "rect", "line", "polyline", "polygon"}
 
 
 class Balanced(HTMLParser):
@@ -158,7 +158,8 @@ def test_a_valid_benchmark_says_what_it_is_not(bundle: Bundle, tmp_path: Path) -
 
 def test_json_and_page_are_written_together(bundle: Bundle, tmp_path: Path) -> None:
     around = Observed(conditions(), conditions(), TelemetryRecord([]), (Diagnosis("busy-machine", "a", "b"),), 99.0)
-    write_report(tmp_path / "r.html", run_log(simulated()), bundle, INFO, (), around)
+    size = write_report(tmp_path / "r.html", report_facts(run_log(simulated()), bundle, INFO, (), around))
+    assert size == (tmp_path / "r.html").stat().st_size
     facts = json.loads((tmp_path / "r.json").read_text())
     assert facts["format"] == 1
     assert facts["run"]["latency_ms"]["total"]["p99.9"] is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -18,7 +19,7 @@ html_theme = "furo"
 html_title = "Fieldlens"
 html_show_sourcelink = False
 html_copy_source = False
-html_extra_path = ["answer.schema.json"]  # beside the pages, as it is
+html_extra_path = sorted(path.name for path in Path(__file__).parent.glob("*.schema.json"))  # beside the pages
 templates_path: list[str] = []
 myst_heading_anchors = 4  # the same anchors as on GitHub, and a link to one that is missing is a warning
 

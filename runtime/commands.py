@@ -70,8 +70,9 @@ def classify(arguments: argparse.Namespace) -> int:
         with contextlib.ExitStack() as inner:
             view = _view(arguments, classifier, inner, talk)
             notifier = inner.enter_context(contextlib.closing(Notifier()))
+            rows = [collected.rows] if arguments.report else []  # without a report nobody reads them
             run = ClassificationRun(
-                classifier, [*sinks, collected.rows], drawn_by(arguments, classifier, collected), arguments.limit,
+                classifier, [*sinks, *rows], drawn_by(arguments, classifier, collected), arguments.limit,
                 arguments.duration, workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
             )  # fmt: skip
             watch = inner.enter_context(Recorder()) if arguments.report else None

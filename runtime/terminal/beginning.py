@@ -66,13 +66,13 @@ def _kind(path: Path) -> str:
 
 
 def bundle(path: Path) -> None:
-    """Raises BundleError where ``path`` cannot be a bundle."""
+    """Raises BundleError where ``path`` can neither be a bundle nor hold one."""
     hint = "give the folder NAME.bundle that `python -m convert bundle` made"
     if not exists(path):
         raise BundleError(f"{path} does not exist", hint)
     if not is_folder(path):
         raise BundleError(f"{path} is not a folder", hint)
-    if not exists(path / _MANIFEST) and not (path / _MANIFEST).is_symlink():
+    if not exists(path / _MANIFEST) and not (path / _MANIFEST).is_symlink() and not any(path.glob(f"*/{_MANIFEST}")):
         raise BundleError(f"{path.name}: {_MANIFEST} is missing", hint)
 
 

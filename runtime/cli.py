@@ -78,6 +78,10 @@ def _add_classify(commands: Commands) -> None:
         "--stream", type=_port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"
     )
     parser.add_argument(
+        "--stale-after", type=_seconds, default=2.0, metavar="S",
+        help="of --show and --stream: no answer to a camera's image that is older than S seconds (default 2)",
+    )  # fmt: skip
+    parser.add_argument(
         "--rotate", type=_size, metavar="SIZE", help="continue --json and --csv, and start again at this size (10M)"
     )
     parser.add_argument(

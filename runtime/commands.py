@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,12 +39,15 @@ from fieldlens.runtime.report.facts import Observed, megabytes, observed, report
 from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, sinks_of
 from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
 from fieldlens.runtime.running.notify import Notifier
-from fieldlens.runtime.running.run import ClassificationRun, RunLog
+from fieldlens.runtime.running.run import END_OF_INPUT, ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_images, run_single_stream
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.gallery import Gallery
 from fieldlens.runtime.view.live import LiveView
+
+_LOOK_S = 0.2
+"""How often a view without news looks whether its window was closed."""
 
 
 def classify(arguments: argparse.Namespace) -> int:
@@ -67,9 +72,9 @@ def classify(arguments: argparse.Namespace) -> int:
         collected = Collected(RowSink(), Gallery(classifier) if arguments.with_images else None)
         # Until here a signal ends the process by itself: an output may wait for its reader, and there is no run yet.
         stack.enter_context(stopper.listening(to_the_end=True))
+        view = _view(arguments, classifier, stack, talk)
+        notifier = stack.enter_context(contextlib.closing(Notifier()))
         with contextlib.ExitStack() as inner:
-            view = _view(arguments, classifier, inner, talk)
-            notifier = inner.enter_context(contextlib.closing(Notifier()))
             rows = [collected.rows] if arguments.report else []  # without a report nobody reads them
             run = ClassificationRun(
                 classifier, [*sinks, *rows], drawn_by(arguments, classifier, collected), arguments.limit,
@@ -80,8 +85,24 @@ def classify(arguments: argparse.Namespace) -> int:
             log = run(sources)
         for sink in sinks:
             sink.close()
-        record = watch.record if watch else None
-        return _conclude(arguments, model, around, log, record, talk, collected)
+        code = _conclude(arguments, model, around, log, watch.record if watch else None, talk, collected)
+        if view is not None and log.ended_by == END_OF_INPUT and not log.cameras and arguments.limit is None:
+            left_s = math.inf if arguments.duration is None else arguments.duration - log.seconds
+            _keep_showing(view, left_s, stopper, talk, notifier)
+        return code
+
+
+def _keep_showing(view: LiveView, seconds: float, stopper: Stopper, talk: Talk, notifier: Notifier) -> None:
+    """Files are answered before anybody has opened the page: the last answer stays until somebody ends it."""
+    view.end()
+    until = "" if seconds < math.inf else "; Ctrl-C ends it"
+    talk.say(f"the live view keeps the last answer{f' at {view.url}' if view.url else ''}{until}")
+    end = time.monotonic() + seconds
+    with contextlib.suppress(Stop), stopper.waiting():
+        while not view.closed and time.monotonic() < end:
+            view.idle()
+            notifier.beat()
+            time.sleep(_LOOK_S)
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
@@ -146,7 +167,9 @@ def _view(
 ) -> LiveView | None:
     if not arguments.show and arguments.stream is None:
         return None
-    view = stack.enter_context(LiveView(classifier, window=arguments.show, port=arguments.stream))
+    view = stack.enter_context(
+        LiveView(classifier, window=arguments.show, port=arguments.stream, stale_after_s=arguments.stale_after)
+    )
     if view.url:
         talk.say(f"live view: {view.url}")
     return view

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.bundle.score_words import score_words
 from fieldlens.runtime.files.printable import html_text, json_text, printable
 from fieldlens.runtime.machine.clock import clock_state, time_utc
+from fieldlens.runtime.machine.local_time import local_words
 from fieldlens.runtime.pixels.drawing import NOTE, SIDE, UNSIGNED, annotated, heat_of
 from fieldlens.runtime.pixels.preprocess import Pixels
 
@@ -146,21 +147,38 @@ class Prediction:
         return heat_of(self.cam[list(self.probabilities).index(name)], side)
 
     def overlay(self, view_rgb: Pixels | None = None, status: str = "") -> npt.NDArray[np.uint8]:
-        """The image, its heat map, and a bar with the outcome: uint8 RGB ``[558,960,3]``; on ``retake`` no heat map and
-        no class, only what to do (``[558,480,3]``). The bar says where nobody's signature of the bundle was checked.
+        """The image, its heat map, and a bar with the outcome, the source and the time: uint8 RGB ``[578,960,3]``; on
+        ``retake`` no heat map and no class, only what to do (``[578,480,3]``). The map is as strong as its class is
+        probable, so that 0% does not glow. The bar says where nobody's signature of the bundle was checked.
 
         ``view_rgb``: what the network saw, uint8 RGB ``[H,W,3]``; default: ``image_rgb``. Raises ValueError without.
         """
         view = self.image_rgb if view_rgb is None else view_rgb
         if view is None:
             raise ValueError("the image was not kept: ask with keep_image=True, or hand it in")
+        heat_map, lines = None, [finding.advice for finding in self.findings]
+        if self.outcome is not Outcome.RETAKE:
+            explained = self.explained or self.label
+            share = self.probabilities[explained]
+            heat_map = self.heatmap(explained) * np.float32(share)
+            map_words = f"heat map of {self._drawable(explained)}, as strong as its {share:.1%}: {NOTE}"
+            words = self.words()
+            lines = [words if words.isascii() else replace(self, display={}).words(), map_words]
         footer = UNSIGNED if self.bundle_signed_by is None else ""
-        if self.outcome is Outcome.RETAKE:
-            advice = [finding.advice for finding in self.findings]
-            return annotated(view, None, str(self.outcome), advice, status, footer)
-        explained = self.explained or self.label
-        lines = [", ".join(f"{name} {p:.1%}" for name, p in self.top(3)), f"heat map of {explained}: {NOTE}"]
-        return annotated(view, self.heatmap(explained), str(self.outcome), lines, status, footer)
+        return annotated(
+            view, heat_map, str(self.outcome), lines, source=self.source, moment=self.moment, status=status,
+            footer=footer,
+        )  # fmt: skip
+
+    @property
+    def moment(self) -> str:
+        """When the image was: a camera's when it was captured, a file's when it was answered; local time."""
+        return local_words(self.time_s - self.latency_ms.get("camera_to_answer", 0.0) / 1e3)
+
+    def _drawable(self, class_id: str) -> str:
+        """A class's display name where OpenCV's letters have it, else its id."""
+        name = self.display.get(class_id, class_id)
+        return name if name.isascii() else class_id
 
     def words(self, count: int = 0) -> str:
         """For people: the finding by its display name where there is one, the score and what it is compared with. On

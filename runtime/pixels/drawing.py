@@ -16,7 +16,10 @@ SIDE = 480
 """Of an image as it is drawn, in px."""
 UNSIGNED = "nobody vouches for this bundle: its maker was not checked"
 NOTE = "where the model looked, not where the disease is"
-_BAR = 78
+_BAR = 98
+_CHARACTER_PX = 8.2
+"""Of OpenCV's letters at a scale of 0.45, the widest that are usual in names."""
+_STRIP = 32
 _GREY = (70, 70, 78)
 _COLOURS = {  # RGB; dark enough for white letters (contrast at least 4.5:1)
     "refer": (176, 0, 32),
@@ -55,31 +58,54 @@ def annotated(
     heat_map: npt.NDArray[np.float32] | None,
     outcome: str,
     lines: Sequence[str],
+    *,
+    source: str = "",
+    moment: str = "",
     status: str = "",
     footer: str = "",
 ) -> npt.NDArray[np.uint8]:
-    """Image, heat map beside it where there is one, and a bar with outcome, two lines, ``status`` and ``footer``: uint8
-    RGB."""
+    """Image, heat map beside it where there is one, and a bar with outcome, two lines, ``source`` and ``moment`` (of
+    which image, and when), ``status`` and ``footer``: uint8 RGB ``[578,480,3]``, or ``[578,960,3]`` with a heat map."""
     image = small(view_rgb)
     body = image if heat_map is None else np.hstack([image, blend(image, heat_map)])
     bar = np.full((_BAR, body.shape[1], 3), _COLOURS[outcome], np.uint8)
     _write(bar, outcome, 24, 0.7)
-    first, spacing = (41, 16) if footer else (47, 20)
     for row, line in enumerate(lines[:2]):
-        _write(bar, line, first + spacing * row, 0.45)
+        _write(bar, line, 43 + 17 * row, 0.45)
+    _write(bar, _fitted(source, moment, body.shape[1]), 77, 0.45)
     if status:
         _write(bar, status, 22, 0.42, left=150)
     if footer:
-        _write(bar, footer, first + 2 * spacing, 0.42)
+        _write(bar, footer, 93, 0.42)
     return np.vstack([body, bar])
 
 
-def card(words: str) -> npt.NDArray[np.uint8]:
-    """A grey panel with a sentence, where there is no image to show: uint8 RGB."""
+def banner(image_rgb: npt.NDArray[np.uint8], words: str) -> npt.NDArray[np.uint8]:
+    """The image below a grey strip with a few words: uint8 RGB, 32 px higher."""
+    strip = np.full((_STRIP, image_rgb.shape[1], 3), _GREY, np.uint8)
+    _write(strip, words, 22, 0.6)
+    return np.vstack([strip, image_rgb])
+
+
+def card(title: str, lines: Sequence[str] = ()) -> npt.NDArray[np.uint8]:
+    """A grey panel with a title and sentences, where there is no image to show: uint8 RGB ``[578,480,3]``."""
     panel = np.full((SIDE + _BAR, SIDE, 3), _GREY, np.uint8)
-    for row, line in enumerate(textwrap.wrap(printable(words), 52)[:12]):
-        _write(panel, line, 200 + 24 * row, 0.5)
+    baseline = 200
+    for line in textwrap.wrap(printable(title), 26)[:3]:
+        _write(panel, line, baseline, 0.9)
+        baseline += 36
+    wrapped = [part for line in lines for part in textwrap.wrap(printable(line), 52)]
+    for row, line in enumerate(wrapped[:10]):
+        _write(panel, line, baseline + 4 + 24 * row, 0.5)
     return panel
+
+
+def _fitted(source: str, moment: str, width_px: int) -> str:
+    """Both in one line, the source cut at its beginning: its end tells files and frames apart."""
+    room = int((width_px - 20) / _CHARACTER_PX) - len(moment) - 2
+    name = printable(source)
+    name = name if len(name) <= room else "..." + name[-max(room - 3, 1) :]
+    return "  ".join(part for part in (name, moment) if part)
 
 
 def _write(bar: npt.NDArray[np.uint8], text: str, baseline: int, scale: float, left: int = 10) -> None:

@@ -27,6 +27,7 @@ from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.sources.item import Broken, News
 from fieldlens.runtime.stopping import Stop, Stopper
 
+END_OF_INPUT = "end of input"
 _KEPT_FAILURES = 1000
 _END = object()
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class RunLog:
     failed: int = 0
     dropped: int = 0
     seconds: float = 0.0
-    ended_by: str = "end of input"
+    ended_by: str = END_OF_INPUT
     notes: list[str] = field(default_factory=list)
     cameras: list[CameraLog] = field(default_factory=list)
     broken: OutputError | GoldenCheckFailed | None = None
@@ -104,6 +105,9 @@ class View(Protocol):
 
     def picture(self, prediction: Prediction, prepared: Prepared, status: str) -> None:
         """One answer; ``status`` is a few words about latency and drops."""
+
+    def failure(self, failure: Failure) -> None:
+        """An input gave no answer."""
 
     def notice(self, notice: Notice) -> None:
         """News of the camera."""
@@ -248,6 +252,8 @@ class ClassificationRun:
             self.log.failures.append(failure)
         for sink in self._sinks:
             sink.write(failure)
+        if self._view is not None:
+            self._view.failure(failure)
 
     def _finished(self, elapsed_s: float) -> str:
         """Why to stop now, or an empty string."""

@@ -29,6 +29,8 @@ from fieldlens.runtime.view.server import LiveServer
 _INTERVAL_S = 1 / 15
 _LOOK_S = 0.25
 """How long the drawing thread waits at most before it looks whether somebody still watches."""
+_NEXT_S = 0.5
+"""Who opens the page while a camera is running gets its next image, and no card before it, if it comes this soon."""
 _END_S = 0.5
 _TITLE = "Fieldlens"
 _ESCAPE = 27
@@ -138,10 +140,12 @@ class LiveView:
                     key = None
                     self._server.forget()  # whoever comes next must not see what this one left behind
                 scene = scene_at(now, self._situation, self._stale_after_s)
-                if watched and scene.key != key:
-                    return scene
-                if self._ended:
+                if self._ended and (not watched or scene.key == key):
                     return None
+                skipped_at = self._situation.skipped_at
+                coming = skipped_at is not None and now - skipped_at < _NEXT_S and not self._ended
+                if watched and scene.key != key and not coming:
+                    return scene
                 self._wake.wait(min(_LOOK_S, max(scene.changes_at - now, 0.001)) if watched else None)
 
     def _show(self, scene: Scene) -> None:

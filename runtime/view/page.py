@@ -21,6 +21,7 @@ img { display: block; margin: 0 auto; max-width: 100%; max-height: 76vh }
 h1 { margin: 8px 0 0; font-size: 24px }
 p { margin: 4px 0; overflow-wrap: anywhere }
 #card { background: #46464e; color: #fff; padding: 48px 16px; min-height: 30vh; align-content: center }
+#card-words { white-space: pre-line }
 #banner { background: #46464e; color: #fff; padding: 8px; font-weight: 600 }
 .note { color: #9aa6b2 }
 [hidden] { display: none !important }
@@ -32,11 +33,11 @@ p { margin: 4px 0; overflow-wrap: anywhere }
 <p id="banner" hidden></p>
 <div id="image"></div>
 <h1 id="title"></h1><div id="lines"></div>
+<p class="note">Where the model looked, not where the disease is.</p>
 </section>
 <noscript><img src="/stream.mjpg" alt="the image with the outcome written below it">
 <p>Without JavaScript this page cannot notice that the program has ended: compare the time below the image.</p>
 </noscript>
-<p class="note">Where the model looked, not where the disease is.</p>
 </main><script src="/live.js"></script></body></html>
 """
 
@@ -55,8 +56,8 @@ function ago(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   if (s < 60) return `${s} s ago`;
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min ago`;
-  return `${Math.floor(s / 86400)} d ago`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min ago`;
+  return `${Math.floor(s / 86400)} days ago`;
 }
 
 function write(id, text) {
@@ -87,7 +88,9 @@ function look() {
   const age = shown.image === null ? "" : `Last image ${ago(since(shown.image))}`;
   const words = [age, gone].filter(Boolean).join(". ");
   if (shown.kind === "answer" && since(shown.sent) > shown.left) return showCard("No current image", words);
-  if (shown.kind === "card" && silent) return showCard("No current image", words);
+  if (shown.kind === "card") {
+    return silent ? showCard("No current image", words) : showCard(shown.title, shown.lines.join("\\n"));
+  }
   part("card").hidden = true;
   part("view").hidden = false;
   write("title", shown.title);

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.machine.local_time import ago
-from fieldlens.runtime.pixels.drawing import banner, card
+from fieldlens.runtime.pixels.drawing import UNSIGNED, banner, card
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Prediction
 
@@ -47,11 +47,13 @@ class News:
 
 @dataclass(frozen=True)
 class Situation:
-    """All that is known of a run."""
+    """All that is known of a run. ``skipped_at``: monotonic s of a camera's image that nobody watched, if it is the
+    newest."""
 
     seen: Seen | None = None
     news: News | None = None
     ended: bool = False
+    skipped_at: float | None = None
 
     @property
     def live(self) -> bool:
@@ -88,18 +90,19 @@ def scene_at(now: float, situation: Situation, stale_after_s: float = STALE_AFTE
     """What to show at ``now`` (monotonic s)."""
     seen, news = situation.seen, situation.news
     if situation.ended and (seen is None or seen.live):
-        return _card("The run has ended", (), seen, now)
+        return _card("The run has ended", (), situation, now)
     if news is not None:
-        return _card(news.title, (news.words,), seen, now)
+        return _card(news.title, (news.words,), situation, now)
     if seen is None:
-        return _card("Waiting for the first image", (), None, now)
+        waiting = situation.skipped_at is None
+        return _card("Waiting for the first image" if waiting else NO_IMAGE, (), situation, now)
     if not seen.live:
         return _last(seen, now, ended=situation.ended)
     if now - seen.at <= stale_after_s:
         return _answer(seen, stale_after_s)
     took_s = seen.prediction.latency_ms.get("camera_to_answer", 0.0) / 1e3
     late = f"Answers come {took_s:.1f} s after their image: raise --stale-after above that."
-    return _card(NO_IMAGE, (late,) if took_s > stale_after_s else (), seen, now)
+    return _card(NO_IMAGE, (late,) if took_s > stale_after_s else (), situation, now)
 
 
 def _answer(seen: Seen, stale_after_s: float) -> Scene:
@@ -121,19 +124,24 @@ def _last(seen: Seen, now: float, *, ended: bool) -> Scene:
     )  # fmt: skip
 
 
-def _card(title: str, lines: tuple[str, ...], seen: Seen | None, now: float) -> Scene:
+def _card(title: str, lines: tuple[str, ...], situation: Situation, now: float) -> Scene:
     """No answer, and how old the last image is."""
-    if seen is None:
+    seen = situation.seen
+    since = situation.skipped_at if seen is None else seen.at
+    if since is None:
         return Scene("card", ("card", title, lines), title, lines, lambda: card(title, lines))
-    what = f"Last image {ago(now - seen.at)}"
-    what += "" if seen.live else f": {_name(seen.prediction.source)}, {seen.prediction.moment}"
+    what = f"Last image {ago(now - since)}"
+    if seen is not None and not seen.live:
+        what += f": {_name(seen.prediction.source)}, {seen.prediction.moment}"
     lines = (*lines, what)
-    changes_at = _next_second(seen.at, now)
-    return Scene("card", ("card", title, lines), title, lines, lambda: card(title, lines), seen.at, None, changes_at)
+    return Scene(
+        "card", ("card", title, lines), title, lines, lambda: card(title, lines), since, None, _next_second(since, now)
+    )
 
 
 def _words(prediction: Prediction) -> tuple[str, ...]:
-    return printable(prediction.words())[:_LONGEST_LINE], f"{_name(prediction.source)}, {prediction.moment}"
+    lines = printable(prediction.words())[:_LONGEST_LINE], f"{_name(prediction.source)}, {prediction.moment}"
+    return lines if prediction.bundle_signed_by is not None else (*lines, UNSIGNED)
 
 
 def _name(source: str) -> str:

@@ -143,7 +143,7 @@ def test_a_prediction_prints_and_shows_itself(model: Model) -> None:
     assert 0 <= answer.heatmap().min() <= answer.heatmap().max() <= 1
     with pytest.raises(KeyError, match="not a class"):
         answer.heatmap("nothing")
-    assert answer.overlay().shape == (558, 960, 3)
+    assert answer.overlay().shape == (578, 960, 3)
     assert "data:image/jpeg;base64," in answer._repr_html_()
     assert answer.image_rgb is not None
     assert answer.image_rgb.shape == (480, 480, 3)

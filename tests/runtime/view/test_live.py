@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.pixels import drawing
-from fieldlens.runtime.prediction import Finding, Notice, Prediction
+from fieldlens.runtime.prediction import Failure, Finding, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.sources.item import Encoded
+from fieldlens.runtime.sources.timing import Timing
 from fieldlens.runtime.view import live, overlay
 from fieldlens.runtime.view.live import LiveView
 from tests.runtime.conftest import jpeg, scene
@@ -53,12 +56,17 @@ def retake(prediction: Prediction) -> Prediction:
     return replace(prediction, outcome=Outcome.RETAKE, findings=(finding,))
 
 
-def drawn(view: LiveView) -> np.ndarray:
+def live_answer(classifier: Classifier) -> tuple[Prediction, Prepared]:
+    timing = Timing(captured_at=time.monotonic())
+    prepared = classifier.own(Encoded("csi://0#1", jpeg(scene(1)), timing))
+    return classifier.answer(prepared), prepared
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 5
-    while view._drawn is None:
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
-    return view._drawn
 
 
 def test_outcome_class_latency_and_drops_are_drawn_in(
@@ -67,9 +75,10 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
     monkeypatch.setattr(LiveView, "_watched", lambda self: True)
     with LiveView(classifier, window=False, port=None) as view:
         view.picture(*answer(classifier), "7.3 ms  camera to answer 21 ms  12 dropped")
-        assert drawn(view).shape == (558, 960, 3)
+        wait_for(lambda: "LAST IMAGE, 0 s ago" in words)
     text = " ".join(words)
-    assert "clear" in text
+    assert "No sign" in text
+    assert f"scene  {time.strftime('%Y-%m-%d')}" in text
     assert "7.3 ms" in text
     assert "12 dropped" in text
 
@@ -77,22 +86,28 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
 def test_on_retake_there_is_no_class_and_no_map(classifier: Classifier, words: list[str]) -> None:
     prediction, prepared = answer(classifier)
     picture = retake(prediction).overlay(prepared.pixels_rgb, "7.3 ms")
-    assert picture.shape == (558, 480, 3)
+    assert picture.shape == (578, 480, 3)
     assert "retake" in words
     assert any("hold still" in word for word in words)
     assert not any(name in word for word in words for name in ("clear", "sign", "Sign"))
 
 
-def test_a_lost_camera_takes_the_place_of_its_last_image(classifier: Classifier, words: list[str]) -> None:
+def test_a_lost_camera_takes_the_place_of_its_last_image(
+    classifier: Classifier, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveView, "_watched", lambda self: True)
     with LiveView(classifier, window=False, port=None) as view:
+        view.picture(*live_answer(classifier), "x")
+        wait_for(lambda: any("No sign" in word for word in words))
         view.notice(Notice("csi://0", "lost", "camera lost: no image for 2.5 s; opening it again"))
-        assert drawn(view).shape == (558, 480, 3)
-    assert any("camera lost" in word for word in words)
+        wait_for(lambda: any("camera lost" in word for word in words))
+        assert "Last image 0 s ago" in words
 
 
 def test_nothing_is_drawn_while_nobody_watches(classifier: Classifier, words: list[str]) -> None:
     with LiveView(classifier, window=False, port=0) as view:
         for _ in range(20):
+            view.picture(*live_answer(classifier), "x")
             view.picture(*answer(classifier), "x")
         time.sleep(0.1)
     assert words == []
@@ -144,11 +159,66 @@ def test_a_window_shows_and_its_closing_is_noticed(
     monkeypatch.setattr(cv2, "getWindowProperty", window.property)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     with LiveView(classifier, window=True, port=None) as view:
+        wait_for(lambda: view._drawn is not None)
         view.picture(*answer(classifier), "x")
-        drawn(view)
+        wait_for(lambda: view._drawn is not None and view._drawn.shape[1] == 960)
         view.idle()
-        assert len(window.shown) == 1
+        assert window.shown[-1].shape[1] == 960
         assert view.closed is closed
+
+
+def _looked(view: LiveView, window: Window, width: int) -> bool:
+    view.idle()
+    return bool(window.shown) and window.shown[-1].shape[1] == width
+
+
+def test_a_window_turns_grey_when_the_camera_stalls(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = Window()
+    monkeypatch.setattr(live, "has_window", lambda: True)
+    monkeypatch.setattr(cv2, "imshow", window.imshow)
+    monkeypatch.setattr(cv2, "waitKey", window.wait)
+    monkeypatch.setattr(cv2, "getWindowProperty", window.property)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    with LiveView(classifier, window=True, port=None, stale_after_s=0.4) as view:
+        view.picture(*live_answer(classifier), "x")
+        for width in (960, 480):  # the answer, then the card
+            wait_for(functools.partial(_looked, view, window, width))
+        assert (window.shown[-1] == drawing._GREY[::-1]).all(axis=-1).mean() > 0.9
+
+
+def test_the_newest_of_several_is_shown_however_fast_they_come(
+    classifier: Classifier, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveView, "_watched", lambda self: True)
+    with LiveView(classifier, window=False, port=None) as view:
+        for number in range(20):
+            view.picture(*answer(classifier, source=f"file-{number}.jpg"), "x")
+        wait_for(lambda: any(word.startswith("file-19.jpg") for word in words))
+
+
+def test_a_bad_frame_between_good_ones_is_left_out_and_a_bad_file_is_not(
+    classifier: Classifier, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveView, "_watched", lambda self: True)
+    with LiveView(classifier, window=False, port=None) as view:
+        view.picture(*live_answer(classifier), "x")
+        view.failure(Failure("csi://0#2", "csi://0#2: not a whole JPEG"))
+        time.sleep(0.2)
+        assert "Not classified" not in words
+        view.picture(*answer(classifier), "x")
+        view.failure(Failure("b.jpg", "b.jpg: not a whole JPEG"))
+        wait_for(lambda: "Not classified" in words)
+        assert "b.jpg: not a whole JPEG" in words
+
+
+def test_a_drawing_that_fails_is_no_silence(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LiveView, "_watched", lambda self: True)
+    monkeypatch.setattr(Prediction, "overlay", lambda *rest: 1 / 0)
+    with LiveView(classifier, window=False, port=None) as view:
+        view.picture(*answer(classifier), "x")
+        wait_for(lambda: view._bug is not None)
+        with pytest.raises(ZeroDivisionError):
+            view.idle()
 
 
 def test_a_numbered_frame_leaves_nothing_behind_in_the_overlays_names(classifier: Classifier, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def ready_items(
         for item in waited(sources.live()):
             yield None if item is None else prepare_item(item, classifier.own)
     except KitError as error:  # a source that cannot be opened is one more thing that gave no image
-        yield Broken("source", error)
+        yield Broken(sources.camera or "source", error)
 
 
 def _stored(classifier: Classifier, sources: Sources, workers: int, waited: Waited) -> Iterator[Ready | None]:

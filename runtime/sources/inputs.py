@@ -60,6 +60,11 @@ class Sources:
             raise SourceError("--watch needs a folder, and no camera", "give the folder into which the images come")
 
     @property
+    def camera(self) -> str:
+        """The camera's name; empty without one."""
+        return self._camera.name if self._camera else ""
+
+    @property
     def dropped(self) -> int:
         """Camera frames that were never looked at."""
         return sum(camera.dropped for camera in self.cameras)
@@ -92,7 +97,12 @@ class Sources:
         name = self._camera.name
         if self._camera.kind == "v4l2" and (stable := stable_name(self._camera.target)):
             self.notes.append(f"{name} is {stable}: that name stays when cameras are plugged in another order")
-        with Camera(self._camera, self._opener) as camera:
+        try:
+            opened = Camera(self._camera, self._opener)
+        except SourceError as error:
+            reason = error.message.removeprefix(f"{name}: ")
+            raise SourceError(f"{name}: no image from this camera: {reason}", error.hint) from error
+        with opened as camera:
             self.cameras.append(camera.log)
             while True:
                 yield camera.take(_TICK_S)

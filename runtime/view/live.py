@@ -23,7 +23,7 @@ from fieldlens.runtime.machine.opencv_build import WINDOW_HINT, has_window
 from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
-from fieldlens.runtime.view.scene import NO_IMAGE, STALE_AFTER_S, News, Scene, Seen, Situation, scene_at
+from fieldlens.runtime.view.scene import NO_IMAGE, STALE_AFTER_S, Interruption, Scene, ShownAnswer, Situation, scene_at
 from fieldlens.runtime.view.server import LiveServer
 
 _INTERVAL_S = 1 / 15
@@ -73,7 +73,7 @@ class LiveView:
         if self._watched() or not live:
             # A small copy, because the frame's memory is about to be used again.
             view = small(self._classifier.preprocess.view(prepared.pixels_rgb))
-            self._change(Situation(Seen(prediction, view, status, at, live)))
+            self._change(Situation(ShownAnswer(prediction, view, status, at, live)))
         else:
             self._situation = Situation(skipped_at=at)
         self._refresh()
@@ -104,7 +104,7 @@ class LiveView:
         self._refresh()
 
     def _report(self, title: str, words: str) -> None:
-        self._change(replace(self._situation, news=News(title, words, time.monotonic())))
+        self._change(replace(self._situation, news=Interruption(title, words, time.monotonic())))
 
     def _change(self, situation: Situation) -> None:
         with self._wake:

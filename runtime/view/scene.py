@@ -25,7 +25,7 @@ NO_IMAGE = "No current image"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ShownAnswer:
     """The newest answer. ``view_rgb``: its image, small. ``at``: monotonic s of a camera's capture, or of a file's
     answer. ``status``: latency and drops, for the bar."""
 
@@ -37,7 +37,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class News:
+class Interruption:
     """What happened after the newest answer, if there is one: no image, and why. ``at``: monotonic s."""
 
     title: str
@@ -50,8 +50,8 @@ class Situation:
     """All that is known of a run. ``skipped_at``: monotonic s of a camera's image that nobody watched, if it is the
     newest."""
 
-    seen: Seen | None = None
-    news: News | None = None
+    seen: ShownAnswer | None = None
+    news: Interruption | None = None
     ended: bool = False
     skipped_at: float | None = None
 
@@ -105,7 +105,7 @@ def scene_at(now: float, situation: Situation, stale_after_s: float = STALE_AFTE
     return _card(NO_IMAGE, (late,) if took_s > stale_after_s else (), situation, now)
 
 
-def _answer(seen: Seen, stale_after_s: float) -> Scene:
+def _answer(seen: ShownAnswer, stale_after_s: float) -> Scene:
     prediction = seen.prediction
     old_at = seen.at + stale_after_s
     return Scene(
@@ -114,7 +114,7 @@ def _answer(seen: Seen, stale_after_s: float) -> Scene:
     )  # fmt: skip
 
 
-def _last(seen: Seen, now: float, *, ended: bool) -> Scene:
+def _last(seen: ShownAnswer, now: float, *, ended: bool) -> Scene:
     """A file's answer stays, and says that it is the last one and how old."""
     prediction, age = seen.prediction, ago(now - seen.at)
     words = f"LAST IMAGE, {age}" + ("; the run has ended" if ended else "")

@@ -109,7 +109,7 @@ def test_only_bad_inputs_exit_with_two(basic: Sequence[object], broken: Path) ->
     [
         ("no-such-*.jpg", "nothing matches"),
         ("/dev/video99", "no such camera"),
-        ("v4l2://77", "no such camera"),
+        ("v4l2://77", "v4l2://77: no image from this camera: /dev/video77: there is no such camera"),
         ("ftp://camera", "unknown kind of source"),
         ("no-such-folder/image.jpg", "no such file"),
     ],

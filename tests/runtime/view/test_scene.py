@@ -8,7 +8,7 @@ import pytest
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.pixels.drawing import blend
 from fieldlens.runtime.prediction import ALWAYS, Prediction
-from fieldlens.runtime.view.scene import NO_IMAGE, News, Scene, Seen, Situation, scene_at
+from fieldlens.runtime.view.scene import NO_IMAGE, Interruption, Scene, ShownAnswer, Situation, scene_at
 
 VIEW = np.full((8, 8, 3), 90, np.uint8)
 
@@ -23,12 +23,12 @@ def prediction(sign: float = 0.1, took_ms: float = 0.0, source: str = "csi://0#7
     )  # fmt: skip
 
 
-def of_camera(at: float = 100.0, took_ms: float = 20.0) -> Seen:
-    return Seen(prediction(took_ms=took_ms), VIEW, "", at, live=True)
+def of_camera(at: float = 100.0, took_ms: float = 20.0) -> ShownAnswer:
+    return ShownAnswer(prediction(took_ms=took_ms), VIEW, "", at, live=True)
 
 
-def of_file(at: float = 100.0) -> Seen:
-    return Seen(prediction(source="in/a.jpg"), VIEW, "", at, live=False)
+def of_file(at: float = 100.0) -> ShownAnswer:
+    return ShownAnswer(prediction(source="in/a.jpg"), VIEW, "", at, live=False)
 
 
 def text(scene: Scene) -> str:
@@ -74,8 +74,8 @@ def test_a_files_answer_stays_with_its_name_and_age(age: float) -> None:
 
 
 @pytest.mark.parametrize("seen", [None, of_camera(), of_file()])
-def test_news_take_the_place_of_the_answer_before(seen: Seen | None) -> None:
-    scene = scene_at(100.1, Situation(seen, News(NO_IMAGE, "csi://0: camera lost", 100.1)))
+def test_news_take_the_place_of_the_answer_before(seen: ShownAnswer | None) -> None:
+    scene = scene_at(100.1, Situation(seen, Interruption(NO_IMAGE, "csi://0: camera lost", 100.1)))
     assert scene.kind == "card"
     assert "camera lost" in text(scene)
     assert "no-sign-found" not in text(scene)

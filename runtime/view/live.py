@@ -32,6 +32,8 @@ _LOOK_S = 0.25
 _NEXT_S = 0.5
 """Who opens the page while a camera is running gets its next image, and no card before it, if it comes this soon."""
 _END_S = 0.5
+_KEYS_S = 0.05
+"""How often the window's keys are asked for while there is nothing new: each question takes a millisecond."""
 _TITLE = "Fieldlens"
 _ESCAPE = 27
 
@@ -57,6 +59,7 @@ class LiveView:
         self._ended = False
         self._bug: Exception | None = None
         self._opened = False
+        self._keys_at = 0.0
         self._server = None if port is None else LiveServer(port, self._somebody_came)
         self._thread = threading.Thread(target=self._draw_on, name="live view", daemon=True)
         self._thread.start()
@@ -170,8 +173,10 @@ class LiveView:
         if image_rgb is not None:
             cv2.imshow(_TITLE, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
             self._opened = True
-        if not self._opened:
+        now = time.monotonic()
+        if not self._opened or (image_rgb is None and now - self._keys_at < _KEYS_S):
             return
+        self._keys_at = now
         key = cv2.waitKey(1) & 0xFF
         gone = cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1
         self.closed = self.closed or gone or key in (ord("q"), _ESCAPE)

@@ -77,8 +77,8 @@ class MjpegLink:
     def _header(self) -> bytes | None:
         """The lines of the next part's header, behind its boundary; None at the end of the stream."""
         lines: list[bytes] = []
-        candidate, inside, passed, deadline = b"", False, 0, time.monotonic() + 2 * NOTICED_S
-        while (line := self._line()) is not None:
+        candidate, inside, passed, deadline = b"", False, 0, time.monotonic() + NOTICED_S
+        while (line := self._line(deadline)) is not None:
             passed += len(line) + 1
             if passed > (_LARGEST_FRAME if self._learned and not lines else _LARGEST_HEADER):
                 raise ValueError("this is not MJPEG")
@@ -106,9 +106,9 @@ class MjpegLink:
         if not self._learned and len(line) <= _LONGEST_BOUNDARY:
             self._boundary, self._learned = line, True
 
-    def _line(self) -> bytes | None:
+    def _line(self, deadline: float) -> bytes | None:
         """The next line, without its end; None at the end of the stream."""
-        if not self._fill_until(lambda: b"\n" in self._buffer, _LARGEST_HEADER):
+        if not self._fill_until(lambda: b"\n" in self._buffer, _LARGEST_HEADER, deadline):
             return None
         line, _, rest = self._buffer.partition(b"\n")
         self._buffer = rest
@@ -116,16 +116,19 @@ class MjpegLink:
 
     def _body(self, header: bytes) -> bytes | None:
         """The part's bytes: by its length where it says one, else up to the next boundary."""
+        deadline = time.monotonic() + NOTICED_S
         announced = set(re.findall(rb"(?im)^content-length[ \t]*:[ \t]*(\d+)[ \t\r]*$", header))
         if len(announced) == 1:  # two that contradict each other say nothing
             length = int(announced.pop())
-            if length > _LARGEST_FRAME or not self._fill_until(lambda: len(self._buffer) >= length, _LARGEST_FRAME):
+            if length > _LARGEST_FRAME or not self._fill_until(
+                lambda: len(self._buffer) >= length, _LARGEST_FRAME, deadline
+            ):
                 return None
             data = bytes(self._buffer[:length])
             del self._buffer[:length]
             return data
         ends: list[int] = []
-        if not self._fill_until(lambda: self._found_end(ends), _LARGEST_FRAME):
+        if not self._fill_until(lambda: self._found_end(ends), _LARGEST_FRAME, deadline):
             return None
         data = bytes(self._buffer[: ends[0]])
         del self._buffer[: ends[0] + 1]
@@ -144,9 +147,8 @@ class MjpegLink:
                 return True
         return False
 
-    def _fill_until(self, enough: Callable[[], bool], most: int) -> bool:
+    def _fill_until(self, enough: Callable[[], bool], most: int, deadline: float) -> bool:
         """Receive until ``enough()``; False at the end of the stream. A frame that dribbles in counts as none."""
-        deadline = time.monotonic() + NOTICED_S
         while not enough():
             if len(self._buffer) > most:
                 raise ValueError("this is not MJPEG")

@@ -109,7 +109,9 @@ class Guard:
         client.sendall(f"HTTP/1.1 401 Unauthorized\r\n{said}Content-Length: 2\r\n\r\nno".encode())
 
 
-def digest(hash_name: str, *, session: bool = False, qop: str = "auth") -> Callable[[dict[str, str]], bool]:
+def digest(
+    hash_name: str, *, session: bool = False, qop: str = "auth", hidden: bool = False
+) -> Callable[[dict[str, str]], bool]:
     """The rule as the RFC writes it."""
 
     def right(found: dict[str, str]) -> bool:
@@ -120,9 +122,10 @@ def digest(hash_name: str, *, session: bool = False, qop: str = "auth") -> Calla
         if session:
             a1 = h(f"{a1}:nonce1:{found['cnonce']}")
         a2 = h(f"GET:{found['uri']}" + (f":{h('')}" if qop == "auth-int" else ""))
+        user = h("nurse:cam") if hidden else "nurse"
         middle = f"{found['nc']}:{found['cnonce']}:{qop}:" if qop else ""
         return (
-            found["uri"] == "/video?x=1" and found["nonce"] == "nonce1" and found["username"] == "nurse"
+            found["uri"] == "/video?x=1" and found["nonce"] == "nonce1" and found["username"] == user
             and found["response"] == h(f"{a1}:nonce1:{middle}{a2}")
         )  # fmt: skip
 
@@ -141,6 +144,7 @@ BASE = 'Digest realm="cam", nonce="nonce1"'
         ([f'{BASE}, qop="auth", algorithm=SHA-256, charset=UTF-8'], digest("sha256")),
         ([f'{BASE}, qop="auth", algorithm=md5-sess'], digest("md5", session=True)),
         ([f'{BASE}, qop="auth", algorithm=SHA-256-sess'], digest("sha256", session=True)),
+        ([f'{BASE}, qop="auth", algorithm=SHA-512-256, userhash=true'], digest("sha512_256", hidden=True)),
         ([f'{BASE}, qop="auth-int,auth"'], digest("md5")),
         ([f'{BASE}, qop="auth-int"'], digest("md5", qop="auth-int")),
         ([f"{BASE}, qop=auth"], digest("md5")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import http.client
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,11 +33,13 @@ SLACK_S = 1.0
 """From a time to what is painted, on a machine that others use too."""
 WAIT_S = 20.0
 """For what takes a moment on an idle machine."""
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt install chromium")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
@@ -157,20 +160,20 @@ _HIDE = """(state) => {
 
 def test_a_tab_that_was_away_shows_nothing_old(basic: Sequence[object], page: Page, screen: Screen) -> None:
     """In the background (headless Chromium paints every tab, so the script is told), or with a script that hung."""
-    with camera() as filmed, viewed(basic, filmed.url) as (_, url):
+    with camera() as filmed, viewed(basic, filmed.url, "--stale-after", 0.7) as (_, url):
         page.goto(url)
         screen.until(an_answer, WAIT_S)
         page.evaluate(_HIDE, "hidden")
         hidden = screen.until(only_grey, WAIT_S)
         filmed.tell("cut")
-        page.wait_for_timeout(1000 * (LIMIT_S + 0.3))
-        page.evaluate(_HIDE, "visible")
         page.wait_for_timeout(1000)
+        page.evaluate(_HIDE, "visible")
+        page.wait_for_timeout(700)
         assert all(only_grey(pixels) for painted_at, pixels in screen.painted if painted_at > hidden)
         filmed.tell("ok")
         screen.until(an_answer, WAIT_S)
         filmed.tell("cut")
-        page.evaluate("{ const end = Date.now() + 2500; while (Date.now() < end); }")
+        page.evaluate("{ const end = Date.now() + 1200; while (Date.now() < end); }")
         hung = time.time()
         back = screen.first(only_grey, hung, WAIT_S)
         assert back < SLACK_S
@@ -284,6 +287,13 @@ def test_the_last_answer_stays_until_somebody_ends_the_run(
         until(page, lambda: "The run has ended" in text(page), WAIT_S)
         assert re.search(r"Last image \d+ s ago", text(page))
         assert "one.jpg" in text(page)
+
+
+@pytest.mark.parametrize("bound", [("--limit", 1), ("--duration", 1)], ids=["limit", "duration"])
+def test_who_bounds_a_run_ends_its_view_too(basic: Sequence[object], tmp_path: Path, bound: tuple[str, int]) -> None:
+    put(tmp_path, "one.jpg", plain(90))
+    with viewed(basic, tmp_path / "one.jpg", *bound) as (process, _):
+        assert process.wait(WAIT_S) == 0
 
 
 # ---------------------------------------------------------------- the bytes

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 
-_FIRST_YEAR = 2024
-"""This software is younger: a clock that shows an earlier year was never set."""
+from fieldlens.runtime.machine.clock import NOT_SET, is_set
 
 
 def local_words(time_s: float) -> str:
     """Seconds since 1970 as ``2026-03-01 08:30:00 +01:00`` (``UTC`` where that is local), or ``clock not set``."""
-    if datetime.fromtimestamp(time_s, timezone.utc).year < _FIRST_YEAR:
-        return "clock not set"
+    if not is_set(time_s):
+        return NOT_SET
     local = datetime.fromtimestamp(time_s).astimezone()
     distance = local.isoformat()[-6:] if local.utcoffset() else "UTC"
     return f"{local:%Y-%m-%d %H:%M:%S} {distance}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.pixels.drawing import blend
 from fieldlens.runtime.prediction import ALWAYS, Prediction
 from fieldlens.runtime.view.scene import NO_IMAGE, Interruption, Scene, ShownAnswer, Situation, scene_at
+from tests.runtime.conftest import ORIGIN
 
 VIEW = np.full((8, 8, 3), 90, np.uint8)
 
@@ -19,7 +22,7 @@ def prediction(sign: float = 0.1, took_ms: float = 0.0, source: str = "csi://0#7
     camera = {"frame_age": 1.0, "camera_to_answer": took_ms} if took_ms else {}
     return Prediction(
         source, Outcome.NO_SIGN_FOUND, {"clear": 1 - sign, "sign": sign}, sign, cam[:, 0, 0], cam, (), None,
-        {**dict.fromkeys(ALWAYS, 1.0), **camera}, "fake", "fp32", "tiny v3", "somebody", "sign",
+        {**dict.fromkeys(ALWAYS, 1.0), **camera}, replace(ORIGIN, bundle_signed_by="somebody"), "sign",
     )  # fmt: skip
 
 

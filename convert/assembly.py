@@ -86,7 +86,7 @@ def _with_golden(folder: Path, manifest: Manifest, origin: Origin, reporter: Rep
     """Write ``golden/``. The reference is ONNX Runtime on the FP32 file, whatever library a device has."""
     write_manifest(folder, manifest)
     bundle = open_bundle(folder, check_files=False)
-    with reporter.step("golden", f"{golden.COUNT} images, {origin.golden_from}"), ExitStack() as stack:
+    with reporter.step("golden", origin.golden_from), ExitStack() as stack:
         first = stack.enter_context(onnxruntime.load(bundle.model(REFERENCE), REFERENCE, LoadOptions()))
         lanes = [
             golden.GoldenLane(stack.enter_context(load_lane(bundle, name, "auto")), value.logit)
@@ -94,5 +94,6 @@ def _with_golden(folder: Path, manifest: Manifest, origin: Origin, reporter: Rep
             if name != REFERENCE
         ]
         count = golden.write(folder, origin.candidates, manifest, [golden.GoldenLane(first, 0.0), *lanes])
+    reporter.say(f"{'':<12}{count} golden images")
     facts = {"images": count, "from": origin.golden_from}
     return replace(manifest, provenance={**manifest.provenance, "golden": facts})

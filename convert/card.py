@@ -12,16 +12,21 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.train.report.contents import FORMAT, public
 from fieldlens.train.report.page import page
+from fieldlens.train.report.text import not_filled_in
 
 _SHOWN = 20
+MISSING = "**Not filled in**"
 
 
 def text(manifest: Manifest, run: Path | None) -> str:
     """What it is, what was measured on which data, and for whom it is not. ``run`` None: weights from elsewhere."""
     area = area_name(manifest.task, len(manifest.classes))
+    recipe = _recipe(manifest)
     lines = [
         f"# {manifest.name} {manifest.version.label}",
         "",
+        *_to_fill_in(manifest),
+        *([f"{recipe['title']}", ""] if recipe.get("title") else []),
         f"Classes: {_classes(manifest)}. Network: {manifest.provenance['arch']}, {manifest.size} px.",
         _data(manifest, run),
         "",
@@ -45,13 +50,40 @@ def text(manifest: Manifest, run: Path | None) -> str:
         "",
         "Other data: `python -m convert verify BUNDLE --data DATA`.",
         "",
+        "## Images inside",
+        "",
+        *_images(manifest),
+        "",
+        "## Intended use",
+        "",
+        recipe.get("intended_use") or f"{MISSING} (`recipe.intended_use`).",
+        "",
         "## Not for",
         "",
+        *([f"{recipe['not_for']}.", ""] if recipe.get("not_for") else []),
         "Cameras, populations, ages and findings that the data above does not hold. The answer is a screening aid, "
         "looked at by a person who is responsible for it.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _recipe(manifest: Manifest) -> dict[str, Any]:
+    """What the recipe says of the model in words; empty for weights from elsewhere."""
+    found = manifest.provenance.get("recipe", {}).get("recipe", {})
+    return dict(found)
+
+
+def _to_fill_in(manifest: Manifest) -> list[str]:
+    """One line, before all others, that names what the user has left empty."""
+    recipe = _recipe(manifest)
+    lacking = not_filled_in({**recipe, "name": manifest.name}) if recipe else []
+    return [f"> {MISSING}: {', '.join(lacking)}. Fill in the recipe, then train again.", ""] if lacking else []
+
+
+def _images(manifest: Manifest) -> list[str]:
+    golden = manifest.provenance["golden"]
+    return [f"{golden['images']} golden images, {golden['from']}. No other file shows an image, or names one."]
 
 
 def _classes(manifest: Manifest) -> str:
@@ -106,16 +138,12 @@ def _test(run: Path, area: str) -> str:
     return f"By cross-validation of the recipe, not of this network, FP32 in the trainer: {figures}. More: report.html."
 
 
-def report_files(run: Path, with_pictures: bool) -> dict[str, bytes]:
-    """``report.html`` of a run that has one. Unless its images may travel, drawn again without any, and without names.
-
-    Raises SourceError for a ``report.json`` that cannot be read.
-    """
+def report_files(run: Path) -> dict[str, bytes]:
+    """``report.html`` of a run that has one, drawn again without any image and without the names of files, which may
+    hold a patient's. Raises OriginError for a ``report.json`` that cannot be read."""
     if not (run / "report.json").is_file():
         return {}
     try:
-        if with_pictures:
-            return {"report.html": (run / "report.html").read_bytes()}
         value = json.loads((run / "report.json").read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
             raise OriginError(f"{run / 'report.json'} has format {value['format']}", "run `python -m train evaluate`")

@@ -58,10 +58,14 @@ def _add_bundle(commands: Commands) -> None:
     )  # fmt: skip
     golden = parser.add_mutually_exclusive_group()
     golden.add_argument(
-        "--golden-from-data", action="store_true",
-        help="consent: put 64 of the data's own images into the bundle, though the data is not marked as shareable",
+        "--share-images", nargs="?", const="", metavar="HASH",
+        help="put up to 64 of the data's own validation images into the bundle, for everybody to see, instead of "
+        "synthetic ones; HASH is the data's, or its first digits, as `train fit` prints it",
     )  # fmt: skip
-    golden.add_argument("--images", type=Path, metavar="DIR", help="take the golden images from this folder instead")
+    golden.add_argument(
+        "--images", type=Path, metavar="DIR",
+        help="put up to 64 images of this folder into the bundle instead; not images of the data",
+    )  # fmt: skip
     parser.add_argument(
         "--calibration-images", type=int, default=512, metavar="N",
         help="how many training images to calibrate INT8 with, at least 32 (default: 512)",
@@ -179,6 +183,8 @@ def _check_origin(arguments: argparse.Namespace) -> None:
         foreign = [name for name in ("classes", "recipe", "size", "calibration") if getattr(arguments, name)]
         if foreign:
             raise ConfigError(f"--{foreign[0]} is for weights; a RUN brings its own", "leave it out")
+    elif arguments.share_images is not None:
+        raise ConfigError("--share-images belongs to a RUN", "give images that may be seen with --images DIR")
     elif arguments.data:
         raise ConfigError("--data belongs to a RUN", "give images with --calibration DIR and --images DIR")
     elif arguments.arch and not arguments.weights:

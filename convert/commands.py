@@ -31,7 +31,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         version=arguments.version,
         label=arguments.label or f"{arguments.version}.0",
-        golden_from_data=arguments.golden_from_data,
+        share_images=arguments.share_images,
         images=arguments.images,
         calibration=arguments.calibration,
         calibration_images=arguments.calibration_images,

@@ -35,7 +35,7 @@ MIN_COUNT = 8
 CANDIDATES = 256
 SYNTHETIC = 128
 _BATCH = 16
-_LONGEST_SIDE = 1024
+LONGEST_SIDE = 1024
 _PNG_UP_TO = 128
 _QUALITY = 92
 
@@ -83,19 +83,31 @@ def from_data(data: DataSet, samples: Sequence[Sample]) -> list[GoldenCandidate]
 
 def from_folder(folder: Path) -> list[GoldenCandidate]:
     """Candidates from a folder of image files, sub-folders included. Raises KitError: too few of them."""
+    return [GoldenCandidate(path.name, path.read_bytes) for path in image_files(folder)[:CANDIDATES]]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of ``folder`` and its sub-folders. Raises KitError: too few for golden images."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if len(paths) < MIN_COUNT:
         raise KitError(
             f"{folder} holds {len(paths)} image files; golden images need at least {MIN_COUNT}",
             f"put {COUNT} images into it, or leave --images out for synthetic ones",
         )
-    return [GoldenCandidate(path.name, path.read_bytes) for path in paths[:CANDIDATES]]
+    return paths
 
 
 def from_statistics(tensors: Sequence[npt.NDArray[np.uint8]], reporter: Reporter = SILENT) -> list[GoldenCandidate]:
     """Synthetic candidates of nobody, from what 32 or more training images have in common."""
     with reporter.step("draw", f"{SYNTHETIC} images of nobody, to choose golden images from"):
         return [GoldenCandidate("synthetic", partial(np.copy, made)) for made in synthetic.pictures(tensors, SYNTHETIC)]
+
+
+def from_nothing(size: int, reporter: Reporter = SILENT) -> list[GoldenCandidate]:
+    """Synthetic candidates that know no image at all, for a network of ``size`` pixels a side."""
+    with reporter.step("draw", f"{SYNTHETIC} images of noise, to choose golden images from"):
+        made = synthetic.natural(SYNTHETIC, 2 * size)
+        return [GoldenCandidate("synthetic", partial(np.copy, one)) for one in made]
 
 
 def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifest, lanes: Sequence[GoldenLane]) -> int:
@@ -204,8 +216,8 @@ def encode(pixels: Pixels) -> tuple[str, bytes]:
     PNG where the image is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling.
     """
     height, width = pixels.shape[:2]
-    if max(height, width) > _LONGEST_SIDE:
-        scale = _LONGEST_SIDE / max(height, width)
+    if max(height, width) > LONGEST_SIDE:
+        scale = LONGEST_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     if max(pixels.shape[:2]) <= _PNG_UP_TO or pixels.dtype != np.uint8:

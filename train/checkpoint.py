@@ -26,7 +26,7 @@ from fieldlens.train.data.samples import DataSet, label_name
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.errors import RunError
 from fieldlens.train.model import build_model
-from fieldlens.train.recipe import config_from_json
+from fieldlens.train.recipe import config_from_json, retired
 
 FORMAT = 1
 LOCAL = "local.json"
@@ -44,7 +44,6 @@ class DataInfo:
     split_hash: str
     n: dict[str, int]
     groups: int
-    shareable: bool
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,8 @@ class TrainingRun:
     ungrouped: bool
     skipped: tuple[str, ...]
     near_duplicates: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    """What an older version wrote into it and this one ignores."""
 
     @property
     def class_ids(self) -> tuple[str, ...]:
@@ -173,7 +174,8 @@ def load_run(run: Path) -> TrainingRun:
     """
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
-    facts, config = _run_facts(run), _config(run)
+    stored = _json(run / "config.json")
+    facts, config = _run_facts(run), _config(run, stored)
     ids = [info.id for info in facts.classes]
     operating_point = _operating_point(run, ids)
     return TrainingRun(
@@ -195,6 +197,7 @@ def load_run(run: Path) -> TrainingRun:
         ungrouped=facts.ungrouped,
         skipped=facts.skipped,
         near_duplicates=facts.near_duplicates,
+        notes=tuple(retired(stored)),
     )
 
 
@@ -203,12 +206,14 @@ def _run_facts(run: Path) -> _RunForm:
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:
         raise RunError(f"{path} has format {found}; this version reads {FORMAT}", _FIT_AGAIN)
+    if isinstance(value.get("data"), dict):
+        value["data"].pop("shareable", None)  # written by older versions; nothing is inherited from it
     return records.read(_RunForm, value, f"{run.name}/run.json", RunError, renew=_FIT_AGAIN)
 
 
-def _config(run: Path) -> Config:
+def _config(run: Path, stored: Any) -> Config:
     try:
-        return config_from_json(_json(run / "config.json"))
+        return config_from_json(stored)
     except ConfigError as error:
         raise RunError(f"{run.name}/config.json: {error.message} ({error.hint})", _FIT_AGAIN) from error
 

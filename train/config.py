@@ -90,7 +90,6 @@ class DataConfig:
     test_fraction: _Half = 0.15  # opened once, at the end
     split_seed: int = 0  # of its own, so that another training seed keeps the same split
     skip_bad: bool = False  # leave out images that cannot be read, and name them; `--skip-bad` sets it
-    shareable: bool = False  # may images travel in the bundle? Only public or synthetic ones
 
     def __post_init__(self) -> None:
         _check(self, "data")

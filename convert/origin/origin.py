@@ -17,13 +17,14 @@ from fieldlens.runtime.bundle.precision import TARGETS
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """What the command line asked for."""
+    """What the command line asked for. ``share_images``: the hash, or its beginning, of data whose images may be seen
+    by whoever gets the bundle."""
 
     data: Path | None = None
     name: str | None = None
     version: int = 1
     label: str = "1.0"
-    golden_from_data: bool = False
+    share_images: str | None = None
     images: Path | None = None
     calibration: Path | None = None
     calibration_images: int = 512
@@ -44,7 +45,8 @@ class Judging:
 class Origin:
     """``draft``: the manifest without shapes, evaluation, tolerances and files. ``calibration`` empty: no INT8.
 
-    ``run``: the training's folder, where its own evaluation lies, if there was one.
+    ``golden_from``: in words what the candidates are. ``run``: the training's folder, where its own evaluation lies,
+    if there was one.
     """
 
     network: nn.Module

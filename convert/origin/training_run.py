@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fieldlens.convert import golden
 from fieldlens.convert.card import report_files
 from fieldlens.convert.measure.answer import Tensor
 from fieldlens.convert.measure.labelled import OriginError, labels_of, pinned
 from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
+from fieldlens.convert.origin.sharing import check_consent, golden_candidates
 from fieldlens.convert.quantization import calibrate
 from fieldlens.runtime.bundle.contents import OOD
 from fieldlens.runtime.bundle.manifest import Manifest, Version
@@ -49,6 +49,9 @@ def from_run(run_folder: Path, options: BundleOptions, reporter: Reporter = SILE
     with reporter.step("read", f"{run_folder} and its data"):
         source = load_source(run_folder, options.data)
     run, val = source.run, source.part("val")
+    for note in run.notes:
+        reporter.say(f"note: {run_folder}: {note}")
+    check_consent(source.data, val, options, reporter)
     chosen = calibrate.choose(source.data.samples, source.parts, options.calibration_images)
     preprocess = Preprocess(run.preprocess)
     with reporter.step(
@@ -59,13 +62,24 @@ def from_run(run_folder: Path, options: BundleOptions, reporter: Reporter = SILE
             calibrate.tensors(source.data, val, preprocess), labels_of(val), f"{len(val)} validation images"
         )
     gate = read_gate(run.path)
-    candidates, origin = golden_candidates(source, tensors, options, reporter)
-    calibration = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
+    calibration: dict[str, Any] = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
+    if few := calibrate.too_few(chosen, tensors):
+        reporter.say(f"note: no INT8: {few}")
+        calibration = {"images": 0, "why": few}
+    typical = one_of_each(chosen, tensors)
+    candidates, origin = golden_candidates(source.data, val, typical[:1] if few else typical, options, reporter)
     files = {OOD: gate.npz()} if gate else {}
-    files |= report_files(run.path, run.data.shareable or options.golden_from_data)
-    return Origin(
-        run.model, _draft(run, gate, calibration, options), tensors, judging, candidates, origin, run.path, files
-    )
+    files |= report_files(run.path)
+    draft = _draft(run, gate, calibration, options)
+    return Origin(run.model, draft, [] if few else tensors, judging, candidates, origin, run.path, files)
+
+
+def one_of_each(samples: Sequence[Sample], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The first image of each group (patient, lesion), so that none of them weighs more in a mean than another."""
+    first: dict[str, Tensor] = {}
+    for sample, tensor in zip(samples, tensors, strict=True):
+        first.setdefault(f"#{sample.id}" if sample.group is None else f"={sample.group}", tensor)
+    return list(first.values())
 
 
 def _draft(run: TrainingRun, gate: Gate | None, calibration: dict[str, Any], options: BundleOptions) -> Manifest:
@@ -128,18 +142,6 @@ def _where_it_was(run: TrainingRun) -> Path:
     if not path.exists():
         raise OriginError(f"the run's data is no longer at {path}", "give its present place with --data")
     return path
-
-
-def golden_candidates(
-    source: Source, tensors: Sequence[Tensor], options: BundleOptions, reporter: Reporter = SILENT
-) -> tuple[list[golden.GoldenCandidate], str]:
-    """Patients' images only where the data is public or synthetic, or somebody consented with a flag."""
-    if options.images is not None:
-        return golden.from_folder(options.images), "from a folder that was given"
-    if options.golden_from_data or source.run.data.shareable:
-        why = "by explicit consent" if options.golden_from_data else "which may be shared"
-        return golden.from_data(source.data, source.part("val")), f"from the validation data, {why}"
-    return golden.from_statistics(tensors, reporter), "synthetic, because the data is not marked as shareable"
 
 
 def data_provenance(run: TrainingRun) -> dict[str, Any]:

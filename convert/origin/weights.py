@@ -21,6 +21,7 @@ from torchvision import models
 from fieldlens.convert import golden, synthetic
 from fieldlens.convert.graph.contract import ConversionError
 from fieldlens.convert.origin.origin import BundleOptions, Judging, Origin
+from fieldlens.convert.origin.sharing import FOLDER, STATISTICS, check_folder
 from fieldlens.convert.origin.training_run import converted_with
 from fieldlens.convert.quantization.calibrate import MIN_IMAGES, shuffled
 from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Version
@@ -55,7 +56,9 @@ class Weights:
 
 def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = SILENT) -> Origin:
     """The network and the images to convert it with. Raises KitError for weights that do not fit."""
-    config = load_recipe(weights.recipe)
+    config = load_recipe(weights.recipe, reporter=reporter)
+    if options.images is not None:
+        check_folder(None, options.images, reporter)
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
     with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
         state, source = _state(weights)
@@ -233,7 +236,6 @@ def _golden(
 ) -> tuple[list[golden.GoldenCandidate], str]:
     """Given images, or images of nobody."""
     if options.images is not None:
-        return golden.from_folder(options.images), "from a folder that was given"
-    if options.golden_from_data and options.calibration is not None:
-        return golden.from_folder(options.calibration), "from the calibration images, by explicit consent"
-    return golden.from_statistics(calibration or judging.tensors, reporter), "synthetic"
+        return golden.from_folder(options.images), FOLDER
+    words = STATISTICS if calibration else "synthetic, noise that owes nothing to any data"
+    return golden.from_statistics(calibration or judging.tensors, reporter), words

@@ -23,7 +23,7 @@ def choose(samples: Sequence[Sample], parts: Mapping[str, str], count: int) -> l
 
     Classes and sites take turns until each runs out: the range of an activation is set by the images that reach it,
     so a rare class or a lone clinic's camera must be among them. Within one, the order is by hash of the id.
-    Raises ConversionError if fewer than 32 can be had.
+    Fewer where there are fewer (:func:`too_few`). Raises ConversionError if ``count`` is below 32.
     """
     strata: dict[tuple[Label, str], list[Sample]] = {}
     for sample in samples:
@@ -32,12 +32,26 @@ def choose(samples: Sequence[Sample], parts: Mapping[str, str], count: int) -> l
     queues = [sorted(strata[key], key=lambda sample: shuffled(sample.id)) for key in sorted(strata)]
     longest = max((len(queue) for queue in queues), default=0)
     turns = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
-    if min(len(turns), count) < MIN_IMAGES:
+    if count < MIN_IMAGES:
         raise ConversionError(
-            f"{min(len(turns), count)} training images to calibrate with; INT8 needs at least {MIN_IMAGES}",
-            f"give more training data, or --calibration-images {MIN_IMAGES} or more",
+            f"--calibration-images {count}: INT8 needs at least {MIN_IMAGES}", f"give {MIN_IMAGES} or more"
         )
     return turns[:count]
+
+
+def too_few(chosen: Sequence[Sample], tensors: Sequence[npt.NDArray[np.uint8]]) -> str:
+    """Why these images, uint8 ``[S,S,3]``, are too few to calibrate INT8 with; empty if they are enough.
+
+    Counted are groups: a range seen on a few people is theirs, however many images each of them has.
+    """
+    grouped = any(sample.group is not None for sample in chosen)
+    people = len({f"#{sample.id}" if sample.group is None else f"={sample.group}" for sample in chosen})
+    different = len({tensor.tobytes() for tensor in tensors})
+    if min(people, different) >= MIN_IMAGES:
+        return ""
+    counted = f"{people} {'groups (patients)' if grouped else 'images'}"
+    counted = counted if people <= different else f"{different} different images"
+    return f"the training part has {counted} to calibrate with; INT8 needs at least {MIN_IMAGES}"
 
 
 def tensors(data: DataSet, chosen: Sequence[Sample], preprocess: Preprocess) -> list[npt.NDArray[np.uint8]]:

@@ -18,6 +18,7 @@ from fieldlens.runtime.backends.tensorrt.api import NotInstalled
 from fieldlens.runtime.bundle.opened import COPY_WHOLE, Bundle
 from fieldlens.runtime.bundle.precision import REFERENCE, file_for, model_file, words_on
 from fieldlens.runtime.errors import BackendError, KitError
+from fieldlens.runtime.files.printable import printable
 
 _ONNX = b"\x08"
 """The first byte of every ONNX file: the tag of ``ir_version``, which protobuf writes first."""
@@ -155,7 +156,7 @@ class _Chooser:
             return self._alone(backend)
         if file_for("int8", "cpu") not in self._bundle.precisions:
             what = "this partial copy" if self._bundle.absent else "the bundle"
-            self._reasons.append(f"fp32: {what} has no INT8 for CPUs")
+            self._reasons.append(f"fp32: {what} has no INT8 for CPUs{_why_none(self._bundle)}")
             return self._proven(self._load(backend, "fp32"))
         int8 = self._load(backend, "int8")
         fast = cached_selftest(self._bundle, int8, self._state, self._reasons)
@@ -203,6 +204,13 @@ class _Chooser:
                 loaded.close()
                 raise
         return BackendChoice(loaded, (*self._reasons, *filter(None, [reason])), self._golden)
+
+
+def _why_none(bundle: Bundle) -> str:
+    """What the converter wrote down of it; empty where it wrote nothing."""
+    calibration = bundle.manifest.provenance.get("calibration")
+    why = calibration.get("why") if isinstance(calibration, dict) else None
+    return f": {printable(why[:200])}" if isinstance(why, str) else ""
 
 
 def _doubts(result: SelfTest) -> str:

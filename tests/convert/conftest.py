@@ -71,7 +71,7 @@ def recipe(**data: object) -> Config:
     return config_from_json(
         {
             "recipe": {"name": "spots"},
-            "data": {"labels": {"0": "clear", "1": "spot"}, "display": {"spot": "A spot"}, "shareable": True, **data},
+            "data": {"labels": {"0": "clear", "1": "spot"}, "display": {"spot": "A spot"}, **data},
             "preprocess": {"steps": [{"step": "resize", "size": SIZE}]},
             "model": {"dropout": 0.1},
             "train": {"epochs": 4, "threads": 1, "batch_size": 20, "lr": 0.002, "warmup": 0.2, "metric": "val_loss"},
@@ -121,7 +121,7 @@ def command() -> Command:
 def bundle_folder(run: Path, tmp_path_factory: pytest.TempPathFactory, command: Command) -> Path:
     """The run's bundle, made by the command line."""
     out = tmp_path_factory.mktemp("bundles") / "spots.bundle"
-    done = command("bundle", run, "--out", out, "--version", 7, "--label", "spring")
+    done = command("bundle", run, "--out", out, "--version", 7, "--label", "spring", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
     return out

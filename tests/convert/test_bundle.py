@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -19,7 +18,8 @@ from fieldlens.convert.assembly import bundle as make_bundle
 from fieldlens.convert.graph.contract import check_graph
 from fieldlens.convert.measure.answer import load_lane
 from fieldlens.convert.origin.origin import BundleOptions, Origin
-from fieldlens.convert.origin.training_run import from_run, golden_candidates, load_source
+from fieldlens.convert.origin.sharing import STATISTICS
+from fieldlens.convert.origin.training_run import from_run
 from fieldlens.convert.precisions import make_precisions, write_manifest
 from fieldlens.runtime.backends import onnxruntime, openvino
 from fieldlens.runtime.backends.base import LoadOptions
@@ -86,7 +86,7 @@ def test_provenance_names_what_it_was_made_from(bundle_folder: Path, run: Path, 
     assert found["data"]["hash"] == facts["data"]["hash"]
     assert found["data"]["split_hash"] == facts["data"]["split_hash"]
     assert found["calibration"]["images"] == PARTS["train"]
-    assert found["golden"] == {"images": 64, "from": "from the validation data, which may be shared"}
+    assert found["golden"] == {"images": 64, "from": STATISTICS}
     assert {"torch", "onnx", "onnxruntime", "openvino"} <= set(found["converted_with"])
     text = (bundle_folder / "manifest.json").read_text()
     assert str(data.parent) not in text
@@ -157,25 +157,6 @@ def test_same_run_same_model_files(bundle_folder: Path, run: Path, tmp_path: Pat
     first = open_bundle(bundle_folder).manifest
     for name in first.files:
         assert again.files[name] == first.files[name] or name == "card.md", name
-
-
-def test_private_data_gives_synthetic_golden_images(broken_run: Path, data: Path, tmp_path: Path) -> None:
-    facts = json.loads((broken_run / "run.json").read_text())
-    facts["data"]["shareable"] = False
-    (broken_run / "run.json").write_text(json.dumps(facts))
-    private = make_bundle(broken_run, tmp_path / "private.bundle", BundleOptions(targets=("cpu",)), Lines()).manifest
-    assert private.provenance["golden"]["from"].startswith("synthetic")
-    (tmp_path / "public").mkdir()
-    with np.load(data) as content:
-        for index, image in enumerate(content["test_images"][:20]):
-            cv2.imwrite(str(tmp_path / "public" / f"{index}.png"), image[..., ::-1])
-    source = load_source(broken_run, None)
-    candidates, origin = golden_candidates(source, [], BundleOptions(images=tmp_path / "public"))
-    assert origin == "from a folder that was given"
-    assert len(candidates) == 20
-    candidates, origin = golden_candidates(source, [], BundleOptions(golden_from_data=True))
-    assert origin == "from the validation data, by explicit consent"
-    assert len(candidates) == PARTS["val"]
 
 
 def test_an_int8_that_loses_too_much_is_left_out(

@@ -49,6 +49,10 @@ def test_a_missing_bundle_is_named(command: Command, tmp_path: Path) -> None:
     [
         (["verify", "x.bundle", "--predictions", "p.csv"], "--predictions needs labelled data"),
         (["bundle", "run", "--out", "x.bundle", "--version", "-1"], "--version -1 is out of range"),
+        (
+            ["bundle", "--pretrained", "resnet18", "--out", "x.bundle", "--share-images", "0123456789ab"],
+            "--share-images belongs to a RUN",
+        ),
     ],
 )
 def test_options_that_make_no_sense(words: list[str], message: str) -> None:
@@ -58,5 +62,5 @@ def test_options_that_make_no_sense(words: list[str], message: str) -> None:
 
 def test_consent_and_a_folder_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        build_parser().parse_args(["bundle", "run", "--out", "x", "--golden-from-data", "--images", "d"])
+        build_parser().parse_args(["bundle", "run", "--out", "x", "--images", "d", "--share-images"])
     assert "not allowed with" in capsys.readouterr().err

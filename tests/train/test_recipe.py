@@ -7,6 +7,7 @@ import pytest
 
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.pixels.steps import Resize
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.config import Config, StageConfig
 from fieldlens.train.recipe import SHIPPED, config_from_json, load_recipe
 
@@ -161,3 +162,17 @@ def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").write_text('[recipe]\nname = "mine"\n')
     assert load_recipe(Path("demo")).recipe.name == "mine"
+
+
+def test_a_recipe_of_an_older_version_shares_nothing_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.toml").write_text('[data]\nclasses = ["a", "b"]\nshareable = true\n')
+    config = load_recipe(tmp_path / "old.toml", reporter=Lines())
+    assert config.data.classes == ("a", "b")
+    assert "shareable" not in config.to_json()["data"]
+    said = capsys.readouterr().out
+    assert f"note: {tmp_path / 'old.toml'}: data.shareable is ignored" in said
+    assert "--share-images HASH" in said
+    with pytest.raises(ConfigError, match=r"there is no data.shareable any more"):
+        load_recipe(tmp_path / "old.toml", ["data.shareable=true"])

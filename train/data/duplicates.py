@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels.preprocess import Preprocess
-from fieldlens.runtime.pixels.steps import Orient, Resize, Window
+from fieldlens.runtime.pixels.steps import Grey, Orient, Resize, Window
 from fieldlens.train.data.samples import PARTS, ArrayDataSet, DataSet, Sample
 
 MAX_DISTANCE = 10
@@ -60,6 +60,16 @@ def near_duplicates(data: DataSet, parts: Mapping[str, str]) -> list[Pair]:
     return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))
 
 
+def near_copies(first: DataSet, second: DataSet) -> list[Pair]:
+    """Pairs of an image of ``first`` and one of ``second``, the most alike first. Unreadable images are passed over."""
+    prints = [_prints(data, data.samples) for data in (first, second)]
+    found = [
+        Pair(first.samples[i].id, second.samples[j].id, ("first", "second"), round(correlation, 4))
+        for i, j, correlation in _matches(*prints[0], *prints[1])
+    ]
+    return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))
+
+
 def _prints(data: DataSet, samples: Sequence[Sample]) -> tuple[Floats, Floats]:
     """Hash bits as ±1 ``[n,63]``, and details of length 1 ``[n,1024]`` (zero: unreadable or blank)."""
     local = threading.local()
@@ -68,7 +78,7 @@ def _prints(data: DataSet, samples: Sequence[Sample]) -> tuple[Floats, Floats]:
     def one(sample: Sample) -> Floats:
         if not hasattr(local, "preprocess"):
             files = not isinstance(data, ArrayDataSet)
-            local.preprocess = Preprocess((Orient(), Window(128, 256), *steps) if files else steps)
+            local.preprocess = Preprocess((Orient(), Window(128, 256), *steps) if files else (*steps, Grey()))
         try:
             return data.tensor(sample, local.preprocess)[..., 1].astype(np.float32)
         except ImageError:

@@ -71,7 +71,8 @@ def _fit(
             reporter.say(f"the run in {run} is finished: nothing to do")
             stored = read_checkpoint(run / "last.pt")["history"]
             return History.from_plain(config.train.metric, stored, first_whole_stage(config.train))
-        reporter.say(describe_split(data, parts))
+        if ranks.main:  # the others need not read every file for the hash
+            reporter.say(describe_split(data, parts))
         torch.manual_seed(config.train.seed)
         model = build_model(config.model.arch, len(data.classes), config.model.dropout)
         recorded = load_weights(model, config.model.arch, weights, reporter)

@@ -41,7 +41,8 @@ class RunData:
 
 def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
     """A table for people: images (and groups) by part and class."""
-    lines = [f"data: {data.name}, {len(data.samples)} images, {len(data.classes)} classes"]
+    counted = f"{len(data.samples)} images, {len(data.classes)} classes"
+    lines = [f"data: {data.name}, {counted}, SHA-256 {data.hash[:12]}…"]
     for part in PARTS:
         chosen = [sample for sample in data.samples if parts[sample.id] == part]
         if chosen:
@@ -113,7 +114,6 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
             "split_hash": split_hash(parts),
             "n": counts,
             "groups": len({sample.group for sample in data.samples if sample.group is not None}),
-            "shareable": config.data.shareable,
         },
         "versions": versions(),
         "commit": commit(),

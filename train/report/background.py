@@ -29,15 +29,17 @@ def mistakes(report: Report, pictures: Mapping[int, bytes]) -> Html:
     if not rows:
         return section("Worst mistakes", paragraph("None: no image was judged wrongly."))
     shown = []
+    beware = "" if report.get("nameless") else " Names of files may name patients; a bundle's report has none of them."
     for row in rows:
         if row["index"] in pictures:
             words = f"{row['kind']}: {row['id']}. Truth: {row['true']}; said: {_said(row, names)}"
             shown.append(photograph(pictures[row["index"]], f"Image and heat map. {words}", words))
     if shown:
-        note = "Right: where the model looked, not where the disease is."
+        note = f"Right: where the model looked, not where the disease is.{beware}"
         return section("Worst mistakes", paragraph(note), Html(f'<div class="mistakes">{"".join(shown)}</div>'))
     lines = [(row["kind"], row["id"], row["true"], _said(row, names)) for row in rows]
-    return section("Worst mistakes", table("The most confident first", ("", "image", "truth", "said"), lines, "facts"))
+    caption = f"The most confident first.{beware}" if beware else "The most confident first"
+    return section("Worst mistakes", table(caption, ("", "image", "truth", "said"), lines, "facts"))
 
 
 def _said(row: Mapping[str, Any], names: Mapping[str, str]) -> str:

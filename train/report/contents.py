@@ -88,7 +88,12 @@ def build(
 def public(report: Mapping[str, Any]) -> dict[str, Any]:
     """The same without any image's name: what may travel where the data may not be shared."""
     nameless = [{**row, "id": f"image {index + 1}"} for index, row in enumerate(report["mistakes"])]
-    return {**report, "mistakes": nameless, "data": {**report["data"], "pairs": [], "skipped_files": []}}
+    return {
+        **report,
+        "nameless": True,
+        "mistakes": nameless,
+        "data": {**report["data"], "pairs": [], "skipped_files": []},
+    }
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:

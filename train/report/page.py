@@ -8,7 +8,7 @@ from typing import Any
 from fieldlens.train.report import background, sections
 from fieldlens.train.report.style import CSS
 from fieldlens.train.report.tables import Html, number, share, text
-from fieldlens.train.report.text import area_of
+from fieldlens.train.report.text import area_of, not_filled_in
 
 Images = Mapping[int, bytes]
 """Index of an image among those judged → JPEG with the image and its heat map side by side."""
@@ -52,9 +52,16 @@ def _head(report: Mapping[str, Any]) -> Html:
     line = f"{figures['n']} {part['name']} images{groups} of {report['data']['name']}{opened}; {report['made']}"
     title = report["recipe"]["title"]
     return Html(
-        f"<header><h1>{text(report['name'])}</h1>{f'<p>{text(title)}</p>' if title else ''}"
+        f"<header><h1>{text(report['name'])}</h1>{f'<p>{text(title)}</p>' if title else ''}{_missing(report)}"
         f'<p class="soft">{text(line)}</p><ul class="tiles">{"".join(_tiles(report))}</ul></header>'
     )
+
+
+def _missing(report: Mapping[str, Any]) -> Html:
+    """What the user has left empty in the recipe, so that nobody takes it for said."""
+    lacking = not_filled_in({**report["recipe"], "name": report["name"]})
+    words = f"Not filled in: {', '.join(lacking)}. Fill in the recipe, then train again."
+    return Html(f'<p class="missing">{text(words)}</p>' if lacking else "")
 
 
 def _tiles(report: Mapping[str, Any]) -> list[str]:

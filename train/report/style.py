@@ -25,6 +25,7 @@ a { color: var(--blue); }
 .tiles span { display: block; font-size: .85rem; color: var(--soft); }
 .limits { background: var(--warn-tint); border-left: 4px solid var(--warn); padding: .4rem .9rem .5rem;
   margin: 1rem 0; }
+.missing { background: var(--warn-tint); border-left: 4px solid var(--warn); padding: .4rem .9rem; font-weight: 600; }
 .limits h2 { border: 0; margin: .2rem 0; padding: 0; font-size: 1.05rem; }
 .limits ul { margin: 0; padding-left: 1.1rem; }
 .limits li { margin: .25rem 0; }

@@ -12,6 +12,7 @@ from typing import Any
 from scipy import stats
 
 from fieldlens.runtime.bundle.area_name import area_name
+from fieldlens.train.config import RecipeConfig
 from fieldlens.train.metrics import wilson
 
 OUT_OF_FOLD = "out-of-fold"
@@ -35,6 +36,12 @@ def needed_without_a_miss(share: float, confidence: float = 0.95) -> int:
     while wilson(count, count, confidence)[0] <= share:
         count += 1
     return count
+
+
+def not_filled_in(recipe: Mapping[str, Any]) -> list[str]:
+    """What only the user can say of a model, and has not; ``recipe``: its ``[recipe]`` section."""
+    wanted = ("name", "title", "intended_use")
+    return [key.replace("_", " ") for key in wanted if recipe.get(key, "") in ("", RecipeConfig.name)]
 
 
 def limits(report: Mapping[str, Any]) -> list[str]:

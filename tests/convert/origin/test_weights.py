@@ -15,6 +15,7 @@ from fieldlens.convert.assembly import make_from
 from fieldlens.convert.cli import main
 from fieldlens.convert.measure.verify import verify
 from fieldlens.convert.origin.origin import BundleOptions
+from fieldlens.convert.origin.sharing import STATISTICS
 from fieldlens.convert.origin.weights import Weights, from_weights
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import load_backend
@@ -70,7 +71,7 @@ def test_the_bundle_is_a_general_classifier(bundle: Path, weights: Path) -> None
     assert manifest.preprocess == (Orient(), Resize(64, "crop", 256 / 224))
     assert manifest.provenance["weights"].startswith("theirs.pth, SHA-256 ")
     assert manifest.provenance["calibration"] == {"images": 38, "from": "folder"}
-    assert manifest.provenance["golden"]["from"] == "synthetic"
+    assert manifest.provenance["golden"]["from"] == STATISTICS
     assert str(weights.parent) not in (bundle / "manifest.json").read_text()
     assert "nobody gave labelled data" in (bundle / "card.md").read_text()
 

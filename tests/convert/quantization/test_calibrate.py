@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fieldlens.convert.graph.contract import ConversionError
-from fieldlens.convert.quantization.calibrate import check_images, choose, ids_hash
+from fieldlens.convert.quantization.calibrate import check_images, choose, ids_hash, too_few
 from fieldlens.train.data.samples import Sample
 from tests.convert.conftest import Pixels, real_like
 
@@ -40,10 +40,29 @@ def test_the_same_every_time_and_in_any_order() -> None:
     assert ids_hash(one) == ids_hash(other) != ids_hash(one[:-1])
 
 
-@pytest.mark.parametrize(("samples", "count"), [(SAMPLES[:31], 512), (SAMPLES, 31)])
-def test_too_few_are_refused(samples: list[Sample], count: int) -> None:
-    with pytest.raises(ConversionError, match="31 training images"):
-        choose(samples, ALL_TRAIN, count)
+def test_a_number_that_no_calibration_can_do_with_is_refused() -> None:
+    with pytest.raises(ConversionError, match="--calibration-images 31"):
+        choose(SAMPLES, ALL_TRAIN, 31)
+
+
+def grouped(people: int, count: int) -> list[Sample]:
+    return [Sample(f"{index}.png", 0, f"P{index % people}") for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "different", "why"),
+    [
+        (grouped(31, 60), 60, "31 groups (patients)"),
+        (grouped(32, 60), 60, ""),
+        (SAMPLES[:31], 31, "has 31 images"),
+        (SAMPLES[:60], 31, "31 different images"),
+        (SAMPLES[:32], 32, ""),
+    ],
+)
+def test_people_are_counted_not_their_images(samples: list[Sample], different: int, why: str) -> None:
+    tensors = [np.full((8, 8, 3), min(index, different - 1), np.uint8) for index in range(len(samples))]
+    found = too_few(samples, tensors)
+    assert (why in found) if why else found == ""
 
 
 def noise(side: int, enlarged: int = 1) -> list[Pixels]:

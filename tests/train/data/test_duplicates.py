@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fieldlens.train.data.duplicates import near_duplicates
+from fieldlens.train.data.duplicates import near_copies, near_duplicates
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import ArrayDataSet, Sample
 from tests.train.conftest import Configure
@@ -68,3 +68,12 @@ def test_thousands_are_compared_in_seconds() -> None:
     pairs = near_duplicates(data, {name: "train" if int(name) < count // 2 else "test" for name in images})
     assert [(pair.first, pair.second) for pair in pairs] == [("7", str(count - 1))]
     assert time.process_time() - began < 10
+
+
+def test_copies_are_found_in_another_set_whether_it_has_files_or_arrays(tmp_path: Path, configure: Configure) -> None:
+    pictures = {f"{'ab'[n % 2]}/{n}.png": photograph(n) for n in range(12)}
+    files = load_data(written(tmp_path, pictures), configure().data)
+    arrays = {f"train/{n:05d}": photograph(n)[..., ::-1].copy() for n in range(8, 16)}
+    other = ArrayDataSet("other", ("any",), tuple(Sample(name, 0) for name in arrays), arrays)
+    found = {(pair.first, pair.second) for pair in near_copies(other, files)}
+    assert found == {(f"train/{n:05d}", f"{'ab'[n % 2]}/{n}.png") for n in range(8, 12)}

@@ -320,7 +320,7 @@ heat map:  $ROOT/$image
 
 next, in $ROOT:
   .venv/bin/fieldlens classify YOUR_FOLDER --bundle demo/demo.bundle
-  .venv/bin/fieldlens train fit --recipe demo --data YOUR_DATA --out YOUR_RUN
+  .venv/bin/fieldlens train new-recipe YOUR_IMAGES --positive CLASS --out YOUR.toml
   .venv/bin/fieldlens selftest demo/demo.bundle
 TEXT
 }

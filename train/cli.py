@@ -32,6 +32,7 @@ def add_commands(parser: Parser) -> None:
     """All commands, below ``parser``."""
     commands = Commands(parser, "fieldlens.train.commands")
     _add_demo_data(commands)
+    _add_new_recipe(commands)
     _add_fit(commands)
     _add_crossval(commands)
     _add_evaluate(commands)
@@ -47,6 +48,21 @@ def _add_demo_data(commands: Commands) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="where to write images/ and labels.csv")
     parser.add_argument("--images", type=int, default=900, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another set (default: 0)")
+
+
+def _add_new_recipe(commands: Commands) -> None:
+    parser = commands.add(
+        "new-recipe", "write a recipe for your own images",
+        "Looks at the images and their table, asks nothing, and writes a commented TOML file with values that fit.",
+        example="my-images --positive ill --out my.toml",
+    )  # fmt: skip
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="folder of one folder per class, folder with a table, table, or .npz"
+    )
+    refer = parser.add_mutually_exclusive_group(required=True)
+    refer.add_argument("--positive", metavar="CLASS[,CLASS]", help="the classes to refer, as the data writes them")
+    refer.add_argument("--no-positive", action="store_true", help="a classifier: nobody is referred")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the recipe to write")
 
 
 def _add_fit(commands: Commands) -> None:

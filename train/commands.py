@@ -23,12 +23,23 @@ def run_demo_data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_new_recipe(arguments: argparse.Namespace) -> int:
+    """``train new-recipe``."""
+    from fieldlens.runtime.terminal.reporter import Lines
+    from fieldlens.train.new_recipe.written import new_recipe
+
+    positive = [word.strip() for word in (arguments.positive or "").split(",") if word.strip()]
+    new_recipe(arguments.data, positive, arguments.out, Lines())
+    return 0
+
+
 def run_fit(arguments: argparse.Namespace) -> int:
     """``train fit``."""
+    from fieldlens.train.console import Console
     from fieldlens.train.recipe import load_recipe
 
-    config = load_recipe(arguments.recipe, arguments.overrides)  # before torch: a typo is told at once
-    from fieldlens.train.console import Console, load_torch
+    config = load_recipe(arguments.recipe, arguments.overrides, Console())  # before torch: a typo is told at once
+    from fieldlens.train.console import load_torch
 
     load_torch()
     with loading("the trainer"):
@@ -48,10 +59,11 @@ def run_fit(arguments: argparse.Namespace) -> int:
 
 def run_crossval(arguments: argparse.Namespace) -> int:
     """``train crossval``."""
+    from fieldlens.train.console import Console
     from fieldlens.train.recipe import load_recipe
 
-    config = load_recipe(arguments.recipe, arguments.overrides)
-    from fieldlens.train.console import Console, load_torch
+    config = load_recipe(arguments.recipe, arguments.overrides, Console())
+    from fieldlens.train.console import load_torch
 
     load_torch()
     with loading("the trainer"):
@@ -91,6 +103,7 @@ def run_export_images(arguments: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo-data": run_demo_data,
+    "new-recipe": run_new_recipe,
     "fit": run_fit,
     "crossval": run_crossval,
     "evaluate": run_evaluate,

@@ -11,6 +11,11 @@ from fieldlens.train.config import DataConfig
 from fieldlens.train.data.samples import Label, Sample
 from fieldlens.train.errors import Problem
 
+UNKNOWN = (
+    "the recipe does not know this class: correct the label, name it in data.classes or data.labels, or write a recipe "
+    "for this data with `fieldlens train new-recipe DATA --positive CLASS --out my.toml`"
+)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -63,7 +68,7 @@ class LabelReader:
                     unknown.setdefault(word, []).append(name)
         for word, names in sorted(unknown.items()):
             text = f"unknown label {word!r} of {len(names)} images (for example {names[0]}); {nearest(word, classes)}"
-            self.problems.append(Problem(text, "correct the label, or name it in data.labels or data.classes"))
+            self.problems.append(Problem(text, UNKNOWN))
         place = {name: index for index, name in enumerate(classes)}
         bad = {name for names in unknown.values() for name in names}
         if config.task == "multiclass":

@@ -180,12 +180,15 @@ def _label_thresholds(
     return thresholds, reached
 
 
+_NEW = "`fieldlens train new-recipe DATA --positive CLASS --out my.toml` writes a recipe for this data"
+
+
 def check_decision(config: DecisionConfig, classes: Sequence[str], task: str = "multiclass") -> None:
     """Before hours of training: are the positive classes classes, and is the target one? Raises ConfigError."""
     parse_target(config.target)
     for name in config.positive:
         if name not in classes:
-            raise ConfigError(f"decision.positive: {name!r} is not a class", nearest(name, classes))
+            raise ConfigError(f"decision.positive: {name!r} is not a class", f"{nearest(name, classes)}; {_NEW}")
     if task == "multiclass" and len(set(config.positive)) == len(classes):
         raise ConfigError("decision.positive names every class", "name the findings only")
 

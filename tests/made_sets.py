@@ -78,6 +78,9 @@ def chest(root: Path) -> Path:
         said = "|".join(FINDINGS[mark] for mark in marks) or "No Finding"
         lines.append(f"{name},{said},{index % 3},{index // 3 + 1},58,{'MF'[index % 2]},{('PA', 'AP')[index % 3 % 2]},")
     (root / "Data_Entry_2017.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    names = [line.partition(",")[0] for line in lines[1:]]
+    (root / "train_val_list.txt").write_text("\n".join(names[:192]), encoding="utf-8")  # no line end at the end
+    (root / "test_list.txt").write_text("\n".join(names[192:]), encoding="utf-8")
     return root
 
 

@@ -148,8 +148,8 @@ def read_split(run: Path) -> dict[str, str]:
     """Sample id → part, as stored with the run. Raises RunError."""
     try:
         with (run / "split.csv").open(encoding="utf-8", newline="") as file:
-            return {row["image"]: row["split"] for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, KeyError) as error:
+            return {row["image"]: row["split"] for row in csv.DictReader(file, strict=True)}
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise RunError(f"{run / 'split.csv'} is missing or unreadable ({error})", _FIT_AGAIN) from error
 
 

@@ -80,9 +80,9 @@ class DataConfig:
     ungrouped: bool = False  # spread single images whatever belongs together; `--ungrouped` sets it
     site_column: str = "site"  # clinic or camera, for per-site tables
     subgroup_columns: tuple[str, ...] = ()  # sex, device, view: figures for each of their values
-    split_column: str = "split"  # the set's own train/val/test, which wins over ours
-    split_files: dict[str, str] = field(default_factory=dict)  # list of images beside the table → its part, if there
-    image_folders: tuple[str, ...] = ("images",)  # searched first; then all folders below the table's
+    split_column: str = "split"  # the set's own train/val/test, which wins over ours; empty: divide again
+    split_files: dict[str, str] = field(default_factory=dict)  # list of images beside the table → its part
+    image_folders: tuple[str, ...] = ()  # searched first; then all folders below the table's
     labels: dict[str, str] = field(default_factory=dict)  # label as written in the data → class id; empty: as written
     classes: tuple[str, ...] = ()  # order of the logits; empty: the order of `labels`, else sorted
     display: dict[str, str] = field(default_factory=dict)  # class id → name for people; empty: the id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,10 @@ import simplejpeg
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.fields import nearest
+from fieldlens.train.data.cells import said
+from fieldlens.train.data.forms.csv_rows import read_csv
+from fieldlens.train.data.forms.image_index import ImageIndex
+from fieldlens.train.errors import Problem, all_at_once
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MADE = 16
@@ -79,25 +82,35 @@ def read(folder: Path, labels: Path | None, manifest: Manifest) -> Images:
         if not paths:
             raise KitError(f"--images {folder}: no image files in it", "they end in " + ", ".join(SUFFIXES))
         return Images(tuple(paths), None, f"{len(paths)} files")
-    rows = _rows(labels)
-    missing = [name for name, _ in rows if not (folder / name).is_file()]
-    if missing:
-        raise KitError(f"{labels}: {len(missing)} files are not in {folder} (the first: {missing[0]})", "check both")
-    truth = np.array([_index(label, manifest, labels) for _, label in rows], np.int64)
-    return Images(tuple(folder / name for name, _ in rows), truth, f"{len(rows)} labelled files")
+    named, words = _rows(labels, folder)
+    truth = np.array([_index(word, manifest, labels) for word in words], np.int64)
+    return Images(named, truth, f"{len(named)} labelled files")
 
 
-def _rows(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [(row["image"], row["label"]) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise KitError(
-            f"--labels {path}: cannot be read ({error})", "a CSV with the columns image and label"
-        ) from error
-    if not rows:
-        raise KitError(f"--labels {path}: no rows", _COLUMNS)
-    return rows
+def _rows(table: Path, folder: Path) -> tuple[tuple[Path, ...], list[str]]:
+    """Files and labels of all rows, read as training reads a table. Raises KitError for all that is wrong at once."""
+    rows = read_csv(table, ("image", "label"))
+    missing = [name for name in ("image", "label") if name not in rows.columns]
+    if missing and not rows.problems:
+        raise KitError(f"--labels {table}: no column {', '.join(missing)}", _COLUMNS)
+    problems, index = list(rows.problems), ImageIndex(folder)
+    found: dict[str, str] = {}
+    for line, row in rows.rows if not missing else ():
+        image, word = row["image"], said(row["label"])
+        sample = index.find(image)
+        odd = rows.swallowed(line, "image", lambda cell: isinstance(index.find(cell), str))
+        if isinstance(sample, Problem):
+            problems.append(Problem(f"line {line}: {sample.text}", sample.hint))
+        elif odd or sample in found or not word or "\n" in word:
+            why = odd.text if odd else f"{image!r} is named twice" if sample in found else f"{image!r} has no label"
+            problems.append(Problem(f"line {line}: {why}"))
+        else:
+            found[sample] = word
+    if problems:
+        raise all_at_once(f"--labels {table}", problems)
+    if not found:
+        raise KitError(f"--labels {table}: no rows", _COLUMNS)
+    return tuple(folder / sample for sample in found), list(found.values())
 
 
 def _index(label: str, manifest: Manifest, path: Path) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from fieldlens.runtime.fields import nearest
 from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import alike, said
 from fieldlens.train.data.samples import Label, Sample
 from fieldlens.train.errors import Problem
 
@@ -15,6 +16,7 @@ UNKNOWN = (
     "the recipe does not know this class: correct the label, name it in data.classes or data.labels, or write a recipe "
     "for this data with `fieldlens train new-recipe DATA --positive CLASS --out my.toml`"
 )
+_NUMBER = re.compile(r"\d+(\.0+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class LabelReader:
         return classes, samples
 
     def _labels(self, config: DataConfig) -> tuple[tuple[str, ...], dict[str, Label]]:
-        named = {name: tuple(config.labels.get(w, w) for w in item.words) for name, item in self.found.items()}
+        spelt = _spellings(config)
+        meant = {word: _meant(word, spelt, config) for item in self.found.values() for word in item.words}
+        named = {name: tuple(dict.fromkeys(meant[w] for w in item.words)) for name, item in self.found.items()}
         classes = class_order([word for words in named.values() for word in words], config)
         unknown: dict[str, list[str]] = {}
         for name, words in named.items():
@@ -99,6 +103,22 @@ class LabelReader:
                 Problem(f"{name}: data.group_pattern finds no patient in its path", "rename it, or give --ungrouped")
             )
         return {name: match.group(1) if match else None for name, match in matches.items()}
+
+
+def _spellings(config: DataConfig) -> dict[str, str]:
+    """What the recipe calls labels and classes, by their form in which spelling does not differ; not those that
+    only their spelling tells apart."""
+    words = dict.fromkeys((*config.labels, *config.classes))
+    keys = [alike(word) for word in words]
+    return {key: word for key, word in zip(keys, words, strict=True) if keys.count(key) == 1}
+
+
+def _meant(word: str, spelt: Mapping[str, str], config: DataConfig) -> str:
+    """The class of a label: as the recipe spells it where it differs in Unicode's form only, else in its NFC form."""
+    known = spelt.get(alike(word), word)
+    same = said(known) == said(word) or _NUMBER.fullmatch(said(word)) is not None
+    exact = word if word in config.labels or word in config.classes or not same else known
+    return config.labels.get(exact, exact if exact in config.classes else said(exact))
 
 
 def label_of(label: Label, classes: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from fieldlens.runtime.pixels.steps import Orient, Resize, Window
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.arrays import read_npz
 from fieldlens.train.data.forms.folders import read_folders
+from fieldlens.train.data.forms.recipe_table import TABLE_SUFFIXES, refuse_without_table
 from fieldlens.train.data.forms.tables import read_table
 from fieldlens.train.data.labels import LabelReader
 from fieldlens.train.data.samples import ArrayDataSet, DataSet, FileDataSet, Sample
@@ -76,11 +77,13 @@ def _fits_into_a_table(name: str) -> bool:
 def _files(path: Path, config: DataConfig) -> tuple[Path, LabelReader]:
     """The root of the images' paths, and what is said of them."""
     if path.is_file():
-        if path.suffix.lower() not in (".csv", ".tsv"):
+        if path.suffix.lower() not in TABLE_SUFFIXES:
             raise DataError(f"{path.name} is not a form of data that the trainer reads", _FORMS)
-        return path.parent, read_table(path, config)
-    if (path / config.table).is_file():
-        return path, read_table(path / config.table, config)
+        return path.parent, read_table(path, path.parent, config)
+    table = path / config.table
+    if table.is_file():
+        return path, read_table(table, path, config)
+    refuse_without_table(path, config)
     return path, read_folders(path, config)
 
 

@@ -18,20 +18,10 @@ from fieldlens.runtime.pixels.preprocess import Preprocess
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = ("train", "val", "test")
-_SPLIT_WORDS = {
-    "train": "train", "training": "train", "train_set": "train", "train_and_validation_sets": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "val_set": "val", "validation_set": "val",
-    "test": "test", "testing": "test", "test_set": "test",
-}  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
 Label = int | tuple[int, ...]
 """Index into the classes; or, where an image may have several findings, 0 or 1 for each class."""
-
-
-def part_named(word: str) -> str | None:
-    """``Validation`` → ``val``; None for a word that names no part."""
-    return _SPLIT_WORDS.get(word.strip().lower())
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import alike
 from fieldlens.train.data.samples import PARTS, DataSet, Sample, class_counts, marks
 from fieldlens.train.errors import Problem, all_at_once
 
@@ -136,13 +137,15 @@ def small_classes(data: DataSet) -> dict[int, Problem]:
     """Classes that are perhaps none: with one image, with one group, or named like another but for the case."""
     have = marks(data.samples, data.classes).astype(bool)
     groups = np.array([f"#{s.id}" if s.group is None else f"={s.group}" for s in data.samples])
+    keys = [alike(name) for name in data.classes]
     found: dict[int, Problem] = {}
     for index, name in enumerate(data.classes):
         others = [other for other in data.classes if other != name]
         count = int(have[:, index].sum())
-        twins = [other for other in data.classes[:index] if other.strip().casefold() == name.strip().casefold()]
+        twins = [other for other, key in zip(data.classes[:index], keys, strict=False) if key == keys[index]]
         if twins:
-            found[index] = Problem(f"classes {twins[0]!r} and {name!r} differ in case or spaces only", _RENAME)
+            reported = f"classes {twins[0]!r} and {name!r} differ in case, spaces or Unicode form only"
+            found[index] = Problem(reported, _RENAME)
         elif count == 1:
             close = difflib.get_close_matches(name, others, n=1)
             typo = f": a typo of {close[0]!r}?" if close else ""

@@ -8,7 +8,8 @@ import pytest
 from fieldlens.runtime.errors import ImageError
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.load import load_data
-from fieldlens.train.data.samples import ArrayDataSet, Sample, class_counts, label_name, marks, part_named
+from fieldlens.train.data.part_names import part_named
+from fieldlens.train.data.samples import ArrayDataSet, Sample, class_counts, label_name, marks
 
 
 def arrays(label: int = 1, pixel: int = 0, group: str | None = None) -> ArrayDataSet:

@@ -132,7 +132,10 @@ def test_a_finding_that_nobody_in_a_part_has_or_lacks_is_told() -> None:
     ("labels", "reported"),
     [
         (["benign"] * 9 + ["malignant"] * 9 + ["begnin"], "class 'begnin' has 1 image: a typo of 'benign'?"),
-        (["benign"] * 9 + ["Benign "] * 9 + ["x"] * 9, "classes 'Benign ' and 'benign' differ in case or spaces only"),
+        (
+            ["benign"] * 9 + ["Benign "] * 9 + ["x"] * 9,
+            "classes 'Benign ' and 'benign' differ in case, spaces",
+        ),
     ],
 )
 def test_classes_that_are_perhaps_none(labels: list[str], reported: str) -> None:

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import said
 from fieldlens.train.data.forms.image_index import is_image
+from fieldlens.train.data.forms.layout import Tree, class_folders, tree_of
+from fieldlens.train.data.forms.recipe_table import tables_in
 from fieldlens.train.data.labels import Found, LabelReader
-from fieldlens.train.data.samples import part_named
 from fieldlens.train.errors import DataError, Problem
 
 
 def read_folders(root: Path, config: DataConfig) -> LabelReader:
-    """``root/CLASS/…/image`` or ``root/{train,val,test}/CLASS/…/image``.
+    """``root/CLASS/…/image``, ``root/{train,val,test}/CLASS/…/image`` or ``root/CLASS/{train,val,test}/image``.
 
     Where the recipe names the labels, the first folder of a path that is one of them is the class, so that folders of
-    patients or sites may lie above. Raises DataError: no folder per class.
+    patients or sites may lie above. Raises DataError: no folder per class, or folders that can be read in two ways.
     """
     if config.task == "multilabel":
         raise DataError(f"{root.name}: folders give an image one class", "multi-label data needs a table")
-    folders = _subfolders(root)
-    parts = {folder: part_named(folder.name) for folder in folders}
-    if folders and all(parts.values()):
-        by_class = [(inner, part) for folder, part in parts.items() for inner in _subfolders(folder)]
-    else:
-        by_class = [(folder, None) for folder in folders]
-    if not by_class:
-        raise DataError(
-            f"{root}: neither {config.table} nor a folder per class is in it",
-            "see docs/training.md for the forms of data",
-        )
-    known = {*config.labels, *config.classes}
+    tree = _tree(root)
+    if not tree.folders:
+        others = tables_in(root)
+        hint = f"it has {', '.join(others[:3])}: --set data.table={others[0]!r}" if others else _FORMS
+        raise DataError(f"{root}: neither {config.table} nor a folder per class is in it", hint)
+    known = frozenset(map(said, (*config.labels, *config.classes)))
     reading = LabelReader()
-    for folder, part in by_class:
-        images = [path for path in sorted(folder.rglob("*")) if is_image(path.name) and path.is_file()]
-        if not images:
-            reported = f"no images in {folder.relative_to(root).as_posix()}"
-            reading.problems.append(Problem(reported, "remove the empty folders, or fill them"))
-        for path in images:
-            above = path.relative_to(folder.parent).parts[:-1]
-            word = next((name for name in above if name in known), folder.name)
-            reading.found[path.relative_to(root).as_posix()] = Found((word,), split=part)
-    loose = [path.name for path in sorted(root.glob("*")) if is_image(path.name)]
-    if loose:
-        reading.notes.append(f"{len(loose)} images lie in no class folder (for example {loose[0]}): left out")
+    for found in class_folders(root.name, tree, known, reading.notes):
+        if not found.tree.count:
+            reading.problems.append(Problem(f"no images in {found.path}", "remove the empty folders, or fill them"))
+        last = found.path.rpartition("/")[2]
+        for path in found.tree.below():
+            above = (last, *path.split("/")[:-1])
+            word = next((name for name in above if said(name) in known), found.word)
+            reading.found[f"{found.path}/{path}"] = Found((word,), split=found.part)
+    if tree.images:
+        text = f"{len(tree.images)} images lie in no class folder (for example {tree.images[0]}): left out"
+        reading.notes.append(text)
+    if others := tables_in(root):
+        text = f"{', '.join(others[:3])} beside the folders: not read, because data.table is {config.table}"
+        reading.notes.append(text)
     return reading
 
 
-def _subfolders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+_FORMS = "see docs/training.md for the forms of data"
+
+
+def _tree(root: Path) -> Tree:
+    images, folders = [], []
+    for place, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inside = "" if place == str(root) else f"{Path(place).relative_to(root).as_posix()}/"
+        folders += [f"{inside}{name}" for name in inner]
+        images += [f"{inside}{name}" for name in sorted(names) if is_image(name)]
+    return tree_of(images, folders)

@@ -3,83 +3,162 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fieldlens.train.data.cells import said
 from fieldlens.train.data.samples import IMAGE_SUFFIXES
 from fieldlens.train.errors import Problem
+
+_AMBIGUOUS = "write the image's path into the table, set data.image_folders, or remove the copy"
+_NOT_THERE = "add the image, or remove its row"
+_NUMBER = re.compile(r"(\d+)(?:\.0+)?", re.ASCII)
+_LONGEST_NUMBER = 30
+_DRIVE = re.compile(r"[A-Za-z]:|\\\\[?.]\\(?:[A-Za-z]:)?")
+"""``C:``, also in its long form ``\\\\?\\C:``."""
+_ODD = re.compile(r"[\0\r\n]")
 
 
 class ImageIndex:
     """Finds a path, a name, a name without its suffix, or a number (``7`` → ``007.png``).
 
-    Sought in the table's own folder, then in ``folders`` beside it, then in every folder below: public sets come in
-    parts (``images_001/images/…``) or unpack into a folder of their own (``head_ct/head_ct/…``).
+    A path counts from the table's folder ``beside`` (below ``root``), then from the root. Anything else is looked for
+    in ``folders``, then in every folder below the root: public sets come in parts (``images_001/images/…``) or unpack
+    into a folder of their own (``head_ct/head_ct/…``). Two files that a cell may mean are never chosen between.
+    ``elsewhere``: cells with the path of another machine, or in another case, and the file that their name found.
     """
 
-    def __init__(self, root: Path, folders: Iterable[str]) -> None:
+    def __init__(self, root: Path, folders: Iterable[str] = (), beside: str = "") -> None:
         self._root = root
-        self._near: dict[str, list[str]] = {}
-        for folder in dict.fromkeys((".", *folders)):
-            for path in sorted((root / folder).glob("*")):
-                if is_image(path.name):
-                    self._add(self._near, path.relative_to(root).as_posix(), shadowed=True)
-        self._all: dict[str, list[str]] | None = None
+        self._tops = tuple(dict.fromkeys((str(root.absolute()).rstrip("/"), os.path.realpath(root))))
+        self._bases = tuple(dict.fromkeys((beside, "")))
+        self._folders = tuple(f"{folder.strip('/')}/" for folder in folders if folder.strip("/"))
+        self._names: dict[str, list[str]] | None = None
+        self.elsewhere: dict[str, str] = {}
 
     def find(self, cell: str) -> str | Problem:
         """The sample id (posix path relative to the root). Never a file outside of the root."""
-        path = Path(cell)
-        if cell and not path.is_absolute() and ".." not in path.parts:
-            near = self._near.get(cell)
-            if near:
-                return near[0]
-            if is_image(path.name) and (self._root / path).is_file():
-                return path.as_posix()
-            number = f"#{int(cell)}" if cell.isascii() and cell.isdigit() else ""
-            found = self._near.get(number) or self._below().get(cell) or self._below().get(number) or []
-            if len(found) == 1:
-                return found[0]
-            if found:
-                return Problem(
-                    f"{cell!r} may be {' or '.join(found[:3])}",
-                    "write the image's path into the table, or set data.image_folders",
-                )
-        return Problem(f"no image file for {cell!r}", "add the image, or remove its row")
+        if not cell or _ODD.search(cell):
+            return Problem(f"no image file for {cell!r}", _NOT_THERE)
+        plain = _plain(cell)
+        if found := self._at(cell) or (self._at(plain) if plain != cell else None):
+            return found
+        parts = [part for part in plain.split("/") if part not in ("", ".")]
+        foreign = _foreign(cell)
+        if not parts or (".." in parts and not foreign):
+            return Problem(f"no image file for {cell!r}", _NOT_THERE)
+        candidates = self._candidates(parts[-1], bare=len(parts) == 1 and not foreign)
+        if len(parts) > 1 or foreign:
+            candidates = _best(candidates, parts, whole=not foreign)
+        if len(candidates) == 1:
+            if len(parts) > 1 or foreign or (is_image(parts[-1]) and _name(candidates[0]) != parts[-1]):
+                self.elsewhere[cell] = candidates[0]
+            return candidates[0]
+        if candidates:
+            return Problem(f"{cell!r} may be {' or '.join(candidates[:3])}", _AMBIGUOUS)
+        return Problem(f"no image file for {cell!r}", _NOT_THERE)
 
     def strays(self, known: Iterable[str]) -> list[str]:
         """Images beside the known ones, in their folders, that nobody names."""
         names = set(known)
-        folders = sorted({Path(name).parent for name in names})
+        folders = sorted({name.rpartition("/")[0] for name in names})
         beside = (
-            path.relative_to(self._root).as_posix()
+            f"{folder}/{name}" if folder else name
             for folder in folders
-            for path in sorted((self._root / folder).glob("*"))
-            if is_image(path.name)
+            for name in sorted(path.name for path in (self._root / folder).iterdir())
+            if is_image(name)
         )
         return [name for name in beside if name not in names]
 
+    def _at(self, cell: str) -> str | None:
+        """The file at this path, from the table's folder or the root; an absolute one only where it lies below."""
+        if not is_image(_name(cell)):
+            return None
+        if cell.startswith("/"):
+            top = next((top for top in self._tops if cell.startswith(f"{top}/")), None)
+            return self._at(cell[len(top) :].lstrip("/")) if top else None
+        for base in self._bases:
+            inside = os.path.normpath(f"{base}/{cell}" if base else cell)
+            if not inside.startswith("..") and os.path.isfile(f"{self._root}/{inside}"):  # noqa: PTH113  (100,000 times)
+                return inside
+        return None
+
+    def _candidates(self, name: str, *, bare: bool) -> list[str]:
+        """Files by this name, or (``bare``) by it as an id; those in the declared folders where there are any."""
+        names = self._below()
+        found = names.get(name, [])
+        if not is_image(name) or not found:
+            # Also in another Unicode form, or another case: file systems differ in what is one name.
+            found = found or names.get(_folded(name), [])
+            number = _NUMBER.fullmatch(name)
+            if bare and number and len(name) <= _LONGEST_NUMBER:
+                found = [*found, *(other for other in names.get(f"\0#{int(number[1])}", []) if other not in found)]
+        declared = [sample for sample in found if sample.startswith(self._folders)] if self._folders else []
+        return declared or found
+
     def _below(self) -> dict[str, list[str]]:
-        """All images below the root, looked for once, and only if something is not near."""
-        if self._all is None:
-            self._all = {}
+        """All images below the root by name, stem and number, looked for once, and only if something is not at its
+        path."""
+        if self._names is None:
+            self._names = {}
             for folder, folders, files in os.walk(self._root):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
+                inside = os.path.relpath(folder, self._root)
                 for name in sorted(files):
                     if is_image(name):
-                        self._add(self._all, Path(folder, name).relative_to(self._root).as_posix(), shadowed=False)
-        return self._all
+                        self._add(name if inside == "." else f"{inside}/{name}", name)
+        return self._names
 
-    @staticmethod
-    def _add(index: dict[str, list[str]], sample: str, *, shadowed: bool) -> None:
-        """Under its name, its stem and its number; ``shadowed``: what came first under a name wins."""
-        path = Path(sample)
-        number = [f"#{int(path.stem)}"] if path.stem.isascii() and path.stem.isdigit() else []
-        for key in (path.name, path.stem, *number):
-            places = index.setdefault(key, [])
-            if not places or not shadowed:
-                places.append(sample)
+    def _add(self, sample: str, name: str) -> None:
+        assert self._names is not None
+        stem = name.rpartition(".")[0]
+        number = [f"\0#{int(stem)}"] if stem.isascii() and stem.isdigit() and len(stem) <= _LONGEST_NUMBER else []
+        for key in dict.fromkeys((name, stem, _folded(name), _folded(stem), *number)):
+            self._names.setdefault(key, []).append(sample)
 
 
 def is_image(name: str) -> bool:
     """By its suffix; hidden files are none."""
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _folded(name: str) -> str:
+    """A key of its own for what other file systems take for the same name."""
+    return f"\0{said(name).casefold()}"
+
+
+def _plain(cell: str) -> str:
+    """The path as this system writes it: Windows' separators and drive, and a file's URL, become a plain path."""
+    path = re.sub(r"^file:/+", "/", cell) if cell.startswith("file:") else cell
+    if drive := _DRIVE.match(path):
+        path = f"/{path[drive.end() :]}"
+    return path.replace("\\", "/")
+
+
+def _foreign(cell: str) -> bool:
+    """Whether it is an absolute path, of this or another system."""
+    return cell.startswith(("/", "\\", "~/", "file:")) or _DRIVE.match(cell) is not None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _best(candidates: Sequence[str], parts: Sequence[str], *, whole: bool) -> list[str]:
+    """Those whose folders agree with the path's for the longest way back; ``whole``: with all of it."""
+    agree = {sample: _agreeing(sample.split("/"), parts) for sample in candidates}
+    longest = max(agree.values(), default=0)
+    if whole and longest < len(parts):
+        return []
+    return [sample for sample, length in agree.items() if length == longest]
+
+
+def _agreeing(own: Sequence[str], parts: Sequence[str]) -> int:
+    """How many parts of two paths are equal from the end; the name itself counts as equal."""
+    length = 1
+    for mine, theirs in zip(own[-2::-1], parts[-2::-1], strict=False):
+        if mine != theirs and said(mine).casefold() != said(theirs).casefold():
+            break
+        length += 1
+    return length

@@ -3,56 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldlens.runtime.fields import nearest
 from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import is_missing, said
+from fieldlens.train.data.forms.columns import Columns, columns_of
 from fieldlens.train.data.forms.csv_rows import Row, Table, read_csv
 from fieldlens.train.data.forms.image_index import ImageIndex
+from fieldlens.train.data.forms.official_split import folders_split, listed, other_split_column
+from fieldlens.train.data.forms.shifted import shifted_labels
 from fieldlens.train.data.labels import Found, LabelReader
-from fieldlens.train.data.samples import part_named
-from fieldlens.train.errors import DataError, Problem
+from fieldlens.train.data.part_names import part_named
+from fieldlens.train.errors import Problem
 
-_SET = "set data.image_column, data.label_column, … in the recipe or with --set"
 _MARKS = {"0": False, "0.0": False, "1": True, "1.0": True}
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of the table mean what; None: it has none."""
-
-    image: str
-    labels: tuple[str, ...]
-    group: str | None
-    site: str | None
-    split: str | None
-    subgroups: tuple[str, ...]
-
-
-def read_table(path: Path, config: DataConfig) -> LabelReader:
-    """Read the table; images are looked for beside it, in ``data.image_folders``, and in the folders below.
+def read_table(path: Path, root: Path, config: DataConfig) -> LabelReader:
+    """Read the table; images are looked for beside it, in ``data.image_folders``, and in all folders below ``root``.
 
     Raises DataError for missing columns. Bad rows become the reading's problems.
     """
-    table = read_csv(path)
-    reading = LabelReader(problems=[table.problem] if table.problem else [])
-    columns = _columns(table, config, reading)
-    files = ImageIndex(path.parent, config.image_folders)
-    parts = _listed(path.parent, config.split_files)
+    wanted = (config.image_column, config.label_column, *config.label_columns, config.group_column)
+    table = read_csv(path, wanted)
+    reading = LabelReader(problems=list(table.problems))
+    columns = columns_of(table, config, reading)
+    beside = path.parent.relative_to(root).as_posix() if path.parent != root else ""
+    rows = _Rows(table, columns, config, ImageIndex(root, config.image_folders, beside), reading)
+    parts = listed(path.parent, config.split_files, reading.problems)
+    lines = {}
     for number, row in table.rows:
-        found = files.find(row.get(columns.image, "")) if row.get(columns.image) else Problem("no image is named")
         try:
-            if isinstance(found, Problem):
-                raise BadRow(*found)
-            if found in reading.found:
-                raise BadRow(f"{row[columns.image]!r} is named twice")
-            reading.found[found] = _found(row, columns, config, parts)
+            sample, found = rows.read(number, row, parts)
         except BadRow as error:
             reading.problems.append(Problem(f"{path.name} line {number}: {error.problem.text}", error.problem.hint))
-    strays = files.strays(reading.found)
-    if strays:
-        reading.notes.append(f"{len(strays)} images are in no row of {path.name} (for example {strays[0]}): left out")
+        else:
+            reading.found[sample] = found
+            lines[sample] = number
+    reading.problems += shifted_labels(table, reading.found, lines, columns, config)
+    if not parts and columns.split is None and config.split_column:
+        reading.problems += other_split_column(table, config)
+        folders_split(reading)
+    rows.say_what_was_odd()
     return reading
 
 
@@ -64,81 +57,104 @@ class BadRow(Exception):
         self.problem = Problem(text, hint)
 
 
-def _found(row: Row, columns: Columns, config: DataConfig, parts: Mapping[str, str]) -> Found:
-    """What a row says. Raises BadRow."""
-    image = row[columns.image]
-    word = row.get(columns.split, "") if columns.split else ""
-    part = part_named(word)
-    if word and part is None:
-        raise BadRow(f"{image!r} has the unknown split {word!r} (train, val, test)")
-    if parts:
-        part = parts.get(Path(image).name)
-        if part is None:
-            raise BadRow(f"{image!r} is in none of {', '.join(config.split_files)}", "add it to one of them")
-    return Found(
-        _words(row, image, columns, config),
-        (row.get(columns.group) if columns.group else None) or None,
-        (row.get(columns.site) if columns.site else None) or None,
-        part,
-        tuple((column, row.get(column) or "unknown") for column in columns.subgroups),
-    )
+@dataclass
+class _Rows:
+    """The rows of one table, read one after the other."""
 
+    table: Table
+    columns: Columns
+    config: DataConfig
+    files: ImageIndex
+    reading: LabelReader
+    named: frozenset[str] = field(init=False)
+    """Words that the recipe knows as labels, whatever else they may mean."""
 
-def _words(row: Row, image: str, columns: Columns, config: DataConfig) -> tuple[str, ...]:
-    """The labels as written. Raises BadRow."""
-    if config.label_columns:
-        cells = {column: row.get(column, "") for column in columns.labels}
-        bad = [f"{column!r} is {cell!r}" for column, cell in cells.items() if cell not in _MARKS]
-        if bad:
-            raise BadRow(f"{image!r}: {', '.join(bad)}", "write 0 or 1 for each finding")
-        return tuple(column for column, cell in cells.items() if _MARKS[cell])
-    cell = row.get(columns.labels[0], "")
-    if not cell:
-        raise BadRow(f"{image!r} has no label")
-    if config.task == "multiclass":
-        return (cell,)
-    words = tuple(filter(None, (word.strip() for word in cell.split(config.label_separator))))
-    if config.no_finding in words and len(words) > 1:
-        raise BadRow(f"{image!r} has {config.no_finding!r} beside a finding ({cell})")
-    return tuple(word for word in words if word != config.no_finding)
+    def __post_init__(self) -> None:
+        several = {self.config.no_finding} if self.config.task == "multilabel" else set()
+        self.named = frozenset(map(said, {*self.config.labels, *self.config.classes, *several}))
 
+    def read(self, number: int, row: Row, parts: Mapping[str, str]) -> tuple[str, Found]:
+        """The sample's id and what the row says. Raises BadRow."""
+        image = row.get(self.columns.image, "")
+        found = self.files.find(image)
+        if isinstance(found, Problem):
+            raise BadRow("no image is named") if is_missing(image) else BadRow(*found)
+        if number in self.table.continued:
+            self._refuse_swallowed(number, row)
+        if found in self.reading.found:
+            raise BadRow(f"{image!r} is named twice")
+        part = self._part(row, image, found, parts)
+        return found, Found(
+            self._words(row, image),
+            self._optional(row, self.columns.group),
+            self._optional(row, self.columns.site),
+            part,
+            tuple((column, self._optional(row, column) or "unknown") for column in self.columns.subgroups),
+        )
 
-def _columns(table: Table, config: DataConfig, reading: LabelReader) -> Columns:
-    """Raises DataError for columns that the recipe needs and the table lacks, all of them at once."""
-    have = table.columns
-    labels = config.label_columns or (config.label_column,)
-    named = len(labels) == 1 and config.label_column != "label"
-    if named and labels[0] not in have and len(have) == 2 and config.image_column in have:
-        labels = tuple(name for name in have if name != config.image_column)
-        reading.notes.append(f"{table.name} has two columns: {labels[0]!r} is taken for {config.label_column!r}")
-    optional = {"group": config.group_column, "site": config.site_column, "split": config.split_column}
-    if config.ungrouped:
-        del optional["group"]
-    missing = [name for name in (config.image_column, *labels) if name not in have]
-    # Under its default name an optional column may be absent; one that the recipe names must be there.
-    missing += [name for kind, name in optional.items() if name != kind and name not in have]
-    if missing:
-        hint = f"{nearest(missing[0], have)}; {_SET}"
-        if config.group_column in missing:
-            hint = f"--ungrouped spreads single images all the same, and the report says so; {hint}"
-        reported = ", ".join(map(repr, missing))
-        raise DataError(f"{table.name} has no column {reported} (it has: {', '.join(have) or 'nothing'})", hint)
-    absent = [name for name in config.subgroup_columns if name not in have]
-    if absent:
-        reading.notes.append(f"{table.name} has no column {', '.join(absent)}: no figures for these subgroups")
-    known = {kind: name for kind, name in optional.items() if name in have}
-    return Columns(
-        config.image_column, labels, known.get("group"), known.get("site"), known.get("split"),
-        tuple(name for name in config.subgroup_columns if name in have),
-    )  # fmt: skip
+    def _refuse_swallowed(self, number: int, row: Row) -> None:
+        """Raises BadRow: a cell with a line break holds another row, or is one that the kit reads."""
+        if swallowed := self.table.swallowed(number, self.columns.image, self._is_image):
+            raise BadRow(swallowed.text.partition(": ")[2], swallowed.hint)
+        for column in self.columns.used:
+            if "\n" in row.get(column, "") or "\r" in row.get(column, ""):
+                raise BadRow(f"{column!r} has a line break", "a quote is not closed, or opened without need")
 
+    def _is_image(self, cell: str) -> bool:
+        return isinstance(self.files.find(cell), str)
 
-def _listed(root: Path, files: Mapping[str, str]) -> dict[str, str]:
-    """Image name → part, from the lists of a public set that lie beside its table."""
-    return {
-        line.strip(): part
-        for name, part in files.items()
-        if (root / name).is_file()
-        for line in (root / name).read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    }
+    @staticmethod
+    def _optional(row: Row, column: str | None) -> str | None:
+        """The cell, if there is such a column and it says something."""
+        word = said(row.get(column, "")) if column else ""
+        return None if is_missing(word) else word
+
+    def _part(self, row: Row, image: str, sample: str, parts: Mapping[str, str]) -> str | None:
+        word = self._optional(row, self.columns.split) or ""
+        part = part_named(word)
+        if word and part is None:
+            raise BadRow(f"{image!r} has the unknown split {word!r} (train, val, test)")
+        if parts:
+            path = Path(sample)
+            part = parts.get(said(path.name)) or parts.get(said(path.stem))
+            if part is None:
+                raise BadRow(f"{image!r} is in none of {', '.join(self.config.split_files)}", "add it to one of them")
+        return part
+
+    def _words(self, row: Row, image: str) -> tuple[str, ...]:
+        """The labels as written. Raises BadRow."""
+        config = self.config
+        if config.label_columns:
+            cells = {column: said(row.get(column, "")) for column in self.columns.labels}
+            bad = [f"{column!r} is {cell!r}" for column, cell in cells.items() if cell not in _MARKS]
+            if bad:
+                raise BadRow(f"{image!r}: {', '.join(bad)}", "write 0 or 1 for each finding")
+            return tuple(column for column, cell in cells.items() if _MARKS[cell])
+        cell = said(row.get(self.columns.labels[0], ""))
+        self._refuse_missing(cell, image)
+        if config.task == "multiclass":
+            return (cell,)
+        words = tuple(filter(None, (word.strip() for word in cell.split(config.label_separator))))
+        for word in words:
+            self._refuse_missing(word, image)
+        if config.no_finding in words and len(words) > 1:
+            raise BadRow(f"{image!r} has {config.no_finding!r} beside a finding ({cell})")
+        return tuple(dict.fromkeys(word for word in words if word != config.no_finding))
+
+    def _refuse_missing(self, word: str, image: str) -> None:
+        """A label that says that there is none, unless the recipe has a class of this name."""
+        if not word:
+            raise BadRow(f"{image!r} has no label")
+        if is_missing(word, self.named):
+            hint = "label it, remove the row, or name the word in data.labels or data.classes if it is a class"
+            raise BadRow(f"{image!r} has no label: {word!r} is what programs write where there is none", hint)
+
+    def say_what_was_odd(self) -> None:
+        """Notes: images by another path than the table's, and images without a row."""
+        if elsewhere := self.files.elsewhere:
+            cell, sample = next(iter(elsewhere.items()))
+            text = f"{len(elsewhere)} images are not at the path that {self.table.name} names and were found by it"
+            self.reading.notes.append(f"{text} (for example {cell!r}: {sample})")
+        if strays := self.files.strays(self.reading.found):
+            text = f"{len(strays)} images are in no row of {self.table.name} (for example {strays[0]}): left out"
+            self.reading.notes.append(text)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.train.data.forms.csv_rows import decoded, read_csv
+from fieldlens.train.data.forms.csv_rows import read_csv
+from fieldlens.train.data.forms.encodings import decoded
 
 TEXT = "image,label\na.png,früh\n"
 
@@ -32,9 +33,9 @@ def test_a_wrong_encoding_is_named_with_the_command_that_mends_it(tmp_path: Path
     (tmp_path / "labels.csv").write_text(TEXT, encoding="cp1252")
     table = read_csv(tmp_path / "labels.csv")
     assert table.rows == ((2, {"image": "a.png", "label": "früh"}),)
-    assert table.problem is not None
-    assert "WINDOWS-1252" in table.problem.text
-    assert "iconv -f WINDOWS-1252 -t UTF-8 labels.csv" in table.problem.hint
+    (problem,) = table.problems
+    assert "WINDOWS-1252" in problem.text
+    assert "iconv -f WINDOWS-1252 -t UTF-8 labels.csv" in problem.hint
 
 
 def test_quoted_cells_may_hold_the_delimiter_and_line_ends(tmp_path: Path) -> None:
@@ -44,4 +45,4 @@ def test_quoted_cells_may_hold_the_delimiter_and_line_ends(tmp_path: Path) -> No
         {"image": "a;b.png", "label": "x\ny"},
         {"image": "c.png", "label": "z"},
     ]
-    assert table.problem is None
+    assert not table.problems

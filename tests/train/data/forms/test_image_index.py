@@ -38,7 +38,10 @@ def test_a_name_in_two_folders_is_not_guessed(root: Path) -> None:
     assert ImageIndex(root, ("d",)).find("twice") == "d/twice.png"
 
 
-@pytest.mark.parametrize("cell", ["none", "8", "../here.png", "/here.png", "x", "y", ""])
+NOT_THERE = ["none", "8", "../here.png", "/none.png", "x", "y", "", "a\0b", "here.png\n", "d/none.png", "C:\\none.png"]
+
+
+@pytest.mark.parametrize("cell", NOT_THERE)
 def test_what_is_not_there_hidden_or_outside_is_told(root: Path, cell: str) -> None:
     found = ImageIndex(root, ("images",)).find(cell)
     assert isinstance(found, Problem)

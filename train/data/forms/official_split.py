@@ -1,0 +1,101 @@
+"""The split that a public set brings: a column, lists of images, or the folders in which its images lie.
+
+One that is there is used, or the data is refused: dividing a set again that has a test part of its own makes figures
+that nobody can compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import is_missing, said
+from fieldlens.train.data.forms.csv_rows import Table
+from fieldlens.train.data.forms.encodings import decoded, not_text
+from fieldlens.train.data.labels import LabelReader
+from fieldlens.train.data.part_names import part_named
+from fieldlens.train.errors import Problem
+
+_DIVIDE = "--set data.split_column='' divides the images again, and drops that split"
+_MOST_WORDS = 12
+"""Different words in a column of parts (``train``, ``Train``, ``training``, …)."""
+
+
+def listed(folder: Path, files: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    """Image name → part, from the lists of a public set that lie beside its table.
+
+    Adds to the problems: a list that is not there or no text, an unknown part, an image in two lists.
+    """
+    parts: dict[str, str] = {}
+    twice: list[str] = []
+    for name, word in files.items():
+        part = part_named(word)
+        if part is None:
+            problems.append(Problem(f"data.split_files: {name!r} is {word!r}", "a part is train, val or test"))
+            continue
+        for image in _lines(folder / name, problems):
+            path = PurePosixPath(image.replace("\\", "/"))
+            if parts.get(path.name, part) != part:
+                twice.append(path.name)
+            parts[path.name] = part
+    if twice:
+        hint = "an image in training and test makes the test meaningless: leave it in one"
+        problems.append(Problem(f"{len(twice)} images are in two of {', '.join(files)} (for example {twice[0]})", hint))
+    return parts
+
+
+def _lines(path: Path, problems: list[Problem]) -> list[str]:
+    """The images of one list, one a line."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "is not here" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        hint = f"put it beside the table: it is the set's own split. {_DIVIDE.replace('split_column', 'split_files')}"
+        problems.append(Problem(f"the recipe's list {path.name} {reason}", hint.replace("=''", "={}")))
+        return []
+    if what := not_text(data):
+        problems.append(Problem(f"{path.name} is {what}, not a list of images", "one image a line"))
+        return []
+    return [line for row in decoded(data)[0].splitlines() if (line := said(row).strip("\"',;"))]
+
+
+def other_split_column(table: Table, config: DataConfig) -> list[Problem]:
+    """A column of parts under a name that the recipe does not know."""
+    for column in table.columns:
+        if not column or column in (config.image_column, config.label_column, *config.label_columns):
+            continue
+        words: set[str] = set()
+        for _, row in table.rows:
+            words.add(said(row.get(column, "")))
+            if len(words) > _MOST_WORDS:
+                break
+        parts = {part_named(word) for word in words if not is_missing(word)}
+        if len(words) <= _MOST_WORDS and len(parts) > 1 and None not in parts:
+            found = ", ".join(sorted(filter(None, parts)))
+            text = f"{table.name}: the column {column!r} names parts ({found}), and the recipe does not say what it is"
+            return [Problem(text, f"--set data.split_column={column!r} reads it; {_DIVIDE}")]
+    return []
+
+
+def folders_split(reading: LabelReader) -> None:
+    """Where the images of a table lie in folders named train, val or test, these are its split, and that is noted."""
+    parts = {sample: _part_of(sample) for sample in reading.found}
+    named = set(parts.values()) - {None}
+    if len(named) < 2:
+        return
+    without = [sample for sample, part in parts.items() if part is None]
+    if without:
+        text = f"its images lie in folders of {', '.join(sorted(filter(None, named)))}, but {without[0]} in none"
+        hint = f"move the others into one of them, or fill a split column; {_DIVIDE}"
+        reading.problems.append(Problem(f"{text} ({len(without)})", hint))
+        return
+    reading.found.update({sample: replace(reading.found[sample], split=part) for sample, part in parts.items()})
+    reading.notes.append(f"its images lie in folders of {', '.join(sorted(filter(None, named)))}: taken for its split")
+
+
+def _part_of(sample: str) -> str | None:
+    """The part that the outermost such folder names."""
+    folders = sample.split("/")[:-1]
+    return next((part for folder in folders if (part := part_named(folder))), None)

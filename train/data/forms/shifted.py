@@ -1,0 +1,68 @@
+"""Labels that are perhaps none: a missing or a surplus comma moves a cell of another column into the label's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from fieldlens.train.config import DataConfig
+from fieldlens.train.data.cells import said
+from fieldlens.train.data.forms.columns import Columns
+from fieldlens.train.data.forms.csv_rows import Table
+from fieldlens.train.data.forms.image_index import is_image
+from fieldlens.train.data.labels import Found
+from fieldlens.train.errors import Problem
+
+_RARE_SHARE = 0.01
+_RARE = 2
+_HINT = "correct the row; if it is a class, name all classes in data.classes or data.labels"
+
+
+def shifted_labels(
+    table: Table, found: Mapping[str, Found], lines: Mapping[str, int], columns: Columns, config: DataConfig
+) -> list[Problem]:
+    """Rare labels that stand in another column elsewhere, or are of another kind than the rest.
+
+    ``lines``: sample id → line. Nothing where the recipe names the labels: there an unknown one is reported.
+    """
+    if config.labels or config.classes or config.label_columns:
+        return []
+    counts = Counter(word for item in found.values() for word in item.words)
+    rare = {word for word, count in counts.items() if count <= max(_RARE, _RARE_SHARE * len(found))}
+    usual = [word for word in counts if word not in rare]
+    if not rare or not usual:
+        return []
+    homes = _homes(table, columns, rare)
+    problems = []
+    for sample, item in found.items():
+        for word in rare.intersection(item.words):
+            if why := _why(word, usual, homes):
+                text = f"{table.name} line {lines[sample]}: the label {word!r} {why}: a comma too many or too few?"
+                problems.append(Problem(text, _HINT))
+    return problems
+
+
+def _homes(table: Table, columns: Columns, rare: set[str]) -> dict[str, str]:
+    """Rare label → another column that holds it in some row."""
+    others = [name for name in table.columns if name and name not in columns.labels]
+    return {word: column for column in others for _, row in table.rows if (word := said(row.get(column, ""))) in rare}
+
+
+def _why(word: str, usual: Sequence[str], homes: Mapping[str, str]) -> str:
+    if word in homes:
+        return f"is elsewhere in the column {homes[word]!r}"
+    if is_image(word):
+        return "is an image's name"
+    if _number(word) and not any(map(_number, usual)):
+        return "is a number, and the others are words"
+    if any(other in word.split() for other in usual if " " not in other) and word not in usual:
+        return "holds another label and something more"
+    return ""
+
+
+def _number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

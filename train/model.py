@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
 from pathlib import Path
 
 import torch
@@ -16,12 +13,12 @@ from fieldlens.runtime.fields import nearest
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import ARCHS
 from fieldlens.train.errors import FitError
+from fieldlens.train.weights.file import State, read_weights
+from fieldlens.train.weights.names import Named, check_trunk, named
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's, on the 0…1 scale: pretrained weights expect them, and for others they are as good as any."""
-
-State = dict[str, Tensor]
 
 
 def build_model(arch: str, classes: int, dropout: float = 0.0) -> nn.Module:
@@ -48,20 +45,39 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def load_weights(model: nn.Module, arch: str, source: str, reporter: Reporter = SILENT) -> str:
-    """Start from ``none``, ``imagenet`` or a state-dict file; report what was loaded, return what to record.
+    """Start from ``none``, ``imagenet`` or a file of weights; report what was loaded, return what to record.
 
-    Returns ``none``, ``imagenet`` or the file's SHA-256. The head is dropped when its class count differs.
+    Returns ``none``, ``imagenet`` or the file's SHA-256. A head that does not fit is dropped, and the report says why.
     Raises FitError: no network for ``imagenet``, a file that is missing, broken, or of another architecture.
     """
     if source == "none":
         return "none"
     if source == "imagenet":
-        state, recorded = _imagenet(arch), "imagenet"
+        found, recorded = named(_imagenet(arch), source), "imagenet"
     else:
-        data = _read(Path(source))
-        state, recorded = _state(data, source), hashlib.sha256(data).hexdigest()
-    reporter.say(_adopt(model, state, source))
+        weights = read_weights(Path(source))
+        found, recorded = named(weights.tensors, source), weights.sha256
+        if weights.beside:
+            reporter.say(f"note: {source} also holds {weights.beside}: not taken")
+    own = model.state_dict()
+    state = check_trunk(found, own, arch, source, "set model.arch to the network that they come from")
+    head, reason = _fitting_head(found, own)
+    model.load_state_dict({**state, **head}, strict=False)
+    reporter.say(f"weights: {source}, {reason}")
     return recorded
+
+
+def _fitting_head(found: Named, own: State) -> tuple[State, str]:
+    """The head's tensors by the network's names, and a sentence; none where it does not fit, and why."""
+    names = sorted((name for name in own if name.startswith("fc.")), reverse=True)  # fc.weight, fc.bias; or fc.1.…
+    if found.linear is None:
+        return {}, f"head dropped: {found.head}"
+    theirs, ours = found.linear[0].shape, own[names[0]].shape
+    if theirs[0] != ours[0]:
+        return {}, f"head dropped: it has {theirs[0]} classes, and this network {ours[0]}"
+    if theirs != ours:
+        return {}, f"head dropped: it takes {theirs[1]} features, and this network has {ours[1]}"
+    return dict(zip(names, found.linear, strict=True)), "with its head"
 
 
 def _imagenet(arch: str) -> State:
@@ -74,58 +90,3 @@ def _imagenet(arch: str) -> State:
             "train from scratch with --weights none, or copy a state dict here and give --weights FILE",
         ) from error
     return state
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FitError(
-            f"--weights {path}: {error.strerror or error}", "give none, imagenet, or the path of a state dict"
-        ) from error
-
-
-def _state(data: bytes, source: str) -> State:
-    """A state dict, or a checkpoint of ours that holds one under ``model``."""
-    try:
-        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise FitError(
-            f"--weights {source} is not a file of plain tensors ({type(error).__name__})",
-            "save it with torch.save(model.state_dict(), FILE)",
-        ) from error
-    if isinstance(value, dict) and isinstance(value.get("model"), dict):
-        value = value["model"]
-    if not isinstance(value, dict) or not all(isinstance(v, Tensor) for v in value.values()):
-        raise FitError(f"--weights {source} holds no state dict", "save it with torch.save(model.state_dict(), FILE)")
-    return value
-
-
-def _adopt(model: nn.Module, state: State, source: str) -> str:
-    """Load ``state`` into ``model``; return a sentence about the head."""
-    own = model.state_dict()
-    head = {name for name in own if name.startswith("fc.")}
-    renamed = {_head_name(name, head): value for name, value in state.items()}
-    fits = all(name in renamed and renamed[name].shape == own[name].shape for name in head)
-    if not fits:
-        renamed = {name: value for name, value in renamed.items() if not name.startswith("fc.")}
-    wrong = sorted(
-        (set(own) - head) - set(renamed)
-        | (set(renamed) - set(own))
-        | {name for name in set(own) & set(renamed) if own[name].shape != renamed[name].shape}
-    )
-    if wrong:
-        raise FitError(
-            f"the weights {source} do not fit this network: {len(wrong)} tensors differ (for example {wrong[0]})",
-            "set model.arch to the network that they come from",
-        )
-    model.load_state_dict(renamed, strict=False)
-    return f"weights: {source}, {'with its head' if fits else 'head dropped: another number of classes'}"
-
-
-def _head_name(name: str, head: set[str]) -> str:
-    """``fc.weight`` and ``fc.1.weight`` are the same tensor, with and without dropout before it."""
-    if not name.startswith("fc."):
-        return name
-    last = name.rsplit(".", 1)[1]
-    return next((own for own in head if own.endswith(f".{last}")), name)

@@ -9,6 +9,7 @@ import torch
 
 from fieldlens.convert.graph.contract import OUTPUTS, check_graph, strip
 from fieldlens.convert.graph.deployment import DeploymentGraph
+from fieldlens.convert.graph.identities import without_identities
 from fieldlens.runtime.files import atomic
 
 OPSET = 17
@@ -39,7 +40,7 @@ def export_fp32(graph: DeploymentGraph, size: int) -> onnx.ModelProto:
             output_names=list(OUTPUTS),
             dynamic_axes={name: {0: "N"} for name in names},
         )
-        model = strip(onnx.load(file))
+        model = without_identities(strip(onnx.load(file)))
     check_graph(model, OPSET)
     return model
 

@@ -6,16 +6,12 @@ general classifier, and its precisions are judged by whether they agree with FP3
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from fieldlens.convert import golden, synthetic
@@ -33,6 +29,8 @@ from fieldlens.train.config import Config, DataConfig
 from fieldlens.train.data.samples import IMAGE_SUFFIXES
 from fieldlens.train.model import build_model
 from fieldlens.train.recipe import load_recipe
+from fieldlens.train.weights.file import State, read_weights
+from fieldlens.train.weights.names import check_trunk, named
 
 _SIZE = 224
 _ZOOM = 256 / 224
@@ -61,7 +59,7 @@ def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = 
         check_folder(None, options.images, reporter)
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
     with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
-        state, source = _state(weights)
+        state, source = _state(weights, reporter)
         network = _adopt(build_model(weights.arch, len(classes)), state, weights)
     steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
     steps = with_size(steps, weights.size) if weights.size else steps
@@ -114,8 +112,8 @@ def _imagenet_classes(arch: str) -> tuple[ClassInfo, ...]:
     return tuple(ClassInfo(name, name) for name in names)
 
 
-def _state(weights: Weights) -> tuple[dict[str, Tensor], str]:
-    """The state dict, unwrapped, and what to record of where it comes from."""
+def _state(weights: Weights, reporter: Reporter) -> tuple[State, str]:
+    """The tensors, and what to record of where they come from."""
     if weights.file is None:
         try:
             state = models.get_model_weights(weights.arch)["IMAGENET1K_V1"].get_state_dict(
@@ -127,58 +125,33 @@ def _state(weights: Weights) -> tuple[dict[str, Tensor], str]:
                 "copy torchvision's file here and give it with --weights FILE",
             ) from error
         return dict(state), "torchvision IMAGENET1K_V1"
-    path = weights.file
-    try:
-        data = path.read_bytes()
-        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise KitError(f"--weights {path}: {error.strerror or error}", "give the file of a state dict") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    found = read_weights(weights.file)
+    if found.beside:
+        reporter.say(f"note: {weights.file.name} also holds {found.beside}: not taken")
+    return found.tensors, f"{weights.file.name}, SHA-256 {found.sha256}"
+
+
+def _adopt(network: nn.Module, state: State, weights: Weights) -> nn.Module:
+    """Load every tensor; the head has to be there, and to be one linear layer, with or without dropout before it."""
+    source = str(weights.file or "of torchvision")
+    found = named(state, source)
+    own = network.state_dict()
+    trunk = check_trunk(found, own, weights.arch, source, "give the --arch that they were trained with")
+    if found.linear is None:
         raise KitError(
-            f"--weights {path} is not a file of plain tensors ({type(error).__name__}); code in it is never run",
-            "save it with torch.save(model.state_dict(), FILE)",
-        ) from error
-    return _unwrapped(value, path), f"{path.name}, SHA-256 {hashlib.sha256(data).hexdigest()}"
-
-
-def _unwrapped(value: Any, path: Path) -> dict[str, Tensor]:
-    """Out of a checkpoint's ``state_dict`` or ``model``, and without DataParallel's ``module.`` before every name."""
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping) or not value or not all(isinstance(item, Tensor) for item in value.values()):
-        raise KitError(f"--weights {path} holds no state dict", "save it with torch.save(model.state_dict(), FILE)")
-    return {str(name).removeprefix("module."): item for name, item in value.items()}
-
-
-def _adopt(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> nn.Module:
-    """Load every tensor; a head behind a dropout (``fc.1.weight``) is the same head."""
-    heads = sorted(name for name in state if name.startswith("fc.") and name.endswith(".weight"))
-    if len(heads) != 1:
-        raise KitError(
-            f"the weights have {len(heads)} linear layers in their head ({', '.join(heads) or 'none'}): the kit's heat "
-            "map needs one, with or without dropout before it",
+            f"{found.head}: the kit's heat map needs one linear layer, with or without dropout before it",
             "train again with one linear layer, for example with `python -m train fit --weights FILE`",
         )
-    prefix = heads[0].removesuffix("weight")
-    renamed = {f"fc.{name.removeprefix(prefix)}" if name.startswith(prefix) else name: v for name, v in state.items()}
-    own = network.state_dict()
-    if renamed["fc.weight"].shape[:1] != own["fc.weight"].shape[:1]:
+    weight, bias = found.linear
+    if weight.shape[0] != own["fc.weight"].shape[0]:
         raise KitError(
-            f"the weights have {renamed['fc.weight'].shape[0]} classes, --classes names {own['fc.weight'].shape[0]}",
+            f"the weights have {weight.shape[0]} classes, --classes names {own['fc.weight'].shape[0]}",
             "name as many classes as the network has outputs, in their order",
         )
-    wrong = [name for name in {**own, **renamed} if name not in own or name not in renamed]
-    wrong = wrong or [name for name in own if own[name].shape != renamed[name].shape]
-    if wrong:
-        raise KitError(
-            f"the weights do not fit {weights.arch}: {len(wrong)} tensors differ (for example {wrong[0]})",
-            "give the --arch that they were trained with",
-        )
-    infinite = [name for name, v in renamed.items() if v.is_floating_point() and not torch.isfinite(v).all()]
-    if infinite:
-        raise KitError(f"{len(infinite)} tensors are not finite (for example {infinite[0]})", "give sound weights")
-    network.load_state_dict(renamed)
+    if weight.shape != own["fc.weight"].shape:
+        raise KitError(f"the head takes {weight.shape[1]} features, and {weights.arch} has {own['fc.weight'].shape[1]}",
+                       "give the --arch that they were trained with")  # fmt: skip
+    network.load_state_dict({**trunk, "fc.weight": weight, "fc.bias": bias})
     return network.eval()
 
 

@@ -171,8 +171,8 @@ FAULTS: list[tuple[Callable[[State], Any], str]] = [
     (deeper_head, "2 linear layers in their head"),
     (other_classes, "the weights have 5 classes, --classes names 3"),
     (other_network, "do not fit resnet18"),
-    (not_finite, "1 tensors are not finite"),
-    (whole_module, "is not a file of plain tensors"),
+    (not_finite, "fc.bias is not finite: 1 of its 3 values"),
+    (whole_module, "is a whole pickled model, not a file of plain tensors"),
 ]
 
 

@@ -129,13 +129,9 @@ def _unwrapped(value: Any, path: Path) -> tuple[State, str]:
     )
     others = [str(name) for name, item in value.items() if isinstance(item, Mapping | list)] if _is_map(value) else []
     if not tensors or others:
-        holds = f" (it holds {', '.join(list(map(str, value))[:5])})" if _is_map(value) else f" but a {_type(value)}"
+        holds = f" (it holds {', '.join(list(map(str, value))[:5])})" if items else f" but a {_type(value)}"
         raise FitError(f"--weights {path} holds no state dict{holds}", _PLAIN)
     return tensors, ", ".join(beside)
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _type(value: Any) -> str:

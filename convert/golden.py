@@ -27,8 +27,9 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
+from fieldlens.runtime.sources.walk import image_files
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
-from fieldlens.train.data.samples import IMAGE_SUFFIXES, DataSet, Sample, label_name
+from fieldlens.train.data.samples import DataSet, Sample, label_name
 
 COUNT = 64
 MIN_COUNT = 8
@@ -83,12 +84,12 @@ def from_data(data: DataSet, samples: Sequence[Sample]) -> list[GoldenCandidate]
 
 def from_folder(folder: Path) -> list[GoldenCandidate]:
     """Candidates from a folder of image files, sub-folders included. Raises KitError: too few of them."""
-    return [GoldenCandidate(path.name, path.read_bytes) for path in image_files(folder)[:CANDIDATES]]
+    return [GoldenCandidate(path.name, path.read_bytes) for path in files_for_golden(folder)[:CANDIDATES]]
 
 
-def image_files(folder: Path) -> list[Path]:
+def files_for_golden(folder: Path) -> list[Path]:
     """The image files of ``folder`` and its sub-folders. Raises KitError: too few for golden images."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    paths = sorted(image_files(folder))
     if len(paths) < MIN_COUNT:
         raise KitError(
             f"{folder} holds {len(paths)} image files; golden images need at least {MIN_COUNT}",

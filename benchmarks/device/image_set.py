@@ -14,12 +14,12 @@ import simplejpeg
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, image_files
 from fieldlens.train.data.cells import said
 from fieldlens.train.data.forms.csv_rows import read_csv
 from fieldlens.train.data.forms.image_index import ImageIndex
 from fieldlens.train.errors import Problem, all_at_once
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MADE = 16
 WIDTH, HEIGHT = 640, 480
 _QUALITY = 90
@@ -78,9 +78,11 @@ def read(folder: Path, labels: Path | None, manifest: Manifest) -> Images:
     if not folder.is_dir():
         raise KitError(f"--images {folder} is not a folder", "give a folder of image files")
     if labels is None:
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        paths = sorted(image_files(folder))
         if not paths:
-            raise KitError(f"--images {folder}: no image files in it", "they end in " + ", ".join(SUFFIXES))
+            raise KitError(
+                f"--images {folder}: no image files in it", "they end in " + ", ".join(sorted(IMAGE_SUFFIXES))
+            )
         return Images(tuple(paths), None, f"{len(paths)} files")
     named, words = _rows(labels, folder)
     truth = np.array([_index(word, manifest, labels) for word in words], np.int64)

@@ -62,7 +62,7 @@ def _inside(data: DataSet, validation: Sequence[Sample]) -> str:
 
 def check_folder(data: DataSet | None, folder: Path, reporter: Reporter) -> None:
     """A folder of images that may be seen. Raises KitError: too few, or they are the data's own images."""
-    found = golden.image_files(folder)
+    found = golden.files_for_golden(folder)
     most = min(golden.COUNT, len(found))
     if data is not None:
         given = FileDataSet(folder, ("any",), tuple(Sample(path.relative_to(folder).as_posix(), 0) for path in found))

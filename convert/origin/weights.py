@@ -24,9 +24,9 @@ from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Version
 from fieldlens.runtime.errors import ConfigError, KitError
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, with_size
+from fieldlens.runtime.sources.walk import image_files
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import Config, DataConfig
-from fieldlens.train.data.samples import IMAGE_SUFFIXES
 from fieldlens.train.model import build_model
 from fieldlens.train.recipe import load_recipe
 from fieldlens.train.weights.file import State, read_weights
@@ -189,7 +189,7 @@ def _images(
 
 
 def _files(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    found = image_files(folder)
     if not found:
         raise KitError(f"there are no image files in {folder}", "give a folder of images like the device's")
     return sorted(found)

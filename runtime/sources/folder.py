@@ -1,48 +1,21 @@
-"""Folders: every image in a sensible order, and with ``--watch`` the new ones as they come."""
+"""Folders that are watched: the new images as they come, each when it is complete."""
 
 from __future__ import annotations
 
-import os
-import re
 import stat
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 from fieldlens.runtime.sources.complete import looks_complete
 from fieldlens.runtime.sources.inotify import CLOSED, OPENED, WRITING, Inotify
+from fieldlens.runtime.sources.walk import Walk, natural, walk
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 WATCH_S = 0.5
 REST_S = 10.0
 """How long nothing must have changed in a file that does not show that it is complete."""
 _Stamp = tuple[int, int, int]
 """Time of the last change in ns, size in bytes, number of the file. A size of -1: no ordinary file, never read."""
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``2.jpg`` before ``10.jpg``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def images_in(folder: Path, failed: Callable[[OSError], None] | None = None) -> tuple[list[Path], int]:
-    """All images below ``folder`` by their names' endings, and how many other files; hidden ones are neither.
-
-    ``failed`` hears of folders that cannot be looked into.
-    """
-    images, others = [], 0
-    for root, _, names in os.walk(folder, onerror=failed):
-        for name in names:
-            if is_image(name):
-                images.append(Path(root, name))
-            elif not name.startswith("."):
-                others += 1
-    return sorted(images, key=lambda path: natural(str(path))), others
-
-
-def is_image(name: str) -> bool:
-    """By its ending; hidden files are none."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 class FolderWatch:
@@ -60,6 +33,8 @@ class FolderWatch:
         self._before: dict[str, _Stamp] = {}
         self._since: dict[str, float] = {}
         self._done: dict[str, _Stamp] = {}
+        self.walks: dict[str, Walk] = {}
+        """What the last look saw below each folder."""
         self.unfinished: list[Path] = []
         """What was not complete at the last look."""
 
@@ -107,22 +82,9 @@ class FolderWatch:
 
     def _scan(self, folder: str, found: dict[str, _Stamp]) -> None:
         """Add the stamps of all images below. A folder that went away is empty."""
-        self._kernel.add(folder)
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            return
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                if entry.is_dir():
-                    self._scan(entry.path, found)
-                elif is_image(entry.name):
-                    status = entry.stat()
-                    ordinary = stat.S_ISREG(status.st_mode)
-                    found[entry.path] = (
-                        (status.st_mtime_ns, status.st_size, status.st_ino) if ordinary else (0, -1, status.st_ino)
-                    )
-            except OSError:  # renamed or deleted between the two calls
-                continue
+        self.walks[folder] = walk(folder, self._kernel.add)
+        for path, status in self.walks[folder].images:
+            if status is not None:
+                ordinary = stat.S_ISREG(status.st_mode)
+                inode = status.st_ino
+                found[path] = (status.st_mtime_ns, status.st_size, inode) if ordinary else (0, -1, inode)

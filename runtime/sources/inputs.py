@@ -18,11 +18,12 @@ from fieldlens.runtime.sources.cameras.address import (
 from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
-from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES, FolderWatch, images_in, natural
+from fieldlens.runtime.sources.folder import FolderWatch
 from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
 from fieldlens.runtime.sources.path_list import paths_from
 from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
+from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, natural, walk
 
 _LAST = "name it last, or start one run per camera"
 _TICK_S = 0.5
@@ -85,10 +86,14 @@ class Sources:
                 yield from (path if path is None else File(str(path), path) for path in paths)
 
     def unfinished(self) -> list[Broken]:
-        """Of a run that has ended: the images of watched folders that were not complete by then."""
+        """Of a run that has ended: the images of watched folders that were not complete by then, and folders that
+        could not be looked into; the notes get what was left out."""
         paths = self._watch.unfinished if self._watch else []
         hint = "copy it again, or under another name (.part) until it is complete"
-        return [_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths]
+        walks = self._watch.walks.values() if self._watch else ()
+        self.notes += [note for found in walks for note in found.notes()]
+        closed = [item for found in walks for item in _closed(found.failed)]
+        return [*closed, *(_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths)]
 
     def live(self) -> Iterator[Item | None]:
         """The camera's newest frames and its news, for ever; nothing where no camera was named."""
@@ -152,17 +157,13 @@ class Sources:
             yield File(name, Path(name))
 
     def _folder(self, folder: Path) -> Iterator[Item]:
-        failed: list[OSError] = []
-        images, others = images_in(folder, failed.append)
-        for error in failed:
-            place = str(error.filename)
-            yield _bad(place, f"{place}: cannot be looked into ({error.strerror})", f"check: ls -ld '{place}'")
-        if others:
-            self.notes.append(f"{folder}: files left out because their names are not of images: {others}")
-        if not images and not failed:
+        found = walk(folder)
+        yield from _closed(found.failed)
+        self.notes += found.notes()
+        if not found.images and not found.failed:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")
-        yield from (File(str(path), path) for path in images)
+        yield from (File(path, Path(path)) for path, _ in found.images)
 
     def _glob(self, pattern: str, ring: int) -> Iterator[Item]:
         matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207  (absolute patterns, too)
@@ -180,6 +181,14 @@ class Sources:
             yield Broken(str(path), error)
         if video.shortfall:
             self.notes.append(f"{path}: ended {video.shortfall} frames before it said it would: cut short or damaged")
+
+
+def _closed(failed: Iterable[OSError]) -> list[Broken]:
+    """Folders that cannot be looked into."""
+    return [
+        _bad(f"{e.filename}", f"{e.filename}: cannot be looked into ({e.strerror})", f"check: ls -ld '{e.filename}'")
+        for e in failed
+    ]
 
 
 def describe(names: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fieldlens.runtime.sources.folder import IMAGE_SUFFIXES
+from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES
 from tests.runtime.conftest import jpeg, scene
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = ("train", "val", "test")
 
 Image = npt.NDArray[np.uint8]

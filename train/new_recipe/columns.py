@@ -10,7 +10,7 @@ from typing import Any
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.csv_rows import Table
 from fieldlens.train.data.forms.image_index import ImageIndex
-from fieldlens.train.data.samples import part_named
+from fieldlens.train.data.part_names import part_named
 from fieldlens.train.errors import DataError
 
 _IMAGE = ("image", "file", "filename", "file_name", "image_path", "path", "image_id", "image_name", "image_index", "id")

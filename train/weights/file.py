@@ -124,11 +124,9 @@ def _unwrapped(value: Any, path: Path) -> tuple[State, str]:
             break
         beside += [key for key in inside[1:] if key in _AVERAGES]
         value = value[inside[0]]
-    tensors = (
-        {str(name): item.detach() for name, item in value.items() if isinstance(item, Tensor)} if _is_map(value) else {}
-    )
-    others = [str(name) for name, item in value.items() if isinstance(item, Mapping | list)] if _is_map(value) else []
-    if not tensors or others:
+    items = list(value.items()) if isinstance(value, Mapping) else []
+    tensors = {str(name): item.detach() for name, item in items if isinstance(item, Tensor)}
+    if not tensors or any(isinstance(item, Mapping | list) for _, item in items):
         holds = f" (it holds {', '.join(list(map(str, value))[:5])})" if items else f" but a {_type(value)}"
         raise FitError(f"--weights {path} holds no state dict{holds}", _PLAIN)
     return tensors, ", ".join(beside)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.runtime.sources.folder import REST_S, FolderWatch, images_in, natural
+from fieldlens.runtime.sources.folder import REST_S, FolderWatch
 from fieldlens.runtime.sources.inotify import Inotify
+from fieldlens.runtime.sources.walk import natural, walk
 
 
 def stamp(path: Path, second: float) -> None:
@@ -24,9 +25,9 @@ def test_images_and_others(tmp_path: Path) -> None:
     for name in ("b/2.jpg", "b/10.PNG", "a.jpeg", "notes.txt", ".hidden.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    images, others = images_in(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["a.jpeg", "b/2.jpg", "b/10.PNG"]
-    assert others == 1
+    found = walk(tmp_path)
+    assert found.relative() == ["a.jpeg", "b/2.jpg", "b/10.PNG"]
+    assert [len(paths) for paths in found.left.values()] == [1, 1]
 
 
 class Deaf(Inotify):
@@ -175,9 +176,9 @@ def test_hidden_files_other_files_and_missing_folders_are_passed_over(tmp_path: 
 
 
 def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
-    failed: list[OSError] = []
-    assert images_in(tmp_path / "gone", failed.append) == ([], 0)
-    assert [Path(error.filename).name for error in failed] == ["gone"]
+    found = walk(tmp_path / "gone")
+    assert (found.images, found.left) == ([], {})
+    assert [Path(error.filename).name for error in found.failed] == ["gone"]
 
 
 def test_what_is_no_ordinary_file_is_told_at_once_and_once(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fieldlens.runtime.sources.walk import walk
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.cells import said
-from fieldlens.train.data.forms.image_index import is_image
-from fieldlens.train.data.forms.layout import Tree, class_folders, tree_of
+from fieldlens.train.data.forms.layout import class_folders, tree_of
 from fieldlens.train.data.forms.recipe_table import tables_in
 from fieldlens.train.data.labels import Found, LabelReader
 from fieldlens.train.errors import DataError, Problem
@@ -22,21 +22,22 @@ def read_folders(root: Path, config: DataConfig) -> LabelReader:
     """
     if config.task == "multilabel":
         raise DataError(f"{root.name}: folders give an image one class", "multi-label data needs a table")
-    tree = _tree(root)
+    found = walk(root)
+    tree = tree_of(found.relative(), [os.path.relpath(folder, root) for folder in found.folders])
     if not tree.folders:
         others = tables_in(root)
         hint = f"it has {', '.join(others[:3])}: --set data.table={others[0]!r}" if others else _FORMS
         raise DataError(f"{root}: neither {config.table} nor a folder per class is in it", hint)
     known = frozenset(map(said, (*config.labels, *config.classes)))
-    reading = LabelReader()
-    for found in class_folders(root.name, tree, known, reading.notes):
-        if not found.tree.count:
-            reading.problems.append(Problem(f"no images in {found.path}", "remove the empty folders, or fill them"))
-        last = found.path.rpartition("/")[2]
-        for path in found.tree.below():
+    reading = LabelReader(notes=found.notes(), problems=[_closed(error) for error in found.failed])
+    for one in class_folders(root.name, tree, known, reading.notes):
+        if not one.tree.count:
+            reading.problems.append(Problem(f"no images in {one.path}", "remove the empty folders, or fill them"))
+        last = one.path.rpartition("/")[2]
+        for path in one.tree.below():
             above = (last, *path.split("/")[:-1])
-            word = next((name for name in above if said(name) in known), found.word)
-            reading.found[f"{found.path}/{path}"] = Found((word,), split=found.part)
+            word = next((name for name in above if said(name) in known), one.word)
+            reading.found[f"{one.path}/{path}"] = Found((word,), split=one.part)
     if tree.images:
         text = f"{len(tree.images)} images lie in no class folder (for example {tree.images[0]}): left out"
         reading.notes.append(text)
@@ -49,11 +50,5 @@ def read_folders(root: Path, config: DataConfig) -> LabelReader:
 _FORMS = "see docs/training.md for the forms of data"
 
 
-def _tree(root: Path) -> Tree:
-    images, folders = [], []
-    for place, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        inside = "" if place == str(root) else f"{Path(place).relative_to(root).as_posix()}/"
-        folders += [f"{inside}{name}" for name in inner]
-        images += [f"{inside}{name}" for name in sorted(names) if is_image(name)]
-    return tree_of(images, folders)
+def _closed(error: OSError) -> Problem:
+    return Problem(f"{error.filename}: cannot be looked into ({error.strerror})", f"check: ls -ld '{error.filename}'")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fieldlens.runtime.sources.walk import is_image, walk
 from fieldlens.train.data.cells import said
-from fieldlens.train.data.samples import IMAGE_SUFFIXES
 from fieldlens.train.errors import Problem
 
 _AMBIGUOUS = "write the image's path into the table, set data.image_folders, or remove the copy"
@@ -102,12 +102,8 @@ class ImageIndex:
         path."""
         if self._names is None:
             self._names = {}
-            for folder, folders, files in os.walk(self._root):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                inside = os.path.relpath(folder, self._root)
-                for name in sorted(files):
-                    if is_image(name):
-                        self._add(name if inside == "." else f"{inside}/{name}", name)
+            for sample in walk(self._root).relative():
+                self._add(sample, _name(sample))
         return self._names
 
     def _add(self, sample: str, name: str) -> None:
@@ -116,11 +112,6 @@ class ImageIndex:
         number = [f"\0#{int(stem)}"] if stem.isascii() and stem.isdigit() and len(stem) <= _LONGEST_NUMBER else []
         for key in dict.fromkeys((name, stem, _folded(name), _folded(stem), *number)):
             self._names.setdefault(key, []).append(sample)
-
-
-def is_image(name: str) -> bool:
-    """By its suffix; hidden files are none."""
-    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _folded(name: str) -> str:

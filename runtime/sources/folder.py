@@ -82,7 +82,7 @@ class FolderWatch:
 
     def _scan(self, folder: str, found: dict[str, _Stamp]) -> None:
         """Add the stamps of all images below. A folder that went away is empty."""
-        self.walks[folder] = walk(folder, self._kernel.add)
+        self.walks[folder] = walk(folder, self._kernel.add, ordered=False)
         for path, status in self.walks[folder].images:
             if status is not None:
                 ordinary = stat.S_ISREG(status.st_mode)

@@ -41,7 +41,7 @@ _DATA = [
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightsFile:
     """Tensors by the names of the file. ``sha256``: hex, of the file. ``beside``: averages that were not taken."""
 
     tensors: State
@@ -49,7 +49,7 @@ class Weights:
     beside: str = ""
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path) -> WeightsFile:
     """Read a state dict, a checkpoint that holds one, or safetensors, as plain tensors on the CPU.
 
     Raises FitError: no such file, another kind of file (a pickled or scripted module, ONNX, …), which is named for
@@ -68,7 +68,7 @@ def read_weights(path: Path) -> Weights:
         raise FitError(f"--weights {path} is {kind}", hint_for(kind))
     state, beside = _unwrapped(value, path)
     _refuse_odd(state, path)
-    return Weights(state, hashlib.sha256(data).hexdigest(), beside)
+    return WeightsFile(state, hashlib.sha256(data).hexdigest(), beside)
 
 
 def _safetensors(data: bytes, path: Path) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fieldlens.runtime.fields import nearest
@@ -87,6 +87,7 @@ class LabelReader:
             self.notes.append("ungrouped, as asked: images of one person may be on both sides of a split")
             return dict.fromkeys(self.found)
         own = {name: item.group for name, item in self.found.items()}
+        self._note_twins(group for group in own.values() if group is not None)
         if not config.group_pattern or not own:
             lacking = [name for name, group in own.items() if group is None]
             if 0 < len(lacking) < len(own):
@@ -103,6 +104,15 @@ class LabelReader:
                 Problem(f"{name}: data.group_pattern finds no patient in its path", "rename it, or give --ungrouped")
             )
         return {name: match.group(1) if match else None for name, match in matches.items()}
+
+    def _note_twins(self, groups: Iterable[str]) -> None:
+        """Groups that a reader takes for one: a patient typed in two ways is on both sides of a split."""
+        seen: dict[str, str] = {}
+        for group in dict.fromkeys(groups):
+            first = seen.setdefault(alike(group), group)
+            if first != group:
+                self.notes.append(f"groups {first!r} and {group!r} differ in case or spaces only: taken for two people")
+                return
 
 
 def _spellings(config: DataConfig) -> dict[str, str]:

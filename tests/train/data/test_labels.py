@@ -75,3 +75,9 @@ def test_some_images_without_a_group_are_noted() -> None:
 )
 def test_the_order_of_the_logits(config: DataConfig, order: tuple[str, ...]) -> None:
     assert class_order(["10", "2", "1"], config) == order
+
+
+def test_groups_that_look_like_one_are_noted() -> None:
+    found = LabelReader({"x": Found(("a",), group="P 1"), "y": Found(("b",), group="p  1")})
+    found.samples(DataConfig())
+    assert found.notes == ["groups 'P 1' and 'p  1' differ in case or spaces only: taken for two people"]

@@ -63,7 +63,7 @@ def read_csv(path: Path, wanted: Collection[str] = ()) -> Table:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error})", f"check: ls -l '{path}'") from error
     if what := not_text(data):
         raise DataError(f"{path.name} is {what}, not a CSV file", "open it and save it as 'CSV UTF-8'")
-    text, encoding = decoded(data)
+    text, encoding = decoded(data.rstrip(b"\x1a"))  # DOS wrote an end of file
     problems = [not_utf_8(path.name, encoding)] if encoding != "UTF-8" else []
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1

@@ -32,32 +32,42 @@ def shifted_labels(
     usual = [word for word in counts if word not in rare]
     if not rare or not usual:
         return []
-    homes = _homes(table, columns, rare)
+    rests = {word: _rest(word, usual) for word in rare}
+    homes = _homes(table, columns, {*rare, *filter(None, rests.values())})
     problems = []
     for sample, item in found.items():
         for word in rare.intersection(item.words):
-            if why := _why(word, usual, homes):
+            if why := _why(word, rests[word], usual, homes):
                 text = f"{table.name} line {lines[sample]}: the label {word!r} {why}: a comma too many or too few?"
                 problems.append(Problem(text, _HINT))
     return problems
 
 
-def _homes(table: Table, columns: Columns, rare: set[str]) -> dict[str, str]:
-    """Rare label → another column that holds it in some row."""
+def _rest(word: str, usual: Sequence[str]) -> str:
+    """What a label holds beside another one: ``p1`` of ``ill p1``."""
+    return next((word.removeprefix(other).strip(" ;|/") for other in usual if word.startswith(f"{other} ")), "")
+
+
+def _homes(table: Table, columns: Columns, words: set[str]) -> dict[str, str]:
+    """Word → another column that holds it in a row of another label."""
     others = [name for name in table.columns if name and name not in columns.labels]
-    return {word: column for column in others for _, row in table.rows if (word := said(row.get(column, ""))) in rare}
+    label = columns.labels[0]
+    return {
+        word: column
+        for column in others
+        for _, row in table.rows
+        if (word := said(row.get(column, ""))) in words and said(row.get(label, "")) != word
+    }
 
 
-def _why(word: str, usual: Sequence[str], homes: Mapping[str, str]) -> str:
+def _why(word: str, rest: str, usual: Sequence[str], homes: Mapping[str, str]) -> str:
     if word in homes:
         return f"is elsewhere in the column {homes[word]!r}"
     if is_image(word):
         return "is an image's name"
     if _number(word) and not any(map(_number, usual)):
         return "is a number, and the others are words"
-    if any(other in word.split() for other in usual if " " not in other) and word not in usual:
-        return "holds another label and something more"
-    return ""
+    return f"holds another label and a value of {homes[rest]!r}" if rest in homes else ""
 
 
 def _number(word: str) -> bool:

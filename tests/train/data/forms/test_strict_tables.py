@@ -324,3 +324,11 @@ def test_lists_of_the_set_must_be_there_and_agree(tmp_path: Path) -> None:
     (root / "test.txt").write_text("c.png\nd.png\nb.png\n")
     with pytest.raises(DataError, match=r"1 images are in two of train\.txt, test\.txt \(for example b\.png\)"):
         load_data(root, config)
+
+
+def test_a_rare_class_that_other_columns_speak_of_too_is_a_class(tmp_path: Path) -> None:
+    names = [f"{n}.png" for n in range(24)]
+    words = ["large polyp" if n < 2 else ("polyp", "well")[n % 2] for n in range(24)]
+    lines = [f"{name},{word},p{n},{word}" for n, (name, word) in enumerate(zip(names, words, strict=True))]
+    root = table(tmp_path / "d", rows(*lines, header=f"{HEADER},text"), *names)
+    assert load_data(root, DataConfig()).classes == ("large polyp", "polyp", "well")

@@ -54,7 +54,8 @@ class Walk:
 
     def relative(self) -> list[str]:
         """The images as paths from the folder."""
-        return [os.path.relpath(path, self.folder) for path, _ in self.images]
+        start = len(os.path.join(self.folder, ""))  # noqa: PTH118  (what scandir puts before every name)
+        return [path[start:] for path, _ in self.images]
 
 
 def walk(folder: str | Path, entering: Callable[[str], None] = lambda _: None, *, ordered: bool = True) -> Walk:
@@ -85,7 +86,7 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 def is_image(name: str) -> bool:
     """By its ending; hidden files are none."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
 class _Walker:

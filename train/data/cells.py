@@ -33,6 +33,8 @@ def said(cell: str) -> str:
 
 def alike(word: str) -> str:
     """A key that words share which a reader would take for one: case, spaces, Unicode's forms, ``1.0`` and ``1``."""
+    if word.isascii() and word.isalnum():
+        return word.casefold()
     folded = " ".join(unicodedata.normalize("NFKC", said(word)).translate(_DASHES).casefold().split())
     return re.sub(r"^(\d+)\.0+$", r"\1", folded)
 

@@ -49,7 +49,7 @@ class ImageIndex:
         if not parts or (".." in parts and not foreign):
             return Problem(f"no image file for {cell!r}", _NOT_THERE)
         candidates = self._candidates(parts[-1], bare=len(parts) == 1 and not foreign)
-        if len(parts) > 1 or foreign:
+        if (len(candidates) > 1 and foreign) or (len(parts) > 1 and not foreign):
             candidates = _best(candidates, parts, whole=not foreign)
         if len(candidates) == 1:
             if len(parts) > 1 or foreign or (is_image(parts[-1]) and _name(candidates[0]) != parts[-1]):
@@ -87,10 +87,11 @@ class ImageIndex:
     def _candidates(self, name: str, *, bare: bool) -> list[str]:
         """Files by this name, or (``bare``) by it as an id; those in the declared folders where there are any."""
         names = self._below()
-        found = names.get(name, [])
+        alike = names.get(_folded(name), [])
+        found = [sample for sample in alike if name in (_name(sample), _name(sample).rpartition(".")[0])]
         if not is_image(name) or not found:
             # Also in another Unicode form, or another case: file systems differ in what is one name.
-            found = found or names.get(_folded(name), [])
+            found = found or alike
             number = _NUMBER.fullmatch(name)
             if bare and number and len(name) <= _LONGEST_NUMBER:
                 found = [*found, *(other for other in names.get(f"\0#{int(number[1])}", []) if other not in found)]
@@ -102,7 +103,7 @@ class ImageIndex:
         path."""
         if self._names is None:
             self._names = {}
-            for sample in walk(self._root).relative():
+            for sample in sorted(walk(self._root, ordered=False).relative()):
                 self._add(sample, _name(sample))
         return self._names
 
@@ -110,13 +111,13 @@ class ImageIndex:
         assert self._names is not None
         stem = name.rpartition(".")[0]
         number = [f"\0#{int(stem)}"] if stem.isascii() and stem.isdigit() and len(stem) <= _LONGEST_NUMBER else []
-        for key in dict.fromkeys((name, stem, _folded(name), _folded(stem), *number)):
+        for key in (_folded(name), _folded(stem), *number):
             self._names.setdefault(key, []).append(sample)
 
 
 def _folded(name: str) -> str:
-    """A key of its own for what other file systems take for the same name."""
-    return f"\0{said(name).casefold()}"
+    """One key for what other file systems take for the same name."""
+    return said(name).casefold()
 
 
 def _plain(cell: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldlens.runtime.sources.folder import is_image
 from fieldlens.runtime.sources.regular import FILE, FOLDER, kind_of
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES
+from fieldlens.runtime.sources.walk import walk
 
 
 def images_ahead(names: Sequence[str]) -> int | None:
@@ -18,7 +17,7 @@ def images_ahead(names: Sequence[str]) -> int | None:
     for name in names:
         kind = kind_of(name)
         if kind == FOLDER:
-            total += sum(is_image(file) for _, _, files in os.walk(name) for file in files)
+            total += len(walk(name).images)
         elif kind == FILE and Path(name).suffix.lower() not in VIDEO_SUFFIXES:
             total += 1
         else:

@@ -62,6 +62,11 @@ class Classifier:
         for _ in range(2):  # the first runs of any backend allocate; no image should pay for that
             backend.infer(self.own.image)
 
+    @property
+    def limits(self) -> Limits | None:
+        """The quality gate's, as this device uses them; None where the bundle has no gate."""
+        return self._limits
+
     def check_golden(self) -> None:
         """Answer the golden images again. Raises GoldenCheckFailed: from here on nothing may be answered."""
         if self.golden is not None:

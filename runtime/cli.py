@@ -11,6 +11,8 @@ from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
 MODULE = "fieldlens.runtime.commands"
+STATION = "fieldlens.runtime.station.commands"
+"""Behind the extra ``station``: loaded by name, and only when one of its commands is run."""
 SOURCE_HELP = (
     "image, folder (recursive), glob, video, - for a list of paths on standard input; as the last one a camera: "
     "csi://N, v4l2://N, /dev/v4l/by-id/NAME, rtsp://HOST/PATH, http://HOST/PATH (MJPEG)"
@@ -37,6 +39,8 @@ def add_commands(commands: Commands) -> None:
     _add_info(commands)
     _add_doctor(commands)
     _add_selftest(commands)
+    _add_serve(commands)
+    _add_station(commands)
 
 
 def _add_classify(commands: Commands) -> None:
@@ -171,6 +175,44 @@ def _add_selftest(commands: Commands) -> None:
     _add_backend(parser)
 
 
+def _add_serve(commands: Commands) -> None:
+    parser = commands.add(
+        "serve", "the station's page and REST service on this machine", "Needs the extra station.",
+        example="--bundle demo.bundle --camera v4l2://0", module=STATION,
+    )  # fmt: skip
+    parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
+    parser.add_argument("--camera", metavar="URI", help="csi://N, v4l2://N, rtsp://HOST/PATH or http://HOST/PATH")
+    _add_data(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8080, help="default 8080; 0 takes a free one")
+    parser.add_argument("--site", default="", help="the clinic's name in every result that names none")
+    parser.add_argument("--keep-images", action="store_true", help="keep the images, too; off unless given")
+    parser.add_argument(
+        "--retention-days", type=_days, default=0, metavar="N", help="delete results after N days (default 0: never)"
+    )
+    parser.add_argument(
+        "--image-quota", type=_size, default=10**10, metavar="SIZE", help="no more images are kept then (default 10G)"
+    )
+    _add_backend(parser)
+
+
+def _add_station(commands: Commands) -> None:
+    group = commands.group("station", "a station's records: backup, restore, export")
+    below = Commands(group, STATION)
+    for name, title, example in (
+        ("backup", "everything into one file, while the station runs", "monday.tar"),
+        ("restore", "a backup into an empty folder", "monday.tar --data /srv/station"),
+        ("export", "every result as CSV", "results.csv"),
+    ):
+        parser = below.add(name, title, example=example)
+        parser.add_argument("file", type=Path, help="the backup or CSV file")
+        _add_data(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the station's records (default: in the state folder)")
+
+
 def _add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that works here")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: the fastest that passes here")
@@ -204,6 +246,13 @@ def _count(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 64:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 64")
+    return value
+
+
+def _days(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 36500:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days")
     return value
 
 

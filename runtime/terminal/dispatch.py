@@ -11,6 +11,7 @@ from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.parser import Parser, Words
 
 _DEVICE_LIBRARIES = ("numpy", "cv2", "simplejpeg")
+_STATION_LIBRARIES = ("fastapi", "starlette", "uvicorn", "pydantic", "python_multipart", "jinja2")
 _HOST_LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "sklearn", "scipy", "matplotlib", "PIL", "tqdm")
 
 
@@ -39,6 +40,10 @@ def _explained(error: ModuleNotFoundError, command: str) -> Exception:
         return KitError(f"`{command}` needs Python 3.11 or later", "run it on the host, with a later Python")
     if top in _DEVICE_LIBRARIES:
         return KitError(f"`{command}` needs {missing}, which is not installed", _installing("device", "runtime/"))
+    if top in _STATION_LIBRARIES:
+        return KitError(
+            f"`{command}` needs {missing}, which is not installed", _installing("station", "runtime/station/")
+        )
     if top in _HOST_LIBRARIES or missing.startswith("fieldlens."):
         return KitError(
             f"`{command}` belongs to the host: {missing} is missing here",

@@ -1,0 +1,164 @@
+"""Backups: one tar file with the records and the images, taken while the station runs; restored whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files.printable import json_text
+from fieldlens.runtime.station.records.database import DATABASE, copy_to, open_database, own_schemas, reading
+from fieldlens.runtime.station.records.image_files import IMAGES
+from fieldlens.runtime.station.records.search import Filters, find_all
+from fieldlens.runtime.station.records.table import table_lines
+
+_CONTENTS = "backup.json"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class BackupMade:
+    """What is in it."""
+
+    results: int
+    images: int
+    bytes: int
+
+
+def make(data: Path, target: Path) -> BackupMade:
+    """Write ``target``: a tar whose last member lists the others with their SHA-256. Raises KitError."""
+    source = _records_in(data)
+    if target.exists():
+        raise KitError(f"{target}: exists already", "choose another name; a backup never replaces one")
+    part = target.with_name(f".{target.name}.part")
+    copy = target.with_name(f".{target.name}.records")
+    try:
+        atomic.make_folder(target.parent)
+        with reading(source) as connection:
+            copy_to(connection, copy)
+        made = _write(part, copy, data / IMAGES)
+        part.replace(target)
+        atomic.fsync_folder(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise KitError(f"{target}: not written ({_text(error)})", f"make room: df -h '{target.parent}'") from error
+    finally:
+        part.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+    return made
+
+
+def _write(part: Path, copy: Path, images: Path) -> BackupMade:
+    """The records as they were copied, and the images that they name. One deleted meanwhile is left out with its row
+    still there; restore tells."""
+    listed: dict[str, str] = {}
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        results = int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+        named = [(path, digest) for path, digest in connection.execute("SELECT path, sha256 FROM files ORDER BY path")]
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, atomic.PRIVATE)
+    with os.fdopen(handle, "wb") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            listed[DATABASE] = _add(archive, DATABASE, copy.read_bytes())
+            for path, digest in named:
+                data = (images / path).read_bytes() if (images / path).is_file() else b""
+                if hashlib.sha256(data).hexdigest() == digest:
+                    listed[f"{IMAGES}/{path}"] = _add(archive, f"{IMAGES}/{path}", data)
+            _add(archive, _CONTENTS, json_text({"format": 1, "files": listed}).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return BackupMade(results, len(listed) - 1, part.stat().st_size)
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> str:
+    """One member without owner and time; its SHA-256."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), atomic.PRIVATE
+    archive.addfile(member, io.BytesIO(data))
+    return hashlib.sha256(data).hexdigest()
+
+
+def restore(source: Path, data: Path) -> BackupMade:
+    """Make ``data`` from a backup; it must be missing or empty. Every file is checked first. Raises KitError."""
+    broken = KitError(f"{source}: not a whole backup", "take another one; this one was cut short or changed")
+    try:
+        with tarfile.open(source, "r:") as archive, atomic.folder(data) as folder:
+            listed = _extract(archive, folder)
+            if listed is None:
+                raise broken
+            with contextlib.closing(open_database(folder / DATABASE, own_schemas())) as connection:
+                results = int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except FileExistsError:
+        raise KitError(f"{data}: is not empty", "give a new folder; records are never overwritten") from None
+    except FileNotFoundError:
+        raise KitError(f"{source}: there is no such file", "check the path") from None
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise broken from error
+    except OSError as error:
+        raise KitError(f"{data}: cannot be written ({_text(error)})", f"make room: df -h '{data.parent}'") from error
+    return BackupMade(results, listed - 1, source.stat().st_size)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> int | None:
+    """Ordinary files of our own names only, compared with the list at the end; their number, or None."""
+    found: dict[str, str] = {}
+    listed: dict[str, str] | None = None
+    for member in archive:
+        stream = archive.extractfile(member) if member.isreg() else None
+        if stream is None:
+            return None
+        if member.name == _CONTENTS:
+            listed = json.loads(stream.read())["files"]
+            continue
+        if member.name != DATABASE and not _ours(member.name):
+            return None
+        data = stream.read()
+        atomic.write_bytes(folder / member.name, data)
+        found[member.name] = hashlib.sha256(data).hexdigest()
+    return len(found) if listed is not None and found == listed and DATABASE in found else None
+
+
+def _ours(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 3 and parts[0] == IMAGES and all(part.strip(".") == part and part for part in parts)
+
+
+def export_table(data: Path, target: Path) -> int:
+    """Every result as a CSV file; how many. Raises KitError."""
+    count = 0
+    with reading(_records_in(data)) as connection:
+        classes = _classes(connection.execute)
+        lines = list(table_lines(find_all(connection, Filters()), classes))
+        count = len(lines) - 1
+    try:
+        atomic.write_text(target, "".join(lines))
+    except OSError as error:
+        raise KitError(f"{target}: cannot be written ({_text(error)})", "choose another place") from error
+    return count
+
+
+def _classes(execute: Callable[[str], sqlite3.Cursor]) -> list[str]:
+    """Every class that any result knows, in the order of their first use."""
+    found: dict[str, None] = {}
+    for row in execute("SELECT DISTINCT probabilities FROM results GROUP BY bundle_hash ORDER BY min(number)"):
+        found.update(dict.fromkeys(json.loads(row[0])))
+    return list(found)
+
+
+def _records_in(data: Path) -> Path:
+    path = data / DATABASE
+    if not path.is_file():
+        raise KitError(f"{data}: has no records", "give the --data of a station")
+    return path
+
+
+def _text(error: OSError | sqlite3.Error) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

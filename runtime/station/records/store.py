@@ -1,0 +1,191 @@
+"""The station's records behind one door: what is stored, found, reviewed, noticed and thrown away."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files import atomic, locks
+from fieldlens.runtime.files.printable import json_text
+from fieldlens.runtime.station.records.database import DATABASE, RecordsError, reading
+from fieldlens.runtime.station.records.image_files import IMAGES, ImageFiles, KeptFile
+from fieldlens.runtime.station.records.rows import BannerRow, ResultRow, Review
+from fieldlens.runtime.station.records.search import PAGE, Filters, ResultsPage, find_all, find_one, find_page
+from fieldlens.runtime.station.records.writer import RecordWriter
+
+_LOCK = ".station.lock"
+
+
+class Records:
+    """The records in ``folder``; one process at a time. Any thread may call. Raises RecordsError, KitError."""
+
+    def __init__(self, folder: Path, schemas: Mapping[int, str] | None = None) -> None:
+        self.folder, self.path = folder, folder / DATABASE
+        self._lock = hold(folder)
+        try:
+            self._write = RecordWriter(self.path, schemas)
+            self.files = ImageFiles(folder / IMAGES)
+            self.swept = self.files.sweep(self._known_files())
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    # ---------------------------------------------------------------- results
+
+    def add(self, result: ResultRow, images: Sequence[tuple[str, bytes]] = ()) -> ResultRow:
+        """Store a result with its ``(kind, JPEG)`` images; when this returns, both are on disk.
+
+        Files first, then the row: a row never names a file that is not there. Raises RecordsError.
+        """
+        files: tuple[KeptFile, ...] = ()
+        if images:
+            try:
+                files = self.files.write(result.id, result.created_utc[:7], images)
+            except OSError as error:
+                text = f"the image cannot be kept ({error.strerror})"
+                raise RecordsError(text, f"make room: df -h '{self.folder}'") from error
+        whole = replace(result, files=files)
+        try:
+            number = self._write(lambda connection: _insert(connection, whole))
+        except BaseException:
+            self.files.doubt(files)
+            raise
+        if self.files.doubtful:
+            self.files.settle(self._known_files())
+        return replace(whole, number=number)
+
+    def page(self, filters: Filters, limit: int = PAGE) -> ResultsPage:
+        """One page of results, newest first."""
+        with reading(self.path) as connection:
+            return find_page(connection, filters, limit)
+
+    def all(self, filters: Filters) -> Iterator[ResultRow]:
+        """Every result that fits, newest first."""
+        with reading(self.path) as connection:
+            yield from find_all(connection, filters)
+
+    def one(self, result_id: str) -> ResultRow | None:
+        """A result by its id."""
+        with reading(self.path) as connection:
+            return find_one(connection, result_id)
+
+    def review(self, result_id: str, review: Review) -> bool:
+        """Add a clinician's word; False where there is no such result."""
+
+        def insert(connection: sqlite3.Connection) -> bool:
+            if connection.execute("SELECT 1 FROM results WHERE id = ?", (result_id,)).fetchone() is None:
+                return False
+            values = (result_id, review.created_utc, int(review.agrees), review.note, review.reviewer)
+            connection.execute(
+                "INSERT INTO reviews (result_id, created_utc, agrees, note, reviewer) VALUES (?, ?, ?, ?, ?)", values
+            )
+            return True
+
+        return self._write(insert)
+
+    def forget_before(self, created_utc: str) -> int:
+        """Delete results older than that, rows first and then their files; how many."""
+
+        def delete(connection: sqlite3.Connection) -> tuple[int, list[str]]:
+            old = "SELECT id FROM results WHERE created_utc < ?"
+            paths = connection.execute(f"SELECT path FROM files WHERE result_id IN ({old})", (created_utc,)).fetchall()
+            count = connection.execute("DELETE FROM results WHERE created_utc < ?", (created_utc,)).rowcount
+            return count, [row["path"] for row in paths]
+
+        count, paths = self._write(delete)
+        self.files.remove(paths)
+        return count
+
+    def image_bytes(self) -> int:
+        """What the kept images take, by the records."""
+        with reading(self.path) as connection:
+            return int(connection.execute("SELECT coalesce(sum(bytes), 0) FROM files").fetchone()[0])
+
+    def count(self) -> int:
+        """All results."""
+        with reading(self.path) as connection:
+            return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+    def _known_files(self) -> set[str]:
+        with reading(self.path) as connection:
+            return {row["path"] for row in connection.execute("SELECT path FROM files")}
+
+    # ---------------------------------------------------------------- notices and facts
+
+    def notify(self, kind: str, message: str, hint: str, created_utc: str) -> BannerRow:
+        """Raise a banner; one of the same kind and words that nobody has seen yet is enough."""
+
+        def insert(connection: sqlite3.Connection) -> BannerRow:
+            same = "SELECT * FROM notices WHERE seen_utc IS NULL AND kind = ? AND message = ?"
+            if (row := connection.execute(same, (kind, message)).fetchone()) is not None:
+                return BannerRow(**dict(row))
+            values = (kind, message, hint, created_utc)
+            cursor = connection.execute(
+                "INSERT INTO notices (kind, message, hint, created_utc) VALUES (?, ?, ?, ?)", values
+            )
+            return BannerRow(int(cursor.lastrowid or 0), *values, None, None)
+
+        return self._write(insert)
+
+    def banners(self, *, everything: bool = False) -> tuple[BannerRow, ...]:
+        """Those that nobody has seen, oldest first; or ``everything`` that ever was, newest first, at most 500."""
+        unseen = "SELECT * FROM notices WHERE seen_utc IS NULL ORDER BY number LIMIT 500"
+        every = "SELECT * FROM notices ORDER BY number DESC LIMIT 500"
+        with reading(self.path) as connection:
+            return tuple(BannerRow(**dict(row)) for row in connection.execute(every if everything else unseen))
+
+    def seen(self, number: int, by: str, at_utc: str) -> BannerRow | None:
+        """Somebody has seen a banner: the first one counts. None where there is no such banner."""
+
+        def update(connection: sqlite3.Connection) -> BannerRow | None:
+            statement = "UPDATE notices SET seen_utc = ?, seen_by = ? WHERE number = ? AND seen_utc IS NULL"
+            connection.execute(statement, (at_utc, by, number))
+            row = connection.execute("SELECT * FROM notices WHERE number = ?", (number,)).fetchone()
+            return None if row is None else BannerRow(**dict(row))
+
+        return self._write(update)
+
+    def fact(self, name: str) -> Any:
+        """What was remembered under ``name``, or None."""
+        with reading(self.path) as connection:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return None if row is None else json.loads(row["value"])
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value between starts."""
+        statement = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self._write(lambda connection: connection.execute(statement, (name, json_text(value))).rowcount)
+
+    def close(self) -> None:
+        """Write what waits; let the folder go."""
+        self._write.close()
+        os.close(self._lock)
+
+
+def hold(folder: Path) -> int:
+    """Be the only station on ``folder``; the lock's descriptor. Raises KitError."""
+    try:
+        atomic.make_folder(folder)
+        return locks.taken(folder / _LOCK)
+    except BlockingIOError:
+        raise KitError(f"{folder}: another station is using it", "stop it first, or give another --data") from None
+    except OSError as error:
+        raise KitError(f"{folder}: cannot be written ({error.strerror})", "give another --data DIR") from error
+
+
+def _insert(connection: sqlite3.Connection, result: ResultRow) -> int:
+    columns = result.columns
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    cursor = connection.execute(f"INSERT INTO results ({names}) VALUES ({marks})", list(columns.values()))
+    for file in result.files:
+        connection.execute(
+            "INSERT INTO files (path, result_id, kind, bytes, sha256) VALUES (?, ?, ?, ?, ?)",
+            (file.path, result.id, file.kind, file.bytes, file.sha256),
+        )
+    return int(cursor.lastrowid or 0)

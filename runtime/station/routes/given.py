@@ -1,0 +1,36 @@
+"""What routes get from the application: the station, and a result by its id."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from fieldlens.runtime.station.records.rows import ResultRow
+from fieldlens.runtime.station.schemas import ResultBody, ResultId, result_body
+from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.station import Station
+
+
+def station_of(request: Request) -> Station:
+    """The one that the application was made for."""
+    station = request.app.state.station
+    assert isinstance(station, Station)
+    return station
+
+
+StationOf = Annotated[Station, Depends(station_of)]
+
+
+def found(station: Station, result_id: ResultId) -> ResultRow:
+    """A result. Raises Problem 404."""
+    row = station.records.one(result_id)
+    if row is None:
+        raise Problem(404, "no-result", "there is no such result", "it may be older than the retention allows")
+    return row
+
+
+def shown(station: Station, row: ResultRow) -> ResultBody:
+    """A result as the service shows it."""
+    display = {info.id: info.display for info in station.model.bundle.manifest.classes}
+    return result_body(row, display, has_view=station.has_view(row))

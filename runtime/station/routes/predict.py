@@ -1,0 +1,130 @@
+"""Answers: uploaded images, and what the camera sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.station.engine import BusyError
+from fieldlens.runtime.station.routes.given import StationOf, shown
+from fieldlens.runtime.station.schemas import AboutForm, PredictedBody, PredictedItem, ResultBody, SubjectBody
+from fieldlens.runtime.station.serving import problems
+from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.problems import Problem, ProblemBody
+from fieldlens.runtime.station.serving.uploads import UploadedImage, read_form
+from fieldlens.runtime.station.station import AboutResult, Station
+from fieldlens.runtime.station.subjects import mistyped, new_subject
+
+routes = Routes("/api/v1", "answers")
+_FIELDS = tuple(AboutForm.model_fields)
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "images": {
+                            "type": "array", "minItems": 1, "maxItems": 32,
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                        **AboutForm.model_json_schema()["properties"],
+                    },
+                }
+            }
+        },
+    }
+}  # fmt: skip
+
+
+@routes.add(
+    "POST", "/predict", may=Role.OPERATOR, event=AuditEvent.RESULT, problems=(408, 413, 415, 503, 507),
+    response_model=PredictedBody, openapi_extra=_FORM,
+)  # fmt: skip
+async def predict(request: Request, station: StationOf) -> PredictedBody:
+    """Answer one or many images (JPEG, PNG, BMP, TIFF, WebP). Each gets its result or its problem, in order.
+
+    422 where not one of them could be answered.
+    """
+    form = await read_form(request, station.settings.limits, _FIELDS)
+    if not form.images:
+        raise Problem(422, "no-images", "the form has no file named images", "add at least one")
+    about = _about(form.fields)
+    items = await run_in_threadpool(_each, station, form.images, about)
+    return PredictedBody(items=items)
+
+
+def _each(station: Station, images: tuple[UploadedImage, ...], about: AboutResult) -> list[PredictedItem]:
+    items = []
+    for image in images:
+        try:
+            if len(image.data) > station.settings.limits.image_bytes:
+                most = station.settings.limits.image_bytes / 1e6
+                raise Problem(413, "too-large", f"more than {most:g} MB", "export it at a smaller size")
+            row = station.upload(image.data, about)
+            items.append(PredictedItem(name=image.name, result=shown(station, row)))
+        except (KitError, Problem) as error:
+            problem = _problem(error)
+            items.append(PredictedItem(name=image.name, problem=ProblemBody(**problem.body())))
+            if len(images) == 1 or (problem.status_code != 422 and len(items) == 1):
+                raise problem from error
+    if all(item.problem for item in items):
+        first = items[0].problem
+        assert first is not None
+        text = f"none of {len(items)} images could be answered; the first: {first.detail}"
+        raise Problem(422, "not-an-image", text, first.hint)
+    return items
+
+
+def _problem(error: KitError | Problem) -> Problem:
+    if isinstance(error, BusyError):
+        return problems.busy(error.retry_after_s)
+    return error if isinstance(error, Problem) else problems.of(error)
+
+
+def _about(fields: dict[str, str]) -> AboutResult:
+    try:
+        form = AboutForm.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Problem(422, "invalid", f"{first['loc'][0]}: {first['msg']}", "letters, digits and . _ / -") from error
+    return _checked(form)
+
+
+def _checked(form: AboutForm) -> AboutResult:
+    if mistyped(form.subject):
+        raise Problem(422, "subject", f"{form.subject}: its check letter is wrong", "read the ID again")
+    return AboutResult(form.subject, form.site, form.operator)
+
+
+@routes.add(
+    "POST", "/capture", may=Role.OPERATOR, event=AuditEvent.CAPTURE, problems=(409, 503, 507),
+    response_model=ResultBody,
+)  # fmt: skip
+def capture(form: AboutForm, station: StationOf) -> ResultBody:
+    """Answer what the camera sees now: a frame that was captured after this request came in."""
+    about = _checked(form)
+    if station.camera is None:
+        raise Problem(409, "no-camera", "this station has no camera", "start it with --camera, or upload a file")
+    try:
+        row = station.capture(about)
+    except KitError as error:
+        raise _problem(error) from error
+    if row is None:
+        state = station.camera.state
+        detail = f"the camera gives no image now ({state.message or state.state})"
+        raise Problem(503, "camera", detail, "look at the camera and its cable", {"Retry-After": "2"})
+    return shown(station, row)
+
+
+@routes.add("POST", "/subjects", may=Role.OPERATOR, event=AuditEvent.NONE, response_model=SubjectBody)
+def make_subject() -> SubjectBody:
+    """A new subject ID. Two stations make the same once in a trillion."""
+    return SubjectBody(subject=new_subject())

@@ -1,0 +1,261 @@
+"""What the REST service takes and gives: the shapes of its JSON, from which OpenAPI is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.station.records.rows import BannerRow, ResultRow
+from fieldlens.runtime.station.serving.problems import ProblemBody
+from fieldlens.runtime.station.subjects import PATTERN
+
+NO_CONTROLS = r"^[^\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]*$"
+"""Text that a person typed: no control character but tab and line feed, no mark that turns the direction of text."""
+ONE_LINE = r"^[^\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]*$"
+Subject = Annotated[str, StringConstraints(pattern=PATTERN)]
+Line = Annotated[str, StringConstraints(pattern=ONE_LINE, max_length=100)]
+Note = Annotated[str, StringConstraints(pattern=NO_CONTROLS, max_length=2000)]
+ResultId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+TOP = 3
+
+OUTCOME_WORDS = {
+    Outcome.REFER: "Refer",
+    Outcome.NO_SIGN_FOUND: "No sign found",
+    Outcome.UNCERTAIN: "Uncertain: treat as refer",
+    Outcome.RETAKE: "Take the image again",
+    Outcome.CLASSIFIED: "Classified",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AboutForm(_Strict):
+    """What a person says of an image. ``subject`` empty: an ID is made. Never a name."""
+
+    subject: Subject | Literal[""] = ""
+    site: Line = ""
+    operator: Line = ""
+
+
+class ReviewForm(_Strict):
+    """A clinician's word on a result."""
+
+    agrees: bool
+    note: Note = ""
+    reviewer: Line = ""
+
+
+class SeenForm(_Strict):
+    """Who has seen a banner."""
+
+    by: Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=100)]
+
+
+class TopClass(BaseModel):
+    """A class with its calibrated probability."""
+
+    id: str
+    display: str
+    probability: float
+
+
+class FindingBody(BaseModel):
+    """Why the image has to be taken again."""
+
+    check: str
+    value: float
+    limit: float
+    advice: str
+
+
+class ReviewBody(BaseModel):
+    """The newest review of a result."""
+
+    created_utc: str
+    agrees: bool
+    note: str
+    reviewer: str
+
+
+class ResultBody(BaseModel):
+    """A stored result. ``top`` is empty on ``retake``: no class is shown for an image that has to be taken again.
+
+    ``has_image``: the whole image is kept; ``has_view``: what the network saw can still be shown; ``has_heatmap``: and
+    the heat map over it, which a retake never has.
+    """
+
+    id: str
+    number: int
+    created_utc: str
+    origin: Literal["camera", "upload"]
+    subject: str
+    site: str
+    operator: str
+    outcome: Outcome
+    outcome_words: str
+    top: list[TopClass]
+    probabilities: dict[str, float]
+    score: float | None
+    threshold: float | None
+    findings: list[FindingBody]
+    ood_score: float | None
+    explained: str
+    latency_ms: dict[str, float]
+    backend: str
+    precision: str
+    bundle: str
+    bundle_hash: str
+    bundle_signed_by: str | None
+    has_image: bool
+    has_view: bool
+    has_heatmap: bool
+    review: ReviewBody | None
+
+
+class PredictedItem(BaseModel):
+    """One uploaded file: its result, or why there is none."""
+
+    name: str
+    result: ResultBody | None = None
+    problem: ProblemBody | None = None
+
+
+class PredictedBody(BaseModel):
+    """Every uploaded file, in order."""
+
+    items: list[PredictedItem]
+
+
+class ResultsBody(BaseModel):
+    """A page of results, newest first; ``next_before`` goes into ``before`` for the following page."""
+
+    results: list[ResultBody]
+    total: int
+    next_before: int | None
+
+
+class BannerBody(BaseModel):
+    """Something that somebody has to see."""
+
+    number: int
+    kind: str
+    message: str
+    hint: str
+    created_utc: str
+    seen_utc: str | None
+    seen_by: str | None
+
+
+class BannersBody(BaseModel):
+    """Banners."""
+
+    banners: list[BannerBody]
+
+
+class SubjectBody(BaseModel):
+    """A new ID."""
+
+    subject: str
+
+
+def result_body(row: ResultRow, display: dict[str, str], *, has_view: bool) -> ResultBody:
+    """A row as the service shows it. ``display`` names classes for people."""
+    retake = row.outcome == Outcome.RETAKE
+    best = sorted(row.probabilities.items(), key=lambda item: -item[1])[:TOP]
+    top = [TopClass(id=name, display=display.get(name, name), probability=p) for name, p in best]
+    plain = {name: getattr(row, name) for name in ResultBody.model_fields if hasattr(row, name)}
+    plain["review"] = None if row.review is None else ReviewBody(**row.review.__dict__)
+    plain["findings"] = [FindingBody(**finding) for finding in row.findings]
+    return ResultBody(
+        **plain,
+        outcome_words=OUTCOME_WORDS[Outcome(row.outcome)],
+        top=[] if retake else top,
+        has_image=any(file.kind == "image" for file in row.files),
+        has_view=has_view,
+        has_heatmap=has_view and not retake,
+    )
+
+
+def banner_body(row: BannerRow) -> BannerBody:
+    """A banner as the service shows it."""
+    return BannerBody(**row.__dict__)
+
+
+class CameraBody(BaseModel):
+    """The camera now. ``state``: ``none``, ``opening``, ``live``, ``stalled`` or ``lost``."""
+
+    name: str
+    state: Literal["none", "opening", "live", "stalled", "lost"]
+    message: str
+    age_s: float | None
+    frames_per_s: float
+    dropped: int
+
+
+class DiskBody(BaseModel):
+    """Bytes. ``full``: nothing is answered until there is room."""
+
+    free_bytes: int
+    image_bytes: int
+    quota_bytes: int
+    keeps_images: bool
+    retention_days: int
+    full: bool
+
+
+class ClockBody(BaseModel):
+    """``plausible``: whether the clock can be right."""
+
+    utc: str
+    plausible: bool
+
+
+class QueueBody(BaseModel):
+    """Images under way, and how many may be."""
+
+    under_way: int
+    capacity: int
+
+
+class ModelBody(BaseModel):
+    """What answers. ``fault``: why it does not any more."""
+
+    bundle: str
+    bundle_hash: str
+    signed: str
+    backend: str
+    version: str
+    device: str
+    precision: str
+    threads: int
+    decides: bool
+    threshold: float | None
+    classes: dict[str, str]
+    notes: list[str]
+    fault: str | None
+
+
+class StatusBody(BaseModel):
+    """The status bar."""
+
+    ready: bool
+    site: str
+    uptime_s: float
+    results: int
+    camera: CameraBody
+    disk: DiskBody
+    clock: ClockBody
+    queue: QueueBody
+    model: ModelBody
+    temperature_c: float | None
+    banners: int
+
+
+class HealthBody(BaseModel):
+    """``ok``, or why not."""
+
+    status: str

@@ -1,0 +1,177 @@
+"""The station itself: model, camera and records together, and how one image becomes a stored result."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.errors import ImageError, KitError
+from fieldlens.runtime.machine.sensors import Sensors
+from fieldlens.runtime.model import Model
+from fieldlens.runtime.pixels.imageheader import read_header
+from fieldlens.runtime.sources.cameras.address import Address
+from fieldlens.runtime.station.clock import CLOCK, WallClock
+from fieldlens.runtime.station.engine import BusyError, Engine, Prepare, SeenImage
+from fieldlens.runtime.station.housekeeping import Housekeeping, KeepingRules
+from fieldlens.runtime.station.live_camera import LiveCamera, LiveFrame
+from fieldlens.runtime.station.pins import compare_pins
+from fieldlens.runtime.station.recent import RecentViews
+from fieldlens.runtime.station.records.rows import ResultRow
+from fieldlens.runtime.station.records.store import Records
+from fieldlens.runtime.station.serving.limits import RequestLimits
+from fieldlens.runtime.station.serving.metrics import Metrics
+from fieldlens.runtime.station.subjects import new_subject
+
+_CAPTURE_S = 1.0
+"""How long a press on the button waits for a frame that was captured after it."""
+
+
+@dataclass(frozen=True)
+class StationSettings:
+    """What was given at the start. ``rules``: which images are kept, and for how long."""
+
+    data: Path
+    site: str = ""
+    rules: KeepingRules = field(default_factory=KeepingRules)
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    waiting: int = 16
+    preparers: int = 2
+
+
+@dataclass(frozen=True)
+class AboutResult:
+    """What a person says of an image: never a name."""
+
+    subject: str = ""
+    site: str = ""
+    operator: str = ""
+
+
+class Station:
+    """Opens everything, or raises KitError; ``close`` in the end. Any thread may call."""
+
+    def __init__(
+        self,
+        settings: StationSettings,
+        load: Callable[[], Model],
+        camera: Address | None = None,
+        clock: WallClock = CLOCK,
+    ) -> None:
+        self.settings, self.clock = settings, clock
+        self._began = clock.monotonic()
+        self.sensors = Sensors()
+        self.metrics, self.recent = Metrics(), RecentViews()
+        self.records = Records(settings.data)
+        try:
+            self.engine = Engine(load, waiting=settings.waiting, preparers=settings.preparers)
+        except BaseException:
+            self.records.close()
+            raise
+        self.model = self.engine.model
+        compare_pins(self.records, self.model, clock.stamp())
+        classifier = self.model.classifier
+        self.camera = LiveCamera(camera, classifier.preparer(), classifier.limits) if camera is not None else None
+        self.housekeeping = Housekeeping(self.records, settings.rules, clock)
+
+    @property
+    def uptime_s(self) -> float:
+        """Since the start."""
+        return self.clock.monotonic() - self._began
+
+    def upload(self, data: bytes, about: AboutResult) -> ResultRow:
+        """Answer an uploaded image, and store the answer. Raises KitError."""
+        header = read_header(data, "image")
+        if header.width * header.height > self.settings.limits.pixels:
+            most = self.settings.limits.pixels / 1e6
+            raise ImageError(
+                f"{header.width}×{header.height} pixels are more than {most:g} million (decompression bomb?)",
+                "export the image at a smaller size",
+            )
+        return self._answer(lambda preparer: preparer.from_bytes(data, "image"), "upload", about)
+
+    def capture(self, about: AboutResult) -> ResultRow | None:
+        """Answer what the camera sees now, and store the answer; None where it gives no fresh frame."""
+        assert self.camera is not None
+        pressed = self.clock.monotonic()
+        frame = self.camera.newest(timeout_s=_CAPTURE_S, since=pressed)
+        return None if frame is None else self._answer(_from(frame), "camera", about)
+
+    def _answer(self, prepare: Prepare, origin: str, about: AboutResult) -> ResultRow:
+        keep = self.housekeeping.check_room()
+        try:
+            seen = self.engine.answer(prepare, whole=keep)
+        except BusyError:
+            self.metrics.count("busy")
+            raise
+        except KitError:
+            self.metrics.count("failures")
+            raise
+        images = []
+        if keep and seen.image_jpeg is not None:
+            images = [("image", seen.image_jpeg), ("view", seen.view_jpeg)]
+        stored = self.records.add(self._row(seen, origin, about), images)
+        self.recent.put(stored.id, seen.view_jpeg)
+        self.metrics.count("outcomes", "outcome", stored.outcome)
+        self.metrics.latency(stored.latency_ms)
+        return stored
+
+    def _row(self, seen: SeenImage, origin: str, about: AboutResult) -> ResultRow:
+        prediction, bundle = seen.prediction, self.model.bundle
+        decision = bundle.manifest.decision
+        explained = prediction.explained or prediction.label
+        return ResultRow(
+            id=uuid.uuid4().hex,
+            created_utc=self.clock.stamp(),
+            origin=origin,
+            subject=about.subject or new_subject(),
+            site=about.site or self.settings.site,
+            operator=about.operator,
+            outcome=str(prediction.outcome),
+            label=prediction.label,
+            score=prediction.score,
+            threshold=None if decision is None else decision.threshold,
+            probabilities=prediction.probabilities,
+            findings=tuple(asdict(finding) for finding in prediction.findings),
+            ood_score=prediction.ood_score,
+            latency_ms=prediction.latency_ms,
+            backend=prediction.backend,
+            precision=prediction.precision,
+            bundle=prediction.bundle,
+            bundle_hash=bundle.hash,
+            bundle_signed_by=prediction.bundle_signed_by,
+            explained=explained,
+            cam=prediction.cam[list(prediction.probabilities).index(explained)],
+        )
+
+    def view(self, result: ResultRow, kind: str = "view") -> bytes | None:
+        """The JPEG of a result's image: the kept file, or what the network saw if it was just now; None: not kept."""
+        for file in result.files:
+            if file.kind == kind:
+                try:
+                    return self.records.files.read(file)
+                except OSError:
+                    return None
+        return self.recent.get(result.id)
+
+    def has_view(self, result: ResultRow) -> bool:
+        """Whether :meth:`view` will find something."""
+        return any(file.kind == "view" for file in result.files) or self.recent.get(result.id) is not None
+
+    def has_heat_map(self, result: ResultRow) -> bool:
+        """Never on an image that has to be taken again."""
+        return result.outcome != Outcome.RETAKE
+
+    def close(self) -> None:
+        """End camera and model, then the records."""
+        self.housekeeping.close()
+        if self.camera is not None:
+            self.camera.close()
+        self.engine.close()
+        self.records.close()
+
+
+def _from(frame: LiveFrame) -> Prepare:
+    return lambda preparer: frame.prepare(preparer, "camera")

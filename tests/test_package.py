@@ -32,6 +32,7 @@ EXTRAS = {
     "device": ["runtime/requirements.txt"],
     "gpu": ["runtime/requirements.txt", "runtime/requirements-gpu.txt"],
     "jetson": ["runtime/requirements-jetson.txt"],
+    "station": ["runtime/station/requirements.txt"],
 }
 CLASSIFY = ("classify", "photo.jpg", "--bundle", "tiny.bundle", "--state", "state")
 
@@ -77,7 +78,9 @@ def test_it_owns_one_name(names: list[str]) -> None:
 def test_it_holds_every_room_and_every_recipe_and_nothing_else(names: list[str]) -> None:
     code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     code = [path for path in code if path.name != "conftest.py" and not path.is_relative_to(ROOT / "benchmarks/suites")]
-    expected = {f"fieldlens/{path.relative_to(ROOT)}" for path in [*code, *(ROOT / "recipes").glob("*.toml")]}
+    data = [*(ROOT / "recipes").glob("*.toml"), *(ROOT / "runtime/station/records").glob("*.sql")]
+    data += [path for path in (ROOT / "runtime/station/page").glob("[!_]*/*") if path.suffix != ".pyc"]
+    expected = {f"fieldlens/{path.relative_to(ROOT)}" for path in [*code, *data]}
     expected |= {f"fieldlens/{path.name}" for path in (ROOT / "fieldlens").glob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == expected, "no tests, weights or results"
 

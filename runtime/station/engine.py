@@ -6,6 +6,7 @@ an end: whoever finds it full is told when to come back.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -22,7 +23,8 @@ from fieldlens.runtime.classifier import Answered
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.pixels.drawing import small
-from fieldlens.runtime.pixels.preprocess import Pixels
+from fieldlens.runtime.pixels.imageheader import read_header
+from fieldlens.runtime.pixels.preprocess import Pixels, upright
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
 
@@ -88,8 +90,9 @@ class Engine:
         """Images that are being decoded, answered, or wait for it."""
         return self._under_way
 
-    def answer(self, prepare: Prepare, *, whole: bool = False) -> SeenImage:
-        """Answer one image. ``whole``: also make a JPEG of it. Any thread; it waits.
+    def answer(self, prepare: Prepare, *, original: bytes | None = None, whole: bool = False) -> SeenImage:
+        """Answer one image. ``whole``: also make a JPEG of it, from ``original`` (the encoded image) where there is
+        one: the network may have been given a reduced decoding. Any thread; it waits.
 
         Raises BusyError, ImageError, AnswerError, GoldenCheckFailed, BackendError.
         """
@@ -98,9 +101,10 @@ class Engine:
         preparer = self._preparers.get()
         try:
             answered = self._ask(prepare(preparer))
-            view = small(preparer.preprocess.view(answered.pixels_rgb))
-            image_jpeg = _jpeg(_bounded(answered.pixels_rgb), 92) if whole else None
-            return SeenImage(answered.prediction, _jpeg(view, 88), image_jpeg)
+            view = preparer.preprocess.view(answered.pixels_rgb)
+            upright_rgb = answered.pixels_rgb if answered.pixels_rgb.dtype == np.uint8 else view
+            image_jpeg = _jpeg(_whole(upright_rgb, original), 92) if whole else None
+            return SeenImage(answered.prediction, _jpeg(small(view), 88), image_jpeg)
         finally:
             self._preparers.put(preparer)
             self._leave(time.monotonic() - began)
@@ -175,8 +179,13 @@ class Engine:
         self._thread.join(2.0)
 
 
-def _bounded(pixels_rgb: Pixels) -> Pixels:
-    """Every second row and column as long as a side is longer than any screen."""
+def _whole(pixels_rgb: Pixels, original: bytes | None) -> Pixels:
+    """The upright image, no side longer than LONGEST_SIDE; what the network was given where a JPEG has no other."""
+    if original is not None and original[:2] == b"\xff\xd8":
+        least = _LONGEST_SIDE // 2
+        with contextlib.suppress(ValueError):
+            decoded = simplejpeg.decode_jpeg(original, min_height=least, min_width=least)
+            pixels_rgb = upright(decoded, read_header(original, "image").orientation)
     while max(pixels_rgb.shape[:2]) > _LONGEST_SIDE:
         pixels_rgb = pixels_rgb[::2, ::2]
     return pixels_rgb

@@ -90,19 +90,19 @@ class Station:
                 f"{header.width}×{header.height} pixels are more than {most:g} million (decompression bomb?)",
                 "export the image at a smaller size",
             )
-        return self._answer(lambda preparer: preparer.from_bytes(data, "image"), "upload", about)
+        return self._answer(lambda preparer: preparer.from_bytes(data, "image"), data, "upload", about)
 
     def capture(self, about: AboutResult) -> ResultRow | None:
         """Answer what the camera sees now, and store the answer; None where it gives no fresh frame."""
         assert self.camera is not None
         pressed = self.clock.monotonic()
         frame = self.camera.newest(timeout_s=_CAPTURE_S, since=pressed)
-        return None if frame is None else self._answer(_from(frame), "camera", about)
+        return None if frame is None else self._answer(_from(frame), frame.data, "camera", about)
 
-    def _answer(self, prepare: Prepare, origin: str, about: AboutResult) -> ResultRow:
+    def _answer(self, prepare: Prepare, original: bytes | None, origin: str, about: AboutResult) -> ResultRow:
         keep = self.housekeeping.check_room()
         try:
-            seen = self.engine.answer(prepare, whole=keep)
+            seen = self.engine.answer(prepare, original=original, whole=keep)
         except BusyError:
             self.metrics.count("busy")
             raise
@@ -136,7 +136,7 @@ class Station:
             probabilities=prediction.probabilities,
             findings=tuple(asdict(finding) for finding in prediction.findings),
             ood_score=prediction.ood_score,
-            latency_ms=prediction.latency_ms,
+            latency_ms={stage: round(value, 4) for stage, value in prediction.latency_ms.items()},
             backend=prediction.backend,
             precision=prediction.precision,
             bundle=prediction.bundle,
@@ -147,14 +147,14 @@ class Station:
         )
 
     def view(self, result: ResultRow, kind: str = "view") -> bytes | None:
-        """The JPEG of a result's image: the kept file, or what the network saw if it was just now; None: not kept."""
+        """The JPEG of a result's ``image`` or ``view``: the kept file, or for a while the view; None: not kept."""
         for file in result.files:
             if file.kind == kind:
                 try:
                     return self.records.files.read(file)
                 except OSError:
                     return None
-        return self.recent.get(result.id)
+        return self.recent.get(result.id) if kind == "view" else None
 
     def has_view(self, result: ResultRow) -> bool:
         """Whether :meth:`view` will find something."""

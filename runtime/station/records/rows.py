@@ -81,7 +81,7 @@ class ResultRow:
             **{name: getattr(self, name) for name in plain},
             "probabilities": json_text(dict(self.probabilities)),
             "findings": json_text([dict(finding) for finding in self.findings]),
-            "latency_ms": json_text({stage: round(value, 4) for stage, value in self.latency_ms.items()}),
+            "latency_ms": json_text(dict(self.latency_ms)),
             "cam": np.ascontiguousarray(self.cam, "<f4").tobytes(),
             "cam_side": self.cam.shape[0],
         }

@@ -11,9 +11,9 @@ from fieldlens.runtime.station.records.rows import BannerRow, ResultRow
 from fieldlens.runtime.station.serving.problems import ProblemBody
 from fieldlens.runtime.station.subjects import PATTERN
 
-NO_CONTROLS = r"^[^\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]*$"
+NO_CONTROLS = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 """Text that a person typed: no control character but tab and line feed, no mark that turns the direction of text."""
-ONE_LINE = r"^[^\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]*$"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 Subject = Annotated[str, StringConstraints(pattern=PATTERN)]
 Line = Annotated[str, StringConstraints(pattern=ONE_LINE, max_length=100)]
 Note = Annotated[str, StringConstraints(pattern=NO_CONTROLS, max_length=2000)]

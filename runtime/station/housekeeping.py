@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import threading
 from dataclasses import dataclass
@@ -35,17 +36,19 @@ class KeepingRules:
 class Housekeeping:
     """Looks after the records once an hour, by a thread of its own."""
 
-    def __init__(self, records: Records, rules: KeepingRules, clock: WallClock) -> None:
+    def __init__(self, records: Records, rules: KeepingRules, clock: WallClock, *, start: bool = True) -> None:
+        """``start`` False: nobody looks until :meth:`tidy` is called."""
         self._records, self._rules, self._clock = records, rules, clock
         self._lock = threading.Lock()
-        self._looked_at = -_LOOK_S
+        self._looked_at = -math.inf
         self.free_bytes = 0
         self.image_bytes = 0
         self._last: tuple[datetime, float] | None = None
         self._ended = threading.Event()
         self.look()
         self._thread = threading.Thread(target=self._keep_on, name="housekeeping", daemon=True)
-        self._thread.start()
+        if start:
+            self._thread.start()
 
     @property
     def full(self) -> bool:
@@ -127,4 +130,5 @@ class Housekeeping:
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)

@@ -38,11 +38,17 @@ def open_database(path: Path, schemas: Mapping[int, str] | None = None) -> sqlit
         if not path.exists():
             atomic.write_bytes(path, b"")  # an empty file is an empty database, and 0600 from its first byte on
         connection = _connected(f"{path.absolute().as_uri()}?mode=rw")
+    except (sqlite3.Error, OSError) as error:
+        raise unusable(path, error) from error
+    try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         migrate(connection, path, schemas)
-    except (sqlite3.Error, OSError) as error:
-        raise unusable(path, error) from error
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise unusable(path, error) from error
+        raise
     return connection
 
 

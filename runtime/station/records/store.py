@@ -27,7 +27,7 @@ class Records:
 
     def __init__(self, folder: Path, schemas: Mapping[int, str] | None = None) -> None:
         self.folder, self.path = folder, folder / DATABASE
-        self._lock = hold(folder)
+        self._lock, self._closed = hold(folder), False
         try:
             self._write = RecordWriter(self.path, schemas)
             self.files = ImageFiles(folder / IMAGES)
@@ -163,9 +163,11 @@ class Records:
         self._write(lambda connection: connection.execute(statement, (name, json_text(value))).rowcount)
 
     def close(self) -> None:
-        """Write what waits; let the folder go."""
-        self._write.close()
-        os.close(self._lock)
+        """Write what waits; let the folder go. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._write.close()
+            os.close(self._lock)
 
 
 def hold(folder: Path) -> int:

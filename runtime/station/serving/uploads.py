@@ -50,7 +50,7 @@ async def read_form(request: Request, limits: RequestLimits, names: tuple[str, .
     except (MultiPartException, MultipartParseError, KeyError, UnicodeError) as error:
         many = "Too many" in str(error)
         detail = f"more than {limits.images} images or too many fields" if many else "the form cannot be read"
-        raise Problem(413 if many else 400, "form", detail, "send fewer at a time" if many else "see docs") from error
+        raise Problem(422 if many else 400, "form", detail, "send fewer at a time" if many else "see docs") from error
     try:
         images, fields = [], {}
         for key, value in form.multi_items():

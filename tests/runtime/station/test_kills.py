@@ -25,7 +25,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def acknowledged(pipe: Connection, first_s: float) -> list[str]:
     """Everything that came through, the first of it within ``first_s``."""
-    found = []
+    found: list[str] = []
     try:
         while pipe.poll(first_s if not found else 0):
             found.append(pipe.recv_bytes().decode())
@@ -42,7 +42,8 @@ def run_and_kill(bundle: Path, data: Path, photo: bytes, after_s: float) -> list
     theirs.close()
     try:
         assert ours.poll(60), "the station answers"
-        found, until = [], time.monotonic() + after_s
+        found: list[str] = []
+        until = time.monotonic() + after_s
         while time.monotonic() < until:
             found += acknowledged(ours, max(0.0, until - time.monotonic()))
     finally:

@@ -1,0 +1,56 @@
+"""What runs is pinned: whatever decides an answer and changed is a banner until somebody has seen it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from fieldlens.runtime.station import pins
+from fieldlens.runtime.station.pins import Pinned
+from tests.runtime.station.conftest import Opened, client_of
+
+AS_BEFORE = {
+    "backend": "tensorrt", "precision": "int8", "device": "NVIDIA Orin", "bundle": "tiny v2", "bundle_hash": "1" * 64,
+    "threshold": "{'sign': 0.4}, band [0.3, 0.4]", "camera_limits": "{'brightness': [10, 240]}",
+}  # fmt: skip
+
+
+def test_the_first_start_says_nothing_and_the_second_neither(opened: Opened) -> None:
+    for _ in range(2):
+        station = opened()
+        assert station.records.banners() == ()
+        station.close()
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Pinned)])
+def test_each_change_is_a_banner(opened: Opened, name: str) -> None:
+    station = opened()
+    station.records.remember("pinned", {**station.records.fact("pinned"), name: AS_BEFORE[name]})
+    station.close()
+    station = opened()
+    (banner,) = station.records.banners()
+    assert banner.kind == f"changed-{name.replace('_', '-')}"
+    assert AS_BEFORE[name][:20] in banner.message
+    station.close()
+    station = opened()
+    assert station.records.banners() == (banner,), "it stays until somebody has seen it"
+    client = client_of(station)
+    assert client.get("/api/v1/status").json()["banners"] == 1
+    client.post(f"/api/v1/banners/{banner.number}/seen", json={"by": "Ada"})
+    station.close()
+    station = opened()
+    assert station.records.banners() == ()
+    assert [each.seen_by for each in station.records.banners(everything=True)] == ["Ada"]
+
+
+def test_another_bundle_is_a_banner(opened: Opened, classifier_folder: Path) -> None:
+    opened().close()
+    station = opened(classifier_folder)
+    kinds = {banner.kind for banner in station.records.banners()}
+    assert {"changed-bundle", "changed-bundle-hash", "changed-threshold"} <= kinds
+
+
+def test_every_pin_has_words() -> None:
+    assert set(pins._WORDS) == {field.name for field in dataclasses.fields(Pinned)} == set(AS_BEFORE)

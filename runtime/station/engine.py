@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from fieldlens.runtime.classifier import Answered
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.pixels.drawing import small
@@ -27,11 +26,11 @@ from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.pixels.preprocess import Pixels, upright
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
+from fieldlens.runtime.sources.item import Encoded, Frame
 
 _IDLE_S = 1.0
 _FIRST_GUESS_S = 0.05
 _LONGEST_SIDE = 4096
-Prepare = Callable[[Preparer], Prepared]
 
 
 class BusyError(KitError):
@@ -57,7 +56,7 @@ class SeenImage:
 @dataclass(frozen=True)
 class _Asked:
     prepared: Prepared
-    future: Future[Answered]
+    future: Future[Prediction]
 
 
 class Engine:
@@ -90,9 +89,9 @@ class Engine:
         """Images that are being decoded, answered, or wait for it."""
         return self._under_way
 
-    def answer(self, prepare: Prepare, *, original: bytes | None = None, whole: bool = False) -> SeenImage:
-        """Answer one image. ``whole``: also make a JPEG of it, from ``original`` (the encoded image) where there is
-        one: the network may have been given a reduced decoding. Any thread; it waits.
+    def answer(self, image: Encoded | Frame, *, whole: bool = False) -> SeenImage:
+        """Answer one image. ``whole``: also make a JPEG of it, at full size: the network may have been given a reduced
+        decoding. Any thread; it waits.
 
         Raises BusyError, ImageError, AnswerError, GoldenCheckFailed, BackendError.
         """
@@ -100,11 +99,12 @@ class Engine:
         began = time.monotonic()
         preparer = self._preparers.get()
         try:
-            answered = self._ask(prepare(preparer))
-            view = preparer.preprocess.view(answered.pixels_rgb)
-            upright_rgb = answered.pixels_rgb if answered.pixels_rgb.dtype == np.uint8 else view
-            image_jpeg = _jpeg(_whole(upright_rgb, original), 92) if whole else None
-            return SeenImage(answered.prediction, _jpeg(small(view), 88), image_jpeg)
+            prepared = preparer(image)
+            prediction = self._ask(prepared)
+            view = preparer.preprocess.view(prepared.pixels_rgb)
+            seen_rgb = prepared.pixels_rgb if prepared.pixels.dtype == np.uint8 else view
+            image_jpeg = _jpeg(_whole(seen_rgb, image), 92) if whole else None
+            return SeenImage(prediction, _jpeg(small(view), 88), image_jpeg)
         finally:
             self._preparers.put(preparer)
             self._leave(time.monotonic() - began)
@@ -128,10 +128,10 @@ class Engine:
             self._under_way -= 1
             self._mean_s += 0.1 * (seconds - self._mean_s)
 
-    def _ask(self, prepared: Prepared) -> Answered:
+    def _ask(self, prepared: Prepared) -> Prediction:
         if self.fault is not None:
             raise self.fault
-        future: Future[Answered] = Future()
+        future: Future[Prediction] = Future()
         self._asked.put(_Asked(prepared, future))
         return future.result()
 
@@ -179,13 +179,13 @@ class Engine:
         self._thread.join(2.0)
 
 
-def _whole(pixels_rgb: Pixels, original: bytes | None) -> Pixels:
+def _whole(pixels_rgb: Pixels, image: Encoded | Frame) -> Pixels:
     """The upright image, no side longer than LONGEST_SIDE; what the network was given where a JPEG has no other."""
-    if original is not None and original[:2] == b"\xff\xd8":
+    if isinstance(image, Encoded) and image.data[:2] == b"\xff\xd8":
         least = _LONGEST_SIDE // 2
         with contextlib.suppress(ValueError):
-            decoded = simplejpeg.decode_jpeg(original, min_height=least, min_width=least)
-            pixels_rgb = upright(decoded, read_header(original, "image").orientation)
+            decoded = simplejpeg.decode_jpeg(image.data, min_height=least, min_width=least)
+            pixels_rgb = upright(decoded, read_header(image.data, image.source).orientation)
     while max(pixels_rgb.shape[:2]) > _LONGEST_SIDE:
         pixels_rgb = pixels_rgb[::2, ::2]
     return pixels_rgb

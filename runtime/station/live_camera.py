@@ -18,14 +18,14 @@ import simplejpeg
 
 from fieldlens.runtime.bundle.quality_limits import Limits
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.pixels.preprocess import Pixels
-from fieldlens.runtime.prediction import Finding, Notice
-from fieldlens.runtime.prepare import Prepared, Preparer
+from fieldlens.runtime.prediction import Finding
+from fieldlens.runtime.prepare import Preparer
 from fieldlens.runtime.quality.measures import judge
 from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.cameras.camera import Camera
-from fieldlens.runtime.sources.cameras.link import Link, Shot
+from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
+from fieldlens.runtime.sources.item import Encoded, Frame, News
 
 FRESH_S = 1.0
 _LEAST_S = 1 / 30
@@ -34,17 +34,17 @@ _TICK_S = 0.25
 _RATE_OVER = 30
 _AGAIN_S = 5.0
 _PREVIEW_SIDE = 960
+_SOURCE = "camera"
 
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """One frame, its memory its own: ``data`` (JPEG) or ``frame_bgr``. ``captured_at`` is monotonic, in s. ``hints``:
-    what the quality gate would say of it; judged a few times a second, so they may be of the frame just before."""
+    """One frame, its memory its own. ``captured_at`` is monotonic, in s. ``hints``: what the quality gate would say of
+    it; judged a few times a second, so they may be of the frame just before."""
 
     number: int
     captured_at: float
-    data: bytes | None
-    frame_bgr: Pixels | None
+    image: Encoded | Frame
     hints: tuple[Finding, ...] = ()
 
     @property
@@ -52,20 +52,13 @@ class LiveFrame:
         """Since it was captured."""
         return time.monotonic() - self.captured_at
 
-    def prepare(self, preparer: Preparer, source: str) -> Prepared:
-        """The network's tensor. Raises ImageError."""
-        if self.data is not None:
-            return preparer.from_bytes(self.data, source, captured_at=self.captured_at)
-        assert self.frame_bgr is not None
-        return preparer.from_frame(self.frame_bgr, source, captured_at=self.captured_at)
-
     def jpeg(self) -> bytes:
         """For the preview; a camera's own JPEG goes on as it came."""
-        if self.data is not None:
-            return self.data
-        assert self.frame_bgr is not None
-        scale = min(1.0, _PREVIEW_SIDE / max(self.frame_bgr.shape[:2]))
-        scaled = cv2.resize(self.frame_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        if isinstance(self.image, Encoded):
+            return self.image.data
+        frame_bgr = self.image.frame_bgr
+        scale = min(1.0, _PREVIEW_SIDE / max(frame_bgr.shape[:2]))
+        scaled = cv2.resize(frame_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(scaled), 80, "BGR", "420"))
 
 
@@ -156,11 +149,11 @@ class LiveCamera:
         while not self._ended.is_set():
             got = camera.take(_TICK_S)
             self._dropped = camera.log.dropped
-            if isinstance(got, Notice):
-                self._say(got.message, lost=got.event == "lost")
+            if isinstance(got, News):
+                self._say(got.notice.message, lost=got.notice.event == "lost")
             elif got is not None and time.monotonic() >= next_at:
                 next_at = time.monotonic() + _LEAST_S
-                self._publish(got, camera)
+                self._publish(got)
 
     def _say(self, message: str, *, lost: bool) -> None:
         with self._changed:
@@ -169,23 +162,27 @@ class LiveCamera:
                 self._frame = None
             self._changed.notify_all()
 
-    def _publish(self, shot: Shot, camera: Camera) -> None:
-        copy = None if shot.frame_bgr is None else shot.frame_bgr.copy()
-        self._number += 1
-        frame = LiveFrame(self._number, shot.captured_at, shot.data, copy)
+    def _publish(self, taken: Encoded | Frame) -> None:
+        timing = taken.timing
+        captured_at = time.monotonic() if timing.captured_at is None else timing.captured_at
         if time.monotonic() - self._hinted_at >= _HINT_S:
             self._hinted_at = time.monotonic()
             try:
-                self._hints = self._judged(frame)
+                self._hints = self._judged(taken)
             except KitError:
-                camera.refuse()
+                taken.refuse()
                 return
+        if isinstance(taken, Encoded):
+            image: Encoded | Frame = Encoded(_SOURCE, taken.data, timing)
+        else:
+            image = Frame(_SOURCE, taken.frame_bgr.copy(), timing)
         with self._changed:
-            self._frame = LiveFrame(frame.number, frame.captured_at, frame.data, frame.frame_bgr, self._hints)
+            self._number += 1
+            self._frame = LiveFrame(self._number, captured_at, image, self._hints)
             self._lost, self._message = False, ""
-            self._times.append(shot.captured_at)
+            self._times.append(captured_at)
             self._changed.notify_all()
 
-    def _judged(self, frame: LiveFrame) -> tuple[Finding, ...]:
-        measures = frame.prepare(self._preparer, "preview").measures
+    def _judged(self, image: Encoded | Frame) -> tuple[Finding, ...]:
+        measures = self._preparer(image).measures
         return () if measures is None or self._limits is None else judge(measures, self._limits)

@@ -13,10 +13,11 @@ from fieldlens.runtime.machine.sensors import Sensors
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.sources.cameras.address import Address
+from fieldlens.runtime.sources.item import Encoded, Frame
 from fieldlens.runtime.station.clock import CLOCK, WallClock
-from fieldlens.runtime.station.engine import BusyError, Engine, Prepare, SeenImage
+from fieldlens.runtime.station.engine import BusyError, Engine, SeenImage
 from fieldlens.runtime.station.housekeeping import Housekeeping, KeepingRules
-from fieldlens.runtime.station.live_camera import LiveCamera, LiveFrame
+from fieldlens.runtime.station.live_camera import LiveCamera
 from fieldlens.runtime.station.pins import compare_pins
 from fieldlens.runtime.station.recent import RecentViews
 from fieldlens.runtime.station.records.rows import ResultRow
@@ -90,19 +91,19 @@ class Station:
                 f"{header.width}×{header.height} pixels are more than {most:g} million (decompression bomb?)",
                 "export the image at a smaller size",
             )
-        return self._answer(lambda preparer: preparer.from_bytes(data, "image"), data, "upload", about)
+        return self._answer(Encoded("image", data), "upload", about)
 
     def capture(self, about: AboutResult) -> ResultRow | None:
         """Answer what the camera sees now, and store the answer; None where it gives no fresh frame."""
         assert self.camera is not None
         pressed = self.clock.monotonic()
         frame = self.camera.newest(timeout_s=_CAPTURE_S, since=pressed)
-        return None if frame is None else self._answer(_from(frame), frame.data, "camera", about)
+        return None if frame is None else self._answer(frame.image, "camera", about)
 
-    def _answer(self, prepare: Prepare, original: bytes | None, origin: str, about: AboutResult) -> ResultRow:
+    def _answer(self, image: Encoded | Frame, origin: str, about: AboutResult) -> ResultRow:
         keep = self.housekeeping.check_room()
         try:
-            seen = self.engine.answer(prepare, original=original, whole=keep)
+            seen = self.engine.answer(image, whole=keep)
         except BusyError:
             self.metrics.count("busy")
             raise
@@ -171,7 +172,3 @@ class Station:
             self.camera.close()
         self.engine.close()
         self.records.close()
-
-
-def _from(frame: LiveFrame) -> Prepare:
-    return lambda preparer: frame.prepare(preparer, "camera")

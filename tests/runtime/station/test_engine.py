@@ -13,15 +13,13 @@ import pytest
 from fieldlens.runtime.backends.golden_check import GoldenCheckFailed
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.model import Model, load
-from fieldlens.runtime.prepare import Prepared, Preparer
+from fieldlens.runtime.prediction import Prediction
+from fieldlens.runtime.prepare import Prepared
+from fieldlens.runtime.sources.item import Encoded
 from fieldlens.runtime.station.engine import BusyError, Engine
 from tests.runtime.conftest import jpeg, scene
 
-PHOTO = jpeg(scene(1, 120, 160))
-
-
-def prepare(preparer: Preparer) -> Prepared:
-    return preparer.from_bytes(PHOTO, "photo")
+PHOTO = Encoded("photo", jpeg(scene(1, 120, 160)))
 
 
 @pytest.fixture
@@ -48,41 +46,42 @@ def test_one_thread_loads_and_answers(bundle_folder: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(engine.model.classifier.backend, "infer", watched)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: engine.answer(prepare), range(12)))
+        answers = list(pool.map(lambda _: engine.answer(PHOTO), range(12)))
     engine.close()
     assert len({answer.prediction.score for answer in answers}) == 1
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
 
-def test_who_comes_to_a_full_queue_is_sent_away_at_once(engine: Engine) -> None:
-    hold = threading.Event()
+def test_who_comes_to_a_full_queue_is_sent_away_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, answer = threading.Event(), engine.model.classifier.answer
 
-    def slow(preparer: Preparer) -> Prepared:
+    def slow(prepared: Prepared) -> Prediction:
         hold.wait(10)
-        return prepare(preparer)
+        return answer(prepared)
 
+    monkeypatch.setattr(engine.model.classifier, "answer", slow)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(engine.answer, slow) for _ in range(4)]
+        waiting = [pool.submit(engine.answer, PHOTO) for _ in range(4)]
         while engine.under_way < 4:
             time.sleep(0.005)
         began = time.monotonic()
         with pytest.raises(BusyError) as caught:
-            engine.answer(prepare)
+            engine.answer(PHOTO)
         assert time.monotonic() - began < 0.5
         assert caught.value.retry_after_s >= 1
         hold.set()
         assert all(each.result().prediction for each in waiting)
     assert engine.under_way == 0
-    assert engine.answer(prepare).prediction
+    assert engine.answer(PHOTO).prediction
 
 
 def test_a_bad_image_costs_no_place(engine: Engine) -> None:
     for _ in range(10):
         with pytest.raises(ImageError):
-            engine.answer(lambda preparer: preparer.from_bytes(b"no image", "x"))
+            engine.answer(Encoded("x", b"no image"))
     assert engine.under_way == 0
-    assert engine.answer(prepare).prediction
+    assert engine.answer(PHOTO).prediction
 
 
 def test_after_failed_golden_images_nothing_is_answered(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +91,7 @@ def test_after_failed_golden_images_nothing_is_answered(engine: Engine, monkeypa
     monkeypatch.setattr(engine.model.classifier, "check_if_due", failing)
     for _ in range(2):
         with pytest.raises(GoldenCheckFailed):
-            engine.answer(prepare)
+            engine.answer(PHOTO)
     assert engine.fault is not None
 
 

@@ -60,8 +60,9 @@ commands:
   test     run the checks; --full adds the long ones, other arguments go to pytest
   setup    make the environment .venv, and nothing else
   lock     write locks/ again from the requirements; --upgrade also moves the pinned versions
+  station  the screening station's page on this machine, with a test camera and the demo's bundle; Ctrl-C ends it
   ready-bundle  make the bundle of `try` again, in recipes/ready: the demo, trained and slimmed
-  clean    remove demo/, try/, .venv and .venv-device
+  clean    remove demo/, try/, station/, .venv and .venv-device
   help     this text (also --help, -h)
 
 environment:
@@ -429,6 +430,48 @@ cmd_ready_bundle() {
   step "the part that a CPU needs" slim_ready
 }
 
+# ---------------------------------------------------------------- station
+
+CAMERA=""
+
+station_bundle() { # the ready one where there is one, else the demo's
+  local bundle
+  for bundle in "$READY" demo/demo.bundle; do
+    if [ -f "$bundle/manifest.json" ]; then printf '%s\n' "$bundle"; return; fi
+  done
+  fail "there is no bundle to serve" "run ./deploy.sh demo first"
+}
+
+station_camera() { # a test camera in the background; leaves its address in station/camera.txt
+  local tries=0
+  mkdir -p station
+  : >station/camera.txt
+  rm -f station/orders
+  mkfifo station/orders  # its standard input: it ends where that ends
+  # It writes a line for each frame, the port first; without a reader it ends.
+  "$PY" tests/fakes/mjpeg_camera.py 15 <>station/orders 2>/dev/null |
+    { read -r port; printf '%s\n' "$port" >station/camera.txt; exec cat >/dev/null; } &
+  CAMERA=$!
+  while ! grep -q . station/camera.txt; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || fail "the test camera did not start" "see the message above"
+    sleep 0.1
+  done
+  say "test camera: http://127.0.0.1:$(head -n 1 station/camera.txt)/"
+}
+
+cmd_station() { # options go to `fieldlens serve`
+  local bundle
+  STEPS=2
+  cd -- "$ROOT"
+  step "environment" environment
+  bundle="$(station_bundle)"
+  trap 'kill "$CAMERA" 2>/dev/null || true' EXIT
+  step "test camera" station_camera
+  "$PY" -m runtime serve --bundle "$bundle" --camera "http://127.0.0.1:$(head -n 1 station/camera.txt)/" \
+    --data station/data --state station/state "$@"
+}
+
 # ---------------------------------------------------------------- the other commands
 
 cmd_setup() {
@@ -509,6 +552,7 @@ clean() {
   local kind
   remove demo
   remove try
+  remove station
   for kind in device host; do
     use_environment "$kind"
     if [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
@@ -529,7 +573,7 @@ main() {
   [ "$#" -eq 0 ] || shift
   quiet_surroundings
   case "$command" in
-    try | demo | ready-bundle | test | setup | lock | clean) "cmd_${command//-/_}" "$@" ;;
+    try | demo | ready-bundle | station | test | setup | lock | clean) "cmd_${command//-/_}" "$@" ;;
     help | --help | -h) usage ;;
     "") fail "no command given" "./deploy.sh try gives a first answer in a minute, ./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
     *) fail "unknown command '$command'" "./deploy.sh --help lists the commands" ;;

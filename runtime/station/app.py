@@ -31,7 +31,7 @@ def build_service(station: Station) -> FastAPI:
         service.include_router(part.router)
     service.mount("/static", page.static_files(), "static")
     service.add_exception_handler(KitError, problems.on_problem)
-    service.add_exception_handler(problems.Problem, problems.on_problem)
+    service.add_exception_handler(problems.HttpProblem, problems.on_problem)
     service.add_exception_handler(HTTPException, problems.on_http)
     service.add_exception_handler(RequestValidationError, problems.on_invalid)
     service.add_exception_handler(Exception, problems.on_bug)

@@ -59,7 +59,7 @@ class _Asked:
     future: Future[Prediction]
 
 
-class Engine:
+class ModelThread:
     """``load`` is called by the model's thread. ``waiting``: how many images may be under way; ``preparers``: how many
     of them may be decoded at the same time. Raises what ``load`` raises."""
 

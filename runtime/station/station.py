@@ -15,7 +15,7 @@ from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.item import Encoded, Frame
 from fieldlens.runtime.station.clock import CLOCK, WallClock
-from fieldlens.runtime.station.engine import BusyError, Engine, SeenImage
+from fieldlens.runtime.station.engine import BusyError, ModelThread, SeenImage
 from fieldlens.runtime.station.housekeeping import Housekeeping, KeepingRules
 from fieldlens.runtime.station.live_camera import LiveCamera
 from fieldlens.runtime.station.pins import compare_pins
@@ -67,7 +67,7 @@ class Station:
         self.metrics, self.recent = Metrics(), RecentViews()
         self.records = Records(settings.data)
         try:
-            self.engine = Engine(load, waiting=settings.waiting, preparers=settings.preparers)
+            self.engine = ModelThread(load, waiting=settings.waiting, preparers=settings.preparers)
         except BaseException:
             self.records.close()
             raise

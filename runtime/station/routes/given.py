@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.schemas import ResultBody, ResultId, result_body
-from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.serving.problems import HttpProblem
 from fieldlens.runtime.station.station import Station
 
 
@@ -23,10 +23,10 @@ StationOf = Annotated[Station, Depends(station_of)]
 
 
 def found(station: Station, result_id: ResultId) -> ResultRow:
-    """A result. Raises Problem 404."""
+    """A result. Raises HttpProblem 404."""
     row = station.records.one(result_id)
     if row is None:
-        raise Problem(404, "no-result", "there is no such result", "it may be older than the retention allows")
+        raise HttpProblem(404, "no-result", "there is no such result", "it may be older than the retention allows")
     return row
 
 

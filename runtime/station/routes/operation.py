@@ -18,7 +18,7 @@ from fieldlens.runtime.station.schemas import (
 )
 from fieldlens.runtime.station.serving import metrics
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
-from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.serving.problems import HttpProblem
 from fieldlens.runtime.station.state import gauges, state_of, why_not_ready
 
 routes = Routes("", "operation")
@@ -41,7 +41,7 @@ def health() -> HealthBody:
 def ready(station: StationOf) -> HealthBody:
     """Images can be answered. A missing camera image is no reason: files can be."""
     if reason := why_not_ready(station):
-        raise Problem(503, "not-ready", reason, "/api/v1/status says more", {"Retry-After": "10"})
+        raise HttpProblem(503, "not-ready", reason, "/api/v1/status says more", {"Retry-After": "10"})
     return HealthBody(status="ok")
 
 
@@ -66,5 +66,5 @@ def seen(number: Annotated[int, Path(ge=1, le=2**53)], form: SeenForm, station: 
     """Somebody has seen a banner. It leaves the page and stays in the records; who was first counts."""
     row = station.records.seen(number, form.by, station.clock.stamp())
     if row is None:
-        raise Problem(404, "no-banner", "there is no such banner", "")
+        raise HttpProblem(404, "no-banner", "there is no such banner", "")
     return banner_body(row)

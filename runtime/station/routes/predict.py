@@ -14,7 +14,7 @@ from fieldlens.runtime.station.routes.given import StationOf, shown
 from fieldlens.runtime.station.schemas import AboutForm, PredictedBody, PredictedItem, ResultBody, SubjectBody
 from fieldlens.runtime.station.serving import problems
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
-from fieldlens.runtime.station.serving.problems import Problem, ProblemBody
+from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 from fieldlens.runtime.station.serving.uploads import UploadedImage, read_form
 from fieldlens.runtime.station.station import AboutResult, Station
 from fieldlens.runtime.station.subjects import mistyped, new_subject
@@ -55,7 +55,7 @@ async def predict(request: Request, station: StationOf) -> PredictedBody:
     """
     form = await read_form(request, station.settings.limits, _FIELDS)
     if not form.images:
-        raise Problem(422, "no-images", "the form has no file named images", "add at least one")
+        raise HttpProblem(422, "no-images", "the form has no file named images", "add at least one")
     about = _about(form.fields)
     items = await run_in_threadpool(_each, station, form.images, about)
     return PredictedBody(items=items)
@@ -67,10 +67,10 @@ def _each(station: Station, images: tuple[UploadedImage, ...], about: AboutResul
         try:
             if len(image.data) > station.settings.limits.image_bytes:
                 most = station.settings.limits.image_bytes / 1e6
-                raise Problem(413, "too-large", f"more than {most:g} MB", "export it at a smaller size")
+                raise HttpProblem(413, "too-large", f"more than {most:g} MB", "export it at a smaller size")
             row = station.upload(image.data, about)
             items.append(PredictedItem(name=image.name, result=shown(station, row)))
-        except (KitError, Problem) as error:
+        except (KitError, HttpProblem) as error:
             problem = _problem(error)
             items.append(PredictedItem(name=image.name, problem=ProblemBody(**problem.body())))
             if len(images) == 1 or (problem.status_code != 422 and len(items) == 1):
@@ -79,14 +79,14 @@ def _each(station: Station, images: tuple[UploadedImage, ...], about: AboutResul
         first = items[0].problem
         assert first is not None
         text = f"none of {len(items)} images could be answered; the first: {first.detail}"
-        raise Problem(422, "not-an-image", text, first.hint)
+        raise HttpProblem(422, "not-an-image", text, first.hint)
     return items
 
 
-def _problem(error: KitError | Problem) -> Problem:
+def _problem(error: KitError | HttpProblem) -> HttpProblem:
     if isinstance(error, BusyError):
         return problems.busy(error.retry_after_s)
-    return error if isinstance(error, Problem) else problems.of(error)
+    return error if isinstance(error, HttpProblem) else problems.of(error)
 
 
 def _about(fields: dict[str, str]) -> AboutResult:
@@ -94,13 +94,15 @@ def _about(fields: dict[str, str]) -> AboutResult:
         form = AboutForm.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Problem(422, "invalid", f"{first['loc'][0]}: {first['msg']}", "letters, digits and . _ / -") from error
+        raise HttpProblem(
+            422, "invalid", f"{first['loc'][0]}: {first['msg']}", "letters, digits and . _ / -"
+        ) from error
     return _checked(form)
 
 
 def _checked(form: AboutForm) -> AboutResult:
     if mistyped(form.subject):
-        raise Problem(422, "subject", f"{form.subject}: its check letter is wrong", "read the ID again")
+        raise HttpProblem(422, "subject", f"{form.subject}: its check letter is wrong", "read the ID again")
     return AboutResult(form.subject, form.site, form.operator)
 
 
@@ -112,7 +114,7 @@ def capture(form: AboutForm, station: StationOf) -> ResultBody:
     """Answer what the camera sees now: a frame that was captured after this request came in."""
     about = _checked(form)
     if station.camera is None:
-        raise Problem(409, "no-camera", "this station has no camera", "start it with --camera, or upload a file")
+        raise HttpProblem(409, "no-camera", "this station has no camera", "start it with --camera, or upload a file")
     try:
         row = station.capture(about)
     except KitError as error:
@@ -120,7 +122,7 @@ def capture(form: AboutForm, station: StationOf) -> ResultBody:
     if row is None:
         state = station.camera.state
         detail = f"the camera gives no image now ({state.message or state.state})"
-        raise Problem(503, "camera", detail, "look at the camera and its cable", {"Retry-After": "2"})
+        raise HttpProblem(503, "camera", detail, "look at the camera and its cable", {"Retry-After": "2"})
     return shown(station, row)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from fieldlens.runtime.station.routes.given import StationOf
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
-from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.serving.problems import HttpProblem
 
 routes = Routes("/api/v1", "camera")
 _WAIT_S = 0.5
@@ -31,12 +31,12 @@ async def preview(
     gate would say, empty where it has nothing against the image (percent-encoded UTF-8).
     """
     if station.camera is None:
-        raise Problem(409, "no-camera", "this station has no camera", "start it with --camera")
+        raise HttpProblem(409, "no-camera", "this station has no camera", "start it with --camera")
     camera = station.camera
     frame = await run_in_threadpool(camera.newest, after, _WAIT_S)
     if frame is None:
         state = camera.state
-        raise Problem(503, "camera", f"no image: {state.message or state.state}", "", {"Retry-After": "1"})
+        raise HttpProblem(503, "camera", f"no image: {state.message or state.state}", "", {"Retry-After": "1"})
     data = await run_in_threadpool(frame.jpeg)
     hint = quote("; ".join(finding.advice for finding in frame.hints))
     headers = {"X-Frame": str(frame.number), "X-Age-Ms": f"{frame.age_s * 1e3:.0f}", "X-Hint": hint}

@@ -18,7 +18,7 @@ from fieldlens.runtime.station.records.table import table_lines
 from fieldlens.runtime.station.routes.given import StationOf, found, shown
 from fieldlens.runtime.station.schemas import Line, ResultBody, ResultId, ResultsBody, ReviewForm
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
-from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.serving.problems import HttpProblem
 
 routes = Routes("/api/v1", "results")
 _JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
@@ -90,7 +90,7 @@ def heat_map(id: Id, station: StationOf) -> Response:
     """Where the model looked, not where the disease is, over what the network saw. 409 on a retake: never there."""
     row = found(station, id)
     if not station.has_heat_map(row):
-        raise Problem(409, "retake", "an image that has to be taken again has no heat map", "take it again")
+        raise HttpProblem(409, "retake", "an image that has to be taken again has no heat map", "take it again")
     data = station.view(row)
     if data is None:
         raise _not_kept()
@@ -125,5 +125,5 @@ def export(station: StationOf, filters: FiltersOf) -> StreamingResponse:
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _not_kept() -> Problem:
-    return Problem(404, "not-kept", "the image was not kept", "start the station with --keep-images")
+def _not_kept() -> HttpProblem:
+    return HttpProblem(404, "not-kept", "the image was not kept", "start the station with --keep-images")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from fieldlens.runtime.station.serving.problems import Problem, ProblemBody
+from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 
 
 class Role(IntEnum):
@@ -63,7 +63,7 @@ class _Permit:
 
     def __call__(self, request: Request, caller: CallerOf) -> None:
         if caller.role < self.role:
-            raise Problem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
+            raise HttpProblem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
 
 
 class Routes:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fieldlens.runtime.station.serving.limits import RequestLimits
-from fieldlens.runtime.station.serving.problems import Problem, busy
+from fieldlens.runtime.station.serving.problems import HttpProblem, busy
 
 UPLOADS = ("/api/v1/predict",)
 """Addresses that take large bodies."""
@@ -76,21 +76,21 @@ class Guard:
 
     # ---------------------------------------------------------------- before anything is read
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> HttpProblem | None:
         if headers.getlist("host") not in [[host] for host in self._hosts]:
-            return Problem(403, "host", "this is not the station's own address", _HOST_HINT)
+            return HttpProblem(403, "host", "this is not the station's own address", _HOST_HINT)
         origins, site = headers.getlist("origin"), headers.get("sec-fetch-site", "none")
         if origins and not (len(origins) == 1 and origins[0] in self._origins):
-            return Problem(403, "origin", "another site asked for this", _HOST_HINT)
+            return HttpProblem(403, "origin", "another site asked for this", _HOST_HINT)
         if site not in ("none", "same-origin"):
-            return Problem(403, "origin", "another site asked for this", _HOST_HINT)
+            return HttpProblem(403, "origin", "another site asked for this", _HOST_HINT)
         if not self._may_go_on(scope):
-            return Problem(429, "too-fast", "too many requests", "wait a second", {"Retry-After": "1"})
+            return HttpProblem(429, "too-fast", "too many requests", "wait a second", {"Retry-After": "1"})
         upload = scope["path"] in UPLOADS and scope["method"] == "POST"
         most = self._limits.upload_bytes if upload else self._limits.json_bytes
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
-            return Problem(400, "length", "the Content-Length is not a number", "send the body's size in bytes")
+            return HttpProblem(400, "length", "the Content-Length is not a number", "send the body's size in bytes")
         return _too_large(most) if int(length) > most else None
 
     def _may_go_on(self, scope: Scope) -> bool:
@@ -120,7 +120,7 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0.001))
             except asyncio.TimeoutError:
-                raise Problem(408, "too-slow", "the request came too slowly", "check the line") from None
+                raise HttpProblem(408, "too-slow", "the request came too slowly", "check the line") from None
             read += len(message.get("body", b""))
             ended = not message.get("more_body", False)
             if read > most:
@@ -133,7 +133,7 @@ class Guard:
 _HOST_HINT = "open the address that the station printed at its start"
 
 
-def _too_large(most: int) -> Problem:
-    return Problem(
+def _too_large(most: int) -> HttpProblem:
+    return HttpProblem(
         413, "too-large", f"more than {most / 1e6:g} MB", "send fewer or smaller images", {"Connection": "close"}
     )

@@ -30,7 +30,7 @@ class ProblemBody(BaseModel):
     hint: str = ""
 
 
-class Problem(HTTPException):
+class HttpProblem(HTTPException):
     """Raised by a route, or while a body is read. ``kind`` is the last part of the problem's type."""
 
     def __init__(self, status: int, kind: str, detail: str, hint: str = "", headers: Headers | None = None) -> None:
@@ -52,26 +52,26 @@ class Problem(HTTPException):
         return Response(json_text(self.body()), self.status_code, self.headers, MEDIA)
 
 
-def busy(retry_after_s: int) -> Problem:
+def busy(retry_after_s: int) -> HttpProblem:
     """The queue is full."""
     again = f"try again in {retry_after_s} s"
-    return Problem(503, "busy", f"busy: {again}", again, {"Retry-After": str(retry_after_s)})
+    return HttpProblem(503, "busy", f"busy: {again}", again, {"Retry-After": str(retry_after_s)})
 
 
-def of(error: KitError) -> Problem:
+def of(error: KitError) -> HttpProblem:
     """A known failure."""
     if isinstance(error, ImageError):
-        return Problem(422, "not-an-image", error.message, error.hint)
+        return HttpProblem(422, "not-an-image", error.message, error.hint)
     if isinstance(error, RecordsError):
-        return Problem(507, "records", error.message, error.hint)
-    return Problem(503, "not-answered", error.message, error.hint, {"Retry-After": "10"})
+        return HttpProblem(507, "records", error.message, error.hint)
+    return HttpProblem(503, "not-answered", error.message, error.hint, {"Retry-After": "10"})
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """FastAPI's handler for Problem and KitError."""
+    """FastAPI's handler for HttpProblem and KitError."""
     if isinstance(error, KitError):
         error = of(error)
-    assert isinstance(error, Problem)
+    assert isinstance(error, HttpProblem)
     return error.response()
 
 
@@ -79,16 +79,16 @@ async def on_http(request: Request, error: Exception) -> Response:
     """Starlette's own errors: no such address, a method that it does not take."""
     assert isinstance(error, HTTPException)
     kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "refused")
-    return Problem(error.status_code, kind, str(error.detail), "", error.headers or {}).response()
+    return HttpProblem(error.status_code, kind, str(error.detail), "", error.headers or {}).response()
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
     """A value that does not fit: which, and why; never the value itself."""
     assert isinstance(error, RequestValidationError)
     wrong = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()[:5]]
-    return Problem(422, "invalid", "; ".join(wrong), "/api/v1/openapi.json says what is expected").response()
+    return HttpProblem(422, "invalid", "; ".join(wrong), "/api/v1/openapi.json says what is expected").response()
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
     """Our bug: the log has the traceback, the visitor gets none of it."""
-    return Problem(500, "bug", "this is a fault of the station", "its log says more; please report it").response()
+    return HttpProblem(500, "bug", "this is a fault of the station", "its log says more; please report it").response()

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from fieldlens.runtime.station.serving.limits import RequestLimits
-from fieldlens.runtime.station.serving.problems import Problem
+from fieldlens.runtime.station.serving.problems import HttpProblem
 
 _FIELD_BYTES = 4096
 _NAME = 200
@@ -39,9 +39,9 @@ class UploadForm:
 
 
 async def read_form(request: Request, limits: RequestLimits, names: tuple[str, ...]) -> UploadForm:
-    """The form of a request; fields other than ``names`` are refused. Raises Problem."""
+    """The form of a request; fields other than ``names`` are refused. Raises HttpProblem."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        raise Problem(415, "not-a-form", "the body is not multipart/form-data", "send the images as form files")
+        raise HttpProblem(415, "not-a-form", "the body is not multipart/form-data", "send the images as form files")
     parser = _InMemory(
         request.headers, request.stream(), max_files=limits.images, max_fields=len(names), max_part_size=_FIELD_BYTES
     )
@@ -50,7 +50,9 @@ async def read_form(request: Request, limits: RequestLimits, names: tuple[str, .
     except (MultiPartException, MultipartParseError, KeyError, UnicodeError) as error:
         many = "Too many" in str(error)
         detail = f"more than {limits.images} images or too many fields" if many else "the form cannot be read"
-        raise Problem(422 if many else 400, "form", detail, "send fewer at a time" if many else "see docs") from error
+        raise HttpProblem(
+            422 if many else 400, "form", detail, "send fewer at a time" if many else "see docs"
+        ) from error
     try:
         images, fields = [], {}
         for key, value in form.multi_items():
@@ -59,7 +61,7 @@ async def read_form(request: Request, limits: RequestLimits, names: tuple[str, .
             elif isinstance(value, str) and key in names and key not in fields:
                 fields[key] = value
             else:
-                raise Problem(
+                raise HttpProblem(
                     422, "invalid", f"the field {key[:40]!r} is not expected", f"there are images, {', '.join(names)}"
                 )
         return UploadForm(tuple(images), fields)

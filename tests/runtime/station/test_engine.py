@@ -16,15 +16,15 @@ from fieldlens.runtime.model import Model, load
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.sources.item import Encoded
-from fieldlens.runtime.station.engine import BusyError, Engine
+from fieldlens.runtime.station.engine import BusyError, ModelThread
 from tests.runtime.conftest import jpeg, scene
 
 PHOTO = Encoded("photo", jpeg(scene(1, 120, 160)))
 
 
 @pytest.fixture
-def engine(bundle_folder: Path, tmp_path: Path) -> Iterator[Engine]:
-    engine = Engine(lambda: load(bundle_folder, backend="fake", state=tmp_path / "state"), waiting=4)
+def engine(bundle_folder: Path, tmp_path: Path) -> Iterator[ModelThread]:
+    engine = ModelThread(lambda: load(bundle_folder, backend="fake", state=tmp_path / "state"), waiting=4)
     yield engine
     engine.close()
 
@@ -37,7 +37,7 @@ def test_one_thread_loads_and_answers(bundle_folder: Path, tmp_path: Path, monke
         threads.add(threading.get_ident())
         return load(bundle_folder, backend="fake", state=tmp_path / "state")
 
-    engine = Engine(loading)
+    engine = ModelThread(loading)
     infer = engine.model.classifier.backend.infer
 
     def watched(image: object) -> object:
@@ -53,7 +53,7 @@ def test_one_thread_loads_and_answers(bundle_folder: Path, tmp_path: Path, monke
     assert threading.get_ident() not in threads
 
 
-def test_who_comes_to_a_full_queue_is_sent_away_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_to_a_full_queue_is_sent_away_at_once(engine: ModelThread, monkeypatch: pytest.MonkeyPatch) -> None:
     hold, answer = threading.Event(), engine.model.classifier.answer
 
     def slow(prepared: Prepared) -> Prediction:
@@ -76,7 +76,7 @@ def test_who_comes_to_a_full_queue_is_sent_away_at_once(engine: Engine, monkeypa
     assert engine.answer(PHOTO).prediction
 
 
-def test_a_bad_image_costs_no_place(engine: Engine) -> None:
+def test_a_bad_image_costs_no_place(engine: ModelThread) -> None:
     for _ in range(10):
         with pytest.raises(ImageError):
             engine.answer(Encoded("x", b"no image"))
@@ -84,7 +84,7 @@ def test_a_bad_image_costs_no_place(engine: Engine) -> None:
     assert engine.answer(PHOTO).prediction
 
 
-def test_after_failed_golden_images_nothing_is_answered(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_failed_golden_images_nothing_is_answered(engine: ModelThread, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing() -> None:
         raise GoldenCheckFailed("golden images: 3 of 8 are answered differently", "call the engineer")
 
@@ -95,7 +95,9 @@ def test_after_failed_golden_images_nothing_is_answered(engine: Engine, monkeypa
     assert engine.fault is not None
 
 
-def test_golden_images_are_answered_again_while_nobody_asks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_images_are_answered_again_while_nobody_asks(
+    engine: ModelThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = threading.Event()
     monkeypatch.setattr(engine.model.classifier, "check_if_due", asked.set)
     assert asked.wait(5)
@@ -103,4 +105,4 @@ def test_golden_images_are_answered_again_while_nobody_asks(engine: Engine, monk
 
 def test_what_loading_raises_comes_to_whoever_starts(tmp_path: Path) -> None:
     with pytest.raises(KitError):
-        Engine(lambda: load(tmp_path / "missing.bundle"))
+        ModelThread(lambda: load(tmp_path / "missing.bundle"))

@@ -12,7 +12,7 @@ import pytest
 from fieldlens.cli import build_parser
 from tests.deploy_kit import BASH, ROOT, deploy, executable, make_ready
 
-COMMANDS = ("try", "demo", "ready-bundle", "test", "setup", "lock", "clean", "help")
+COMMANDS = ("try", "demo", "ready-bundle", "station", "test", "setup", "lock", "clean", "help")
 
 
 def test_the_script_parses() -> None:

@@ -104,7 +104,7 @@ def plain(model: Path) -> Iterator[int]:
 @pytest.mark.full
 def test_not_slower_than_forty_lines_of_fastapi(tmp_path: Path) -> None:
     """The same INT8 file and as many threads; ours with every result on disk before it is answered."""
-    from fieldlens.benchmarks.compare.throwaway import make
+    from fieldlens.benchmarks.networks.throwaway import make
 
     make(tmp_path / "random.bundle", "resnet18", 224)
     images = [jpeg(scene(seed)) for seed in range(16)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import struct
+import threading
 import time
 import zipfile
 import zlib
@@ -14,12 +15,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from fieldlens.runtime.station.app import build_app, own_hosts
 from fieldlens.runtime.station.serving.limits import RequestLimits
+from fieldlens.runtime.station.serving.server import listen, serve
 from fieldlens.runtime.station.station import Station
+from fieldlens.runtime.stopping import Stopper
 from tests.runtime.conftest import bomb, jpeg, scene
 from tests.runtime.station.conftest import Opened, client_of
-from tests.runtime.station.serving_station import Serving, serving
 
+PATIENCE_S = 2.0
 WICKED = [
     "'; DROP TABLE results; --", '" OR 1=1 --', "<script>alert(1)</script>", "<img src=x onerror=alert(1)>",
     "{{7*7}}", "${jndi:ldap://x}", "../../etc/passwd", "%00", "=cmd|' /C calc'!A0",
@@ -211,48 +215,57 @@ def test_what_cannot_be_shown_is_refused(client: TestClient, photo: bytes, text:
 # ---------------------------------------------------------------- slow visitors, over real sockets
 
 
-@pytest.fixture(scope="module")
-def running(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(bundle_folder, tmp_path_factory.mktemp("serving")) as station:
-        yield station
+@pytest.fixture
+def running(opened: Opened) -> Iterator[int]:
+    """The port of a server in a thread that loses its patience after two seconds."""
+    limits = RequestLimits(header_s=PATIENCE_S, chunk_s=PATIENCE_S)
+    listener, stopper = listen("127.0.0.1", 0), Stopper()
+    port = listener.getsockname()[1]
+    app = build_app(opened(limits=limits), own_hosts(port))
+    thread = threading.Thread(target=serve, args=(app, listener, limits, stopper))
+    thread.start()
+    yield port
+    stopper.reason = "the test's end"
+    thread.join(10)
+    listener.close()
 
 
-def test_who_never_finishes_is_hung_up_on_and_others_are_answered(running: Serving) -> None:
+def test_who_never_finishes_is_hung_up_on_and_others_are_answered(running: int) -> None:
     """Slow-loris: sixty heads that never end, and a body that stops."""
     head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-"
     body = (
-        f"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nContent-Length: 1000\r\n"
+        f"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{running}\r\nContent-Length: 1000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
     )
-    slow = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(60)]
+    slow = [socket.create_connection(("127.0.0.1", running)) for _ in range(60)]
     for one in slow[:-1]:
         one.sendall(head)
     slow[-1].sendall(body.encode())
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as quick:
-        quick.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nConnection: close\r\n\r\n".encode())
+    with socket.create_connection(("127.0.0.1", running), timeout=5) as quick:
+        quick.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{running}\r\nConnection: close\r\n\r\n".encode())
         assert quick.recv(100).startswith(b"HTTP/1.1 200")
     for one in slow[:-1]:
         one.settimeout(20)
         assert one.recv(100) == b"", "closed"
-    assert 8 < time.monotonic() - began < 19
+    assert 0.8 * PATIENCE_S < time.monotonic() - began < 6 * PATIENCE_S
     assert slow[-1].recv(100).startswith(b"HTTP/1.1 408")
     for one in slow:
         one.close()
 
 
-def test_an_old_protocol_and_noise_are_refused(running: Serving) -> None:
+def test_an_old_protocol_and_noise_are_refused(running: int) -> None:
     for noise in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET / HTTP/9\r\n\r\n", b"\r\n" * 50 + b"x y z\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", running.port), timeout=15) as one:
+        with socket.create_connection(("127.0.0.1", running), timeout=15) as one:
             one.sendall(noise)
             assert one.recv(20)[:12] in (b"HTTP/1.1 400", b"", b"HTTP/1.1 505")
 
 
-def test_an_image_is_answered_over_the_wire(running: Serving) -> None:
+def test_an_image_is_answered_over_the_wire(running: int) -> None:
     photo = jpeg(scene(1, 120, 160))
     body = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n' + photo + b"\r\n--x--\r\n"
-    head = f"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nConnection: close\r\n"
+    head = f"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{running}\r\nConnection: close\r\n"
     head += f"Content-Length: {len(body)}\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", running.port), timeout=15) as one:
+    with socket.create_connection(("127.0.0.1", running), timeout=15) as one:
         one.sendall(head.encode() + body)
         assert one.recv(100).startswith(b"HTTP/1.1 200")

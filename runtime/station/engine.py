@@ -43,13 +43,13 @@ class BusyError(KitError):
 
 @dataclass(frozen=True)
 class SeenImage:
-    """An answer, what the network saw (JPEG 480×480), and the whole upright image (JPEG) where it was asked for.
+    """An answer, what the network saw (uint8 RGB 480×480), and the whole upright image (JPEG) where it was asked for.
 
     Both are made from pixels: nothing of the file's metadata is in them.
     """
 
     prediction: Prediction
-    view_jpeg: bytes
+    view_rgb: Pixels
     image_jpeg: bytes | None
 
 
@@ -103,8 +103,8 @@ class ModelThread:
             prediction = self._ask(prepared)
             view = preparer.preprocess.view(prepared.pixels_rgb)
             seen_rgb = prepared.pixels_rgb if prepared.pixels.dtype == np.uint8 else view
-            image_jpeg = _jpeg(_whole(seen_rgb, image), 92) if whole else None
-            return SeenImage(prediction, _jpeg(small(view), 88), image_jpeg)
+            image_jpeg = jpeg_of(_whole(seen_rgb, image), 92) if whole else None
+            return SeenImage(prediction, small(view), image_jpeg)
         finally:
             self._preparers.put(preparer)
             self._leave(time.monotonic() - began)
@@ -191,5 +191,6 @@ def _whole(pixels_rgb: Pixels, image: Encoded | Frame) -> Pixels:
     return pixels_rgb
 
 
-def _jpeg(pixels_rgb: npt.NDArray[np.uint8], quality: int) -> bytes:
+def jpeg_of(pixels_rgb: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Pixels, uint8 RGB ``[H,W,3]``, as JPEG."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels_rgb), quality, colorsubsampling="420"))

@@ -6,24 +6,27 @@ import threading
 import time
 from collections import OrderedDict
 
-MOST = 64
+from fieldlens.runtime.pixels.preprocess import Pixels
+
+MOST = 32
+"""Of 0.7 MB each; a JPEG of each would cost every answer 2 ms, and few of them are looked at."""
 FORGET_S = 900.0
 
 
 class RecentViews:
-    """JPEG bytes by result id: the newest MOST, each for FORGET_S. Any thread may call."""
+    """Pixels (uint8 RGB) by result id: the newest MOST, each for FORGET_S. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._views: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._views: OrderedDict[str, tuple[float, Pixels]] = OrderedDict()
 
-    def put(self, result_id: str, jpeg: bytes) -> None:
+    def put(self, result_id: str, view_rgb: Pixels) -> None:
         """Keep one for a while."""
         with self._lock:
-            self._views[result_id] = (time.monotonic(), jpeg)
+            self._views[result_id] = (time.monotonic(), view_rgb)
             self._tidy()
 
-    def get(self, result_id: str) -> bytes | None:
+    def get(self, result_id: str) -> Pixels | None:
         """One that is still there."""
         with self._lock:
             self._tidy()

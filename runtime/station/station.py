@@ -15,7 +15,7 @@ from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.item import Encoded, Frame
 from fieldlens.runtime.station.clock import CLOCK, WallClock
-from fieldlens.runtime.station.engine import BusyError, ModelThread, SeenImage
+from fieldlens.runtime.station.engine import BusyError, ModelThread, SeenImage, jpeg_of
 from fieldlens.runtime.station.housekeeping import Housekeeping, KeepingRules
 from fieldlens.runtime.station.live_camera import LiveCamera
 from fieldlens.runtime.station.pins import compare_pins
@@ -26,6 +26,7 @@ from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.station.serving.metrics import Metrics
 from fieldlens.runtime.station.subjects import new_subject
 
+VIEW_QUALITY = 88
 _CAPTURE_S = 1.0
 """How long a press on the button waits for a frame that was captured after it."""
 
@@ -112,9 +113,9 @@ class Station:
             raise
         images = []
         if keep and seen.image_jpeg is not None:
-            images = [("image", seen.image_jpeg), ("view", seen.view_jpeg)]
+            images = [("image", seen.image_jpeg), ("view", jpeg_of(seen.view_rgb, VIEW_QUALITY))]
         stored = self.records.add(self._row(seen, origin, about), images)
-        self.recent.put(stored.id, seen.view_jpeg)
+        self.recent.put(stored.id, seen.view_rgb)
         self.metrics.count("outcomes", "outcome", stored.outcome)
         self.metrics.latency(stored.latency_ms)
         return stored
@@ -155,7 +156,8 @@ class Station:
                     return self.records.files.read(file)
                 except OSError:
                     return None
-        return self.recent.get(result.id) if kind == "view" else None
+        seen_rgb = self.recent.get(result.id) if kind == "view" else None
+        return None if seen_rgb is None else jpeg_of(seen_rgb, VIEW_QUALITY)
 
     def has_view(self, result: ResultRow) -> bool:
         """Whether :meth:`view` will find something."""

@@ -15,10 +15,10 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.fields import nearest
 from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, image_files
-from fieldlens.train.data.cells import said
-from fieldlens.train.data.forms.csv_rows import read_csv
-from fieldlens.train.data.forms.image_index import ImageIndex
-from fieldlens.train.errors import Problem, all_at_once
+from fieldlens.runtime.tables.cells import said
+from fieldlens.runtime.tables.csv_rows import read_csv
+from fieldlens.runtime.tables.image_index import ImageIndex
+from fieldlens.runtime.tables.problems import Problem, all_at_once
 
 MADE = 16
 WIDTH, HEIGHT = 640, 480

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.tables.cells import alike, said
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import alike, said
 from fieldlens.train.data.samples import Label, Sample
 from fieldlens.train.errors import Problem
 

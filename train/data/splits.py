@@ -13,8 +13,8 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.tables.cells import alike
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import alike
 from fieldlens.train.data.samples import PARTS, DataSet, Sample, class_counts, marks
 from fieldlens.train.errors import Problem, all_at_once
 

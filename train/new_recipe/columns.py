@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fieldlens.runtime.tables.csv_rows import Table
+from fieldlens.runtime.tables.image_index import ImageIndex
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.forms.csv_rows import Table
-from fieldlens.train.data.forms.image_index import ImageIndex
 from fieldlens.train.data.part_names import part_named
 from fieldlens.train.errors import DataError
 

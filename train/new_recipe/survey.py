@@ -16,8 +16,8 @@ from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, Window
+from fieldlens.runtime.tables.csv_rows import read_csv
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.forms.csv_rows import read_csv
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import ArrayDataSet, DataSet, Sample
 from fieldlens.train.errors import DataError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fieldlens.train.data.forms.csv_rows import read_csv
+from fieldlens.runtime.tables.csv_rows import read_csv
 from fieldlens.train.errors import DataError
 from fieldlens.train.new_recipe.columns import columns_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.tables.csv_rows import Table
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.forms.csv_rows import Table
 from fieldlens.train.data.labels import LabelReader
 from fieldlens.train.errors import DataError, all_at_once
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from fieldlens.runtime.sources.walk import walk
+from fieldlens.runtime.tables.cells import said
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import said
 from fieldlens.train.data.forms.layout import class_folders, tree_of
 from fieldlens.train.data.forms.recipe_table import tables_in
 from fieldlens.train.data.labels import Found, LabelReader

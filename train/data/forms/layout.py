@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fieldlens.train.data.cells import said
+from fieldlens.runtime.tables.cells import said
 from fieldlens.train.data.part_names import looks_like_part, only_fillers, part_named
 from fieldlens.train.errors import DataError
 

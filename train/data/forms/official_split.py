@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from fieldlens.runtime.tables.cells import is_missing, said
+from fieldlens.runtime.tables.csv_rows import Table
+from fieldlens.runtime.tables.encodings import decoded, not_text
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import is_missing, said
-from fieldlens.train.data.forms.csv_rows import Table
-from fieldlens.train.data.forms.encodings import decoded, not_text
 from fieldlens.train.data.labels import LabelReader
 from fieldlens.train.data.part_names import part_named
 from fieldlens.train.errors import Problem

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fieldlens.runtime.sources.walk import is_image
+from fieldlens.runtime.tables.cells import said
+from fieldlens.runtime.tables.csv_rows import Table
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import said
 from fieldlens.train.data.forms.columns import Columns
-from fieldlens.train.data.forms.csv_rows import Table
 from fieldlens.train.data.labels import Found
 from fieldlens.train.errors import Problem
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fieldlens.runtime.tables.cells import is_missing, said
+from fieldlens.runtime.tables.csv_rows import Row, Table, read_csv
+from fieldlens.runtime.tables.image_index import ImageIndex
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.cells import is_missing, said
 from fieldlens.train.data.forms.columns import Columns, columns_of
-from fieldlens.train.data.forms.csv_rows import Row, Table, read_csv
-from fieldlens.train.data.forms.image_index import ImageIndex
 from fieldlens.train.data.forms.official_split import folders_split, listed, other_split_column
 from fieldlens.train.data.forms.shifted import shifted_labels
 from fieldlens.train.data.labels import Found, LabelReader

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.runtime.tables.csv_rows import read_csv
 from fieldlens.train.config import DataConfig
-from fieldlens.train.data.forms.csv_rows import read_csv
 from fieldlens.train.data.forms.tables import read_table
 from fieldlens.train.errors import DataError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from fieldlens.train.errors import Problem
+from fieldlens.runtime.tables.problems import Problem
 
 _NOT_TEXT = (
     (b"PK\x03\x04", "an Excel or OpenDocument workbook, or another archive"),

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldlens.train.data.cells import said
-from fieldlens.train.data.forms.encodings import decoded, not_text, not_utf_8
-from fieldlens.train.errors import DataError, Problem
+from fieldlens.runtime.tables.cells import said
+from fieldlens.runtime.tables.encodings import decoded, not_text, not_utf_8
+from fieldlens.runtime.tables.problems import DataError, Problem
 
 Row = dict[str, str]
 

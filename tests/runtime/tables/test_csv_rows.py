@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.train.data.forms.csv_rows import read_csv
-from fieldlens.train.data.forms.encodings import decoded
+from fieldlens.runtime.tables.csv_rows import read_csv
+from fieldlens.runtime.tables.encodings import decoded
 
 TEXT = "image,label\na.png,früh\n"
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fieldlens.runtime.sources.walk import is_image, walk
-from fieldlens.train.data.cells import said
-from fieldlens.train.errors import Problem
+from fieldlens.runtime.tables.cells import said
+from fieldlens.runtime.tables.problems import Problem
 
 _AMBIGUOUS = "write the image's path into the table, set data.image_folders, or remove the copy"
 _NOT_THERE = "add the image, or remove its row"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.train.data.forms.image_index import ImageIndex
+from fieldlens.runtime.tables.image_index import ImageIndex
 from fieldlens.train.errors import Problem
 
 

@@ -178,7 +178,7 @@ def _add_selftest(commands: Commands) -> None:
 def _add_serve(commands: Commands) -> None:
     parser = commands.add(
         "serve", "the station's page and REST service on this machine", "Needs the extra station.",
-        example="--bundle demo.bundle --camera v4l2://0", module=STATION,
+        example="--bundle demo.bundle --camera v4l2://0", module=STATION, begin=_begin_serve,
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     parser.add_argument("--camera", metavar="URI", help="csi://N, v4l2://N, rtsp://HOST/PATH or http://HOST/PATH")
@@ -204,7 +204,7 @@ def _add_station(commands: Commands) -> None:
         ("restore", "a backup into an empty folder", "monday.tar --data /srv/station"),
         ("export", "every result as CSV", "results.csv"),
     ):
-        parser = below.add(name, title, example=example)
+        parser = below.add(name, title, example=example, begin=_begin_station)
         parser.add_argument("file", type=Path, help="the backup or CSV file")
         _add_data(parser)
 
@@ -223,11 +223,24 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def _begin_classify(arguments: argparse.Namespace) -> str:
+    from fieldlens.runtime.sources.cameras.address import without_password
+
     beginning.bundle(arguments.bundle)
-    if not any(getattr(arguments, name, None) for name in ("json", "csv", "report")):  # these list what failed
+    if not any(getattr(arguments, name, None) for name in ("json", "csv", "report", "watch")):  # these say what failed
         beginning.sources(arguments.sources)
     more = f" and {len(arguments.sources) - 1} more" if len(arguments.sources) > 1 else ""
-    return f"{arguments.command}: {arguments.sources[0]}{more} with {arguments.bundle} …"
+    return f"{arguments.command}: {without_password(arguments.sources[0])}{more} with {arguments.bundle} …"
+
+
+def _begin_serve(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    return f"serve: opening {arguments.bundle} …"
+
+
+def _begin_station(arguments: argparse.Namespace) -> str:
+    if arguments.command == "restore":
+        beginning.file(arguments.file, "FILE")
+    return f"{arguments.command}: {arguments.file} …"
 
 
 def _begin_reading(arguments: argparse.Namespace) -> str:

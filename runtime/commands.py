@@ -62,7 +62,7 @@ def classify(arguments: argparse.Namespace) -> int:
     if arguments.mode == "single-stream":
         return _single_stream(arguments, model, around)
     stopper = Stopper()
-    for note in () if arguments.quiet else (*notes, *unsigned(bundle)):
+    for note in () if arguments.quiet else (*notes, *said_always(bundle)):
         talk.say(f"note: {note}")
     with contextlib.ExitStack() as stack:
         classifier = stack.enter_context(model).classifier
@@ -207,9 +207,16 @@ def unsigned(bundle: Bundle) -> tuple[str, ...]:
     return () if bundle.signer is not None else (f"{bundle.title} is {bundle.signed}",)
 
 
+def said_always(bundle: Bundle) -> tuple[str, ...]:
+    """What must be said with every outcome: what this version leaves out of the bundle, and that nobody vouches."""
+    return (*bundle.manifest.notes, *unsigned(bundle))
+
+
 def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...], detail: Detail) -> None:
     """The end of a run in words."""
-    for line in summary_lines(log, model.info, unsigned(model.bundle), model.notes, diagnosis, detail):
+    said = said_always(model.bundle)
+    choice = tuple(note for note in model.notes if note not in said)
+    for line in summary_lines(log, model.info, said, choice, diagnosis, detail):
         talk.say(line)
 
 

@@ -28,6 +28,11 @@ FIRST = {
     "info": ("a.bundle",),
     "doctor": (),
     "selftest": ("a.bundle",),
+    "serve": ("--bundle", "a.bundle"),
+    "station backup": ("new.tar",),
+    "station restore": ("photo.jpg",),
+    "station export": ("new.csv",),
+    "train new-recipe": ("data", "--positive", "ill", "--out", "new.toml"),
     "train demo-data": ("new", "--images", "30"),
     "train fit": ("--recipe", "demo", "--data", "data", "--out", "new"),
     "train crossval": ("--recipe", "demo", "--data", "data", "--out", "new"),
@@ -51,6 +56,9 @@ FIRST = {
 
 REFUSED = {
     "no bundle": ("classify photo.jpg --bundle no.bundle", "no.bundle does not exist"),
+    "no bundle to serve": ("serve --bundle no.bundle", "no.bundle does not exist"),
+    "no backup": ("station restore no.tar", "no.tar does not exist"),
+    "no data to look at": ("train new-recipe no --positive ill --out new.toml", "there is no data at no"),
     "a file as bundle": ("info photo.jpg", "photo.jpg is not a folder"),
     "a folder that is no bundle": ("verify data", "data: manifest.json is missing"),
     "no image": ("classify no.jpg --bundle a.bundle", "no.jpg: there is no such file"),

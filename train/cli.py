@@ -54,7 +54,7 @@ def _add_new_recipe(commands: Commands) -> None:
     parser = commands.add(
         "new-recipe", "write a recipe for your own images",
         "Looks at the images and their table, asks nothing, and writes a commented TOML file with values that fit.",
-        example="my-images --positive ill --out my.toml",
+        example="my-images --positive ill --out my.toml", begin=_begin_new_recipe,
     )  # fmt: skip
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="folder of one folder per class, folder with a table, table, or .npz"
@@ -161,6 +161,12 @@ def _add_export_images(commands: Commands) -> None:
         "--photographs", action="store_true",
         help="JPEG files of 640×480 instead, the image enlarged in the middle, as a camera would send them",
     )  # fmt: skip
+
+
+def _begin_new_recipe(arguments: argparse.Namespace) -> str:
+    if not beginning.exists(arguments.data):
+        raise DataError(f"there is no data at {arguments.data}", "give a folder of images, a table, or an .npz")
+    return f"new-recipe: looking at {arguments.data} …"
 
 
 def _begin_fit(arguments: argparse.Namespace) -> str:

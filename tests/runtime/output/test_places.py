@@ -40,7 +40,9 @@ def test_permissions_count_of_the_file_itself_where_it_exists(tmp_path: Path, mo
 
 def test_classify_says_so_before_it_opens_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none/manifest.json").write_text("not opened")
     with pytest.raises(OutputError, match=r"file/x\.jsonl: cannot be written \(Not a directory"):
         main(["classify", str(tmp_path), "--bundle", str(tmp_path / "none"), "--json", str(tmp_path / "file/x.jsonl")])
     assert capsys.readouterr().out == ""
-    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+    assert sorted(os.listdir(tmp_path)) == ["file", "none"]  # noqa: PTH208

@@ -77,7 +77,7 @@ def test_outcome_class_latency_and_drops_are_drawn_in(
         view.picture(*answer(classifier), "7.3 ms  camera to answer 21 ms  12 dropped")
         wait_for(lambda: "LAST IMAGE, 0 s ago" in words)
     text = " ".join(words)
-    assert "No sign" in text
+    assert "Sign: score" in text
     assert f"scene  {time.strftime('%Y-%m-%d')}" in text
     assert "7.3 ms" in text
     assert "12 dropped" in text
@@ -98,7 +98,7 @@ def test_a_lost_camera_takes_the_place_of_its_last_image(
     monkeypatch.setattr(LiveView, "_watched", lambda self: True)
     with LiveView(classifier, window=False, port=None) as view:
         view.picture(*live_answer(classifier), "x")
-        wait_for(lambda: any("No sign" in word for word in words))
+        wait_for(lambda: any("Sign: score" in word for word in words))
         view.notice(Notice("csi://0", "lost", "camera lost: no image for 2.5 s; opening it again"))
         wait_for(lambda: any("camera lost" in word for word in words))
         assert "Last image 0 s ago" in words

@@ -51,7 +51,7 @@ def float_input(model: onnx.ModelProto) -> None:
 
 
 def other_name(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = model.graph.node[0].input[0] = "image"
+    model.graph.input[0].name = model.graph.node[0].input[0] = "frame"
 
 
 def channels_first(model: onnx.ModelProto) -> None:

@@ -77,7 +77,8 @@ def test_the_report_that_travels_shows_and_names_no_image(evaluated: Path) -> No
     assert "image/jpeg" not in html
     assert not any(name in html for name in named)
     assert "Model card" in html
-    assert "image/jpeg" in (evaluated / "report.html").read_text(), "the run's own report has images to lose"
+    if named:  # a network without mistakes shows none
+        assert "image/jpeg" in (evaluated / "report.html").read_text(), "the run's own report has images to lose"
 
 
 def test_without_a_report_none_travels_and_a_broken_one_is_told(evaluated: Path, run: Path, tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ def test_what_cannot_be_meant_is_refused(
 
 def test_without_the_web_framework_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError(name='fastapi')\n")
-    done = kit("serve", "--bundle", "x", path=tmp_path)
+    bundle = tmp_path / "a.bundle"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text("not opened")
+    done = kit("serve", "--bundle", str(bundle), path=tmp_path)
     assert done.returncode == 2
     assert "pip install 'fieldlens[station]'" in done.stderr
     assert kit("--help", path=tmp_path).returncode == 0

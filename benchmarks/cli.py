@@ -134,7 +134,7 @@ def _add_conversion(commands: Commands) -> None:
         type=_enough,
         default=240,
         metavar="N",
-        help="JPEG 640×480 to train, calibrate and judge with, at least 90 (default: 240)",
+        help="JPEG 640×480 to train, calibrate and judge with, at least 150 (default: 240)",
     )
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="how often (default: 3)")
     _machine(parser)
@@ -254,7 +254,7 @@ def _positive(text: str) -> int:
 def _enough(text: str) -> int:
     value = int(text)
     if value < 90:
-        raise argparse.ArgumentTypeError("calibration needs 32 images, and others judge: at least 90")
+        raise argparse.ArgumentTypeError("calibration needs 32 images, and others judge: at least 150")
     return value
 
 

@@ -134,7 +134,7 @@ def _add_conversion(commands: Commands) -> None:
         type=_enough,
         default=240,
         metavar="N",
-        help="JPEG 640×480 to train, calibrate and judge with, at least 150 (default: 240)",
+        help="JPEG 640×480 to train, calibrate and judge with, at least 220 (default: 240)",
     )
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="how often (default: 3)")
     _machine(parser)
@@ -253,8 +253,8 @@ def _positive(text: str) -> int:
 
 def _enough(text: str) -> int:
     value = int(text)
-    if value < 90:
-        raise argparse.ArgumentTypeError("calibration needs 32 images, and others judge: at least 150")
+    if value < 220:
+        raise argparse.ArgumentTypeError("INT8 needs images of 32 people, and others judge: at least 220")
     return value
 
 

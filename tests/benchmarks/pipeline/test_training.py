@@ -23,7 +23,7 @@ def test_the_recipe_is_one_that_fit_takes(tmp_path: Path) -> None:
 
 
 def test_every_step_of_a_conversion_is_timed(tmp_path: Path) -> None:
-    settings = conversion.ConversionSettings("resnet18", 32, 150, rounds=1, epochs=1)
+    settings = conversion.ConversionSettings("resnet18", 32, 240, rounds=1, epochs=1)
     timed = conversion.measure(settings, tmp_path, 0.0)
     names = " ".join(timed.seconds)
     for step in ("export", "fp16", "calibrate", "int8.onnx", "int8-trt8.onnx", "int8-cpu.onnx", "evaluate", "golden"):

@@ -344,9 +344,7 @@ demo_needs() { # before anything is begun: how long, how much
     fail "the disk has $((free / 1024)) GB left, the demo takes 7" "make room, or run ./deploy.sh try, which takes 0.5 GB"
 }
 
-cmd_demo() {
-  no_arguments demo "$@"
-  STEPS=6
+demo_to_bundle() { # from nothing to a verified bundle
   cd -- "$ROOT"
   demo_needs
   step "environment" environment
@@ -355,6 +353,12 @@ cmd_demo() {
   step "train" demo_fit
   step "convert to a bundle" demo_bundle
   step "verify every precision on the test split" demo_verify
+}
+
+cmd_demo() {
+  no_arguments demo "$@"
+  STEPS=6
+  demo_to_bundle
   step "classify held-out images" demo_classify
   demo_closing
 }
@@ -419,14 +423,7 @@ slim_ready() { # INT8 for CPUs and what it needs, beside the old one until it is
 cmd_ready_bundle() {
   no_arguments ready-bundle "$@"
   STEPS=6
-  cd -- "$ROOT"
-  demo_needs
-  step "environment" environment
-  mkdir -p demo
-  step "synthetic data" demo_data
-  step "train" demo_fit
-  step "convert to a bundle" demo_bundle
-  step "verify every precision on the test split" demo_verify
+  demo_to_bundle
   step "the part that a CPU needs" slim_ready
 }
 

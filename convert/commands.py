@@ -37,7 +37,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         calibration_images=arguments.calibration_images,
         targets=targets_of(arguments.targets),
     )
-    with stopping.interrupting():  # told to stop, it clears its temporary folder away
+    with stopping.interrupting():  # on a signal it clears its temporary folder away
         make_from(lambda: read(options, reporter), arguments.out, options, reporter)
     return EXIT_OK
 

@@ -98,7 +98,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A union of dataclasses, told apart by this key; each has its word as a class attribute of that name."""
+    """A union of dataclasses, distinguished by this key; each has its word as a class attribute of that name."""
 
     key: str
 

@@ -29,7 +29,7 @@ _INTERRUPTED_S = 10.0
 _REAP_S = 0.2
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _told_at: float | None = None
-"""When (monotonic, s) this process was told to end; signals belong to the process, not to a run."""
+"""When (monotonic, s) this process was asked to end; signals belong to the process, not to a run."""
 
 
 class Stop(BaseException):

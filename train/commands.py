@@ -38,7 +38,7 @@ def run_fit(arguments: argparse.Namespace) -> int:
     from fieldlens.train.console import Console
     from fieldlens.train.recipe import load_recipe
 
-    config = load_recipe(arguments.recipe, arguments.overrides, Console())  # before torch: a typo is told at once
+    config = load_recipe(arguments.recipe, arguments.overrides, Console())  # before torch: a typo shows at once
     from fieldlens.train.console import load_torch
 
     load_torch()

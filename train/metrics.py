@@ -40,7 +40,7 @@ def multilabel(labels: Ints) -> bool:
 
 
 def correct(probabilities: Floats, labels: Ints) -> Floats:
-    """What each image adds to the accuracy, ``[n]``: 1 or 0, or (multi-label) the share of its labels told rightly.
+    """What each image adds to the accuracy, ``[n]``: 1 or 0, or (multi-label) the share of its labels that are right.
 
     A multi-label probability says "present" from 0.5 on, as in MedMNIST (Yang et al., Scientific Data 2023).
     """

@@ -26,7 +26,7 @@ _ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
 @dataclass(frozen=True)
 class PrecisionAnswers:
     """Logits float32 ``[n,C]`` of one precision; ``runs`` is what the compiled model reports. ``peak``: the largest
-    activation and where it was; it and the latency are None where they cannot be told."""
+    activation and where it was; it and the latency are None where they are unknown."""
 
     precision: str
     backend: str

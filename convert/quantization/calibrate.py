@@ -63,7 +63,7 @@ def check_images(tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
     """Raises ConversionError for preprocessed images uint8 ``[S,S,3]`` that give no useful ranges.
 
     Fewer than 32 different ones, or random numbers: a peer calibrated with those silently, and its users lost half of
-    the accuracy. Noise is told by its look from afar: averaged over an 8 × 8 grid nearly nothing of it is left, while
+    the accuracy. Noise shows from afar: averaged over an 8 × 8 grid nearly nothing of it is left, while
     images of things keep most of their variance.
     """
     different = len({tensor.tobytes() for tensor in tensors})

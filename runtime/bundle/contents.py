@@ -60,7 +60,7 @@ class Distribution:
 
 
 def check_contents(bundle: Bundle) -> None:
-    """Everything that can be told without running the network. Raises BundleError."""
+    """Everything that can be checked without running the network. Raises BundleError."""
     if not bundle.manifest.precisions:
         raise BundleError(f"{bundle.path.name} lists no model", RENEW)
     limits_from_json(bundle.manifest.quality)

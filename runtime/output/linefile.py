@@ -50,14 +50,14 @@ class LineFile:
             make_folder(path.parent)
             if rotate_bytes is not None and path.is_file():
                 repair(path, quoted=quoted)
-            self._open(anew=rotate_bytes is None)
+            self._open(fresh=rotate_bytes is None)
             if self._rotate_bytes is not None and self._size and not (self._begins_with_header() and self._is(ours)):
                 self._rotate()
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
 
-    def _open(self, *, anew: bool, mode: int | None = None) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0)
+    def _open(self, *, fresh: bool, mode: int | None = None) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if fresh else 0)
         self._handle = os.open(self._path, flags, PRIVATE)
         found = os.fstat(self._handle)
         self._size = found.st_size
@@ -104,7 +104,7 @@ class LineFile:
         for newer, older in reversed(list(itertools.pairwise(names))):
             if newer.exists():
                 newer.replace(older)
-        self._open(anew=True, mode=self._mode)
+        self._open(fresh=True, mode=self._mode)
 
     def close(self) -> None:
         """Make the lines durable. A second call does nothing."""
@@ -147,7 +147,7 @@ class LineStream:
 
 def _given_up(name: str) -> OutputError:
     hint = "whatever reads it has stopped reading; its last line may be cut off"
-    return OutputError(f"{name}: it is full and nobody reads it, and the run was told to end", hint)
+    return OutputError(f"{name}: it is full and nobody reads it, and the run was asked to end", hint)
 
 
 def encoded(line: str) -> bytes:
@@ -158,7 +158,7 @@ def encoded(line: str) -> bytes:
 def write_whole(handle: int, data: bytes) -> int:
     """Write all of ``data``, or leave a file as it was; its length.
 
-    A pipe or a terminal that is full is waited for; when the process is told to end, not much longer: raises
+    A pipe or a terminal that is full is waited for; when the process is asked to end, not much longer: raises
     TimeoutError, else OSError.
     """
     if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,4 +1,4 @@
-"""What decoding one image may cost, and what it will, told from the file's header before anything is decoded.
+"""What decoding one image may cost, and what it will, estimated from the file's header before anything is decoded.
 
 The costs were measured on two cores of an AMD EPYC virtual machine (OpenCV 4.8 and 5.0, simplejpeg 1.9) with the files
 that are worst for each decoder. They are fixed figures, not measured again: a file that is refused here is refused on

@@ -70,7 +70,7 @@ def _read_once(path: Path) -> bytes | None:
         before = os.fstat(handle)
         _check(path, before)
         data = file.read(before.st_size + 1) or b""
-        if len(data) > before.st_size:  # it grew, or its size is not told (files of the kernel's)
+        if len(data) > before.st_size:  # it grew, or its size is unknown (files of the kernel's)
             data += file.read(LARGEST_BYTES + 1 - len(data)) or b""
             _check_size(path, len(data))
         after = os.fstat(handle)

@@ -1,7 +1,7 @@
 """The model and its thread: images are prepared by whoever brings them, and answered one after the other by one thread.
 
 A GPU's context belongs to the thread that made it, so this thread loads the model, too. In front of it is a queue with
-an end: whoever finds it full is told when to come back.
+an end: whoever finds it full hears when to come back.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Housekeeping:
 
     def _keep_on(self) -> None:
         while True:
-            with contextlib.suppress(RecordsError):  # whoever asks for an answer is told; the next hour tries again
+            with contextlib.suppress(RecordsError):  # whoever asks next gets the error; it is tried again
                 self.tidy()
             if self._ended.wait(EVERY_S):
                 return

@@ -174,8 +174,8 @@ def _beginning(lines: Sequence[str], wanted: Collection[str]) -> tuple[int, str]
     start = next((place for place, line in enumerate(lines) if line.strip()), 0)
     if not lines:
         return 0, ","
-    if told := _SEPARATOR.fullmatch(lines[start]):
-        return start + 1, told[1]
+    if declared := _SEPARATOR.fullmatch(lines[start]):
+        return start + 1, declared[1]
 
     def score(delimiter: str) -> tuple[int, int]:
         try:

@@ -202,7 +202,7 @@ def test_a_signal_ends_a_run_whose_output_nobody_reads(
     in_time(ended)
     assert ended.code == 2
     if scenario is not full_pipe_of_everything:
-        assert "it is full and nobody reads it, and the run was told to end" in ended.error
+        assert "it is full and nobody reads it, and the run was asked to end" in ended.error
     # A signal between two lines ends the run by itself; then it is the summary that nobody reads.
     assert reported(place.report)["ended_by"] in (number.name, f"{number.name}, and a result that could not be written")
 

@@ -129,7 +129,7 @@ class Trainer:
 
 
 def _right(logits: Tensor, targets: Tensor) -> float:
-    """Images told rightly; with several findings an image counts by its share of right ones."""
+    """Images classified rightly; with several findings an image counts by its share of right ones."""
     if targets.ndim == 2:
         return float(((logits > 0) == (targets == 1)).float().mean(1).sum())
     return float((logits.argmax(1) == targets).sum())

@@ -46,7 +46,7 @@ class Evaluation:
 
 
 def evaluation(judged: ScoredPredictions, thresholds: dict[str, float] | None = None) -> Evaluation:
-    """All figures. ``thresholds`` per label (multi-label); a label without one is told at 0.5."""
+    """All figures. ``thresholds`` per label (multi-label); a label without one is decided at 0.5."""
     labels, probabilities = judged.labels, judged.probabilities
     one_class = judged.task == "multiclass"
     counts = metrics.confusion(probabilities, labels) if one_class else None

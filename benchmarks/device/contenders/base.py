@@ -1,4 +1,4 @@
-"""What a contender is told, and what it gives back. Imports nothing heavy: a worker's start-up is measured."""
+"""What a contender receives, and what it returns. Imports nothing heavy: a worker's start-up is measured."""
 
 from __future__ import annotations
 

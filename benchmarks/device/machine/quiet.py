@@ -182,7 +182,7 @@ class QuietWatch:
         self.seen.busy_before = passed.busy_s / passed.total_s if passed.total_s else 0.0
 
     def start(self) -> None:
-        """Wait for calm clocks as long as :meth:`before` was told to at most; then the rounds begin.
+        """Wait for calm clocks, at most as long as :meth:`before` allows; then the rounds begin.
 
         Waiting decides when to measure, never what is kept: a run that turns busy later is INVALID.
         """

@@ -51,7 +51,7 @@ def count(model: bytes) -> Cost:
         return Cost(tuple(_layer(node) for node in network.get_ordered_ops() if node.get_type_name() in _CONVOLUTIONS))
     except (RuntimeError, ValueError) as error:
         line = str(error).strip().splitlines()[-1]
-        raise BundleError(f"the graph's shapes cannot be told ({line})", "give a bundle's FP32 file") from error
+        raise BundleError(f"the graph's shapes are unknown ({line})", "give a bundle's FP32 file") from error
 
 
 def _layer(node: Any) -> Layer:

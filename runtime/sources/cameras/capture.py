@@ -93,7 +93,7 @@ def holders(device: str, processes: Path = Path("/proc")) -> list[str]:
 
 
 COMMAND = (sys.executable, "-m", "fieldlens.runtime.sources.cameras.capture_process")
-"""The process that reads a camera; it is told which on its standard input, because arguments are everybody's to see."""
+"""The process that reads a camera; it reads which on its standard input, because arguments are everybody's to see."""
 
 
 def order_for(spec: Spec) -> bytes:

@@ -15,7 +15,7 @@ from fieldlens.runtime.sources.cameras.http_login import Challenge, Login, autho
 
 _CONNECT_S = 3.0
 _RECEIVE_BUFFER = 256 * 1024
-"""Small on purpose: what waits in the kernel's buffer is old, and cannot be told from a fresh frame."""
+"""Small on purpose: what waits in the kernel's buffer is old, and looks like a fresh frame."""
 _TRIES = 3
 """Without a password, with it, and once more where the camera says that its nonce was too old."""
 

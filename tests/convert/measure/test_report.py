@@ -70,15 +70,26 @@ def test_a_bundle_needs_its_data_and_a_place_for_the_report(bundle_folder: Path,
         evaluate(bundle_folder, data, options=EvaluationOptions(out=tmp_path / "out", precision="fp16"))
 
 
-def test_the_report_that_travels_shows_and_names_no_image(evaluated: Path) -> None:
-    report = json.loads((evaluated / "report.json").read_text())
-    named = [row["id"] for row in report["mistakes"]]
-    html = report_files(evaluated)["report.html"].decode()
+@pytest.fixture
+def mistaken(run: Path, tmp_path: Path) -> Path:
+    """A copy of the run whose threshold nobody reaches: every image with a spot is a mistake in its report."""
+    folder = Path(shutil.copytree(run, tmp_path / "mistaken"))
+    point = json.loads((folder / "operating-point.json").read_text())
+    point["decision"] |= {"thresholds": 0.9999, "band": [0.9998, 0.9999]}
+    (folder / "operating-point.json").write_text(json.dumps(point))
+    evaluate(folder, options=EvaluationOptions(with_images=True))
+    return folder
+
+
+def test_the_report_that_travels_shows_and_names_no_image(mistaken: Path) -> None:
+    own = (mistaken / "report.html").read_text()
+    named = [row["id"] for row in json.loads((mistaken / "report.json").read_text())["mistakes"]]
+    assert named, "the run's own report has images to lose"
+    assert "image/jpeg" in own
+    html = report_files(mistaken)["report.html"].decode()
     assert "image/jpeg" not in html
     assert not any(name in html for name in named)
     assert "Model card" in html
-    if named:  # a network without mistakes shows none
-        assert "image/jpeg" in (evaluated / "report.html").read_text(), "the run's own report has images to lose"
 
 
 def test_without_a_report_none_travels_and_a_broken_one_is_told(evaluated: Path, run: Path, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def path_without_python(tmp_path: Path) -> Path:
 
 
 def executable(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)  # a link here leads to the system's own program, which must not be written over
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
 

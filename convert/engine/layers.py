@@ -37,12 +37,10 @@ def read_layers(information: str, precision: str) -> Layers:
     """Judge the inspector's JSON against the ``precision`` that was built.
 
     Confirmed: at least half of the convolutions that tell run in it (the head, and with flags a layer or two, may
-    stay wider). Contradicted: fewer. Not readable: none tells.
+    stay wider). Contradicted: fewer. Not readable: none tells. Never raises: this is for people, and no reason to
+    lose an engine.
     """
-    try:
-        layers = json.loads(information)["Layers"]
-    except (ValueError, KeyError, TypeError):
-        return Layers("not readable", {}, 0)
+    layers = _layers(information)
     counts: Counter[str] = Counter()
     merged = 0
     for layer in layers:
@@ -61,6 +59,20 @@ def read_layers(information: str, precision: str) -> Layers:
     return Layers("confirmed" if confirmed else "contradicted", reported, merged)
 
 
+def _layers(information: str) -> list[Any]:
+    """``Layers`` of the inspector's JSON; empty where there is none to read.
+
+    Lenient, because TensorRT 8.6.1 writes the control character 0x1e between the names in ``Metadata``, which RFC 8259
+    forbids inside a string.
+    """
+    try:
+        found = json.loads(information, strict=False)
+    except (ValueError, RecursionError):
+        return []
+    layers = found.get("Layers") if isinstance(found, dict) else None
+    return layers if isinstance(layers, list) else []
+
+
 def _is_convolution(layer: dict[str, Any]) -> bool:
     kinds = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}".lower()
     return "conv" in kinds and "reformat" not in kinds
@@ -71,11 +83,16 @@ def _is_merged(layer: dict[str, Any]) -> bool:
 
 
 def _precision(layer: dict[str, Any]) -> str:
-    """A convolution computes in what it reads: its first input, where that tells, else its weights."""
-    inputs = layer.get("Inputs") or [{}]
-    weights = layer.get("Weights")
-    texts = [inputs[0].get("Format/Datatype", "") if isinstance(inputs[0], dict) else ""]
-    texts.append(weights.get("Type", "") if isinstance(weights, dict) else "")
+    """A convolution computes in what it reads: its first input, where that tells, else its weights.
+
+    8.6.1 gives no weights for the first one, which is fused with its ReLU and pooling; only the input's format tells.
+    """
+    inputs, weights = layer.get("Inputs"), layer.get("Weights")
+    first = inputs[0] if isinstance(inputs, list) and inputs else None
+    texts = [
+        first.get("Format/Datatype", "") if isinstance(first, dict) else "",
+        weights.get("Type", "") if isinstance(weights, dict) else "",
+    ]
     for text in texts:
         lowered = str(text).lower().replace("uint8", "")  # a fused cast of the image, not the arithmetic
         for word, name in _WORDS:

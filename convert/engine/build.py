@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from fieldlens.convert.engine import memory
 from fieldlens.convert.engine.arguments import TACTIC_SOURCES
 from fieldlens.convert.engine.candidates import Supply, Workbench
+from fieldlens.convert.engine.history import BuildHistory
 from fieldlens.convert.engine.trials import Accepted, accept
 from fieldlens.runtime.backends.selftest import load_golden
 from fieldlens.runtime.backends.tensorrt.api import CODE_VERSION, BuildOptions, tensorrt
@@ -117,6 +119,11 @@ def build_engine(
         reporter.say(
             f"TensorRT {bench.device.tensorrt} on {facts.name} ({facts.compute_capability}), driver {facts.driver}"
         )
+        if killed := BuildHistory(bench.store.root, bench.device).killed():
+            reporter.say(
+                f"the last build here was killed ({killed}), most likely by the kernel for want of memory: "
+                "see `sudo dmesg | grep -i oom`. The engine accepted before it, if any, stayed"
+            )
         needed = decide(bench, asked, ensure=ensure)
         if isinstance(needed, Nothing):
             reporter.say("nothing to do: a valid engine for exactly this device exists")
@@ -180,6 +187,8 @@ def _accepted_again(bench: Workbench, before: EngineChoice) -> EngineChoice | No
 
 def _built(bench: Workbench, asked: str, needed: AcceptAgain | Build) -> EngineChoice:
     supply = needed.supply if isinstance(needed, Build) else Supply({})
+    if short := memory.warning():
+        bench.reporter.say(f"warning: {short}")
     with contextlib.ExitStack() as opened:
         last = needed.before.chosen if needed.before else ""
         accepted = accept(bench, asked, supply, opened, last=last)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+from fieldlens.convert.engine.history import BuildHistory
 from fieldlens.convert.engine.progress import BuildProgress
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.selftest import Golden
@@ -111,12 +112,15 @@ def _build(bench: Workbench, recipe: Recipe, notes: tuple[str, ...]) -> tuple[by
     workspace = bench.options.workspace_mb * 2**20 or max(bench.gpu.free_bytes() // 2, _LEAST_WORKSPACE)
     cache = bench.store.timing_cache(bench.device, mode)
     what = f"building {recipe.precision} from {model_file(recipe.file)} ({recipe.typing})"
-    with BuildProgress(what, bench.progress) as progress:
+    history = BuildHistory(bench.store.root, bench.device)
+    last_s = history.seconds(what)
+    with history.building(what), BuildProgress(what, bench.progress, last_s=last_s) as progress:
         built = bench.library.build(
             bench.bundle.model(recipe.file), recipe, bench.options, bench.bundle.manifest.size, workspace, cache,
             progress,
         )  # fmt: skip
         seconds = progress.seconds
+    history.took(what, seconds)
     bench.store.save_timing_cache(bench.device, mode, built.timing_cache)
     around = {**conditions(), "gpu": asdict(bench.gpu.facts), "power_mode": mode, "workspace_bytes": workspace}
     record = EngineRecord(

@@ -17,8 +17,11 @@ class BuildProgress:
     from its own threads."""
 
     def __init__(
-        self, what: str, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic, every_s: float = 0.0
-    ) -> None:
+        self, what: str, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic, every_s: float = 0.0,
+        last_s: float | None = None,
+    ) -> None:  # fmt: skip
+        """``last_s``: how long the same build took on this device the last time; None: not known."""
+        self._last_s = last_s
         self._what, self._out, self._clock = what, out, clock
         self._terminal = out is not None and out.isatty()
         self._every_s = every_s or (_EVERY_ON_TERMINAL_S if self._terminal else _EVERY_S)
@@ -30,7 +33,10 @@ class BuildProgress:
 
     def __enter__(self) -> BuildProgress:
         self._start = self._clock()
-        self._print(f"{self._what}: this takes seconds on a large GPU, several minutes on a small device")
+        expected = "this takes seconds on a large GPU, several minutes on a small device"
+        if self._last_s is not None:
+            expected = f"the last time this took {self._last_s:.0f} s on this device"
+        self._print(f"{self._what}: {expected}")
         self._ticker.start()
         return self
 
@@ -68,7 +74,8 @@ class BuildProgress:
         with self._lock:
             phases = list(self._phases.items())
         if not phases:
-            return f"{self._what}: {self.seconds:.0f} s so far"
+            last = f" (the last time: {self._last_s:.0f} s)" if self._last_s is not None else ""
+            return f"{self._what}: {self.seconds:.0f} s so far{last}"
         share = 0.0
         for _, (done, steps) in reversed(phases):  # each inner phase is a part of one step of the outer one
             share = min((done + share) / steps, 1.0)

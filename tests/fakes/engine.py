@@ -96,13 +96,15 @@ def engine_behaviours(world: World, trt: Any, known: dict[str, Any]) -> dict[str
         _shape: tuple[int, ...] | None
 
         def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+            if not 0 <= profile_index < len(self._engine._header["profiles"]):
+                world.crash(f"profile {profile_index} does not exist")
             in_use = self._engine._in_use
             taken = in_use.get(profile_index)
             if trt.__version__.startswith("8.") and taken not in (None, self._handle):
                 return False  # before 10 a profile serves one context at a time
             in_use[profile_index] = self._handle
             self._profile = profile_index
-            return 0 <= profile_index < len(self._engine._header["profiles"])
+            return True
 
         def set_input_shape(self, name: str, shape: Any) -> bool:
             low, _, high = self._engine._header["profiles"][self._profile][name]
@@ -110,13 +112,20 @@ def engine_behaviours(world: World, trt: Any, known: dict[str, Any]) -> dict[str
             return all(a <= b <= c for a, b, c in zip(low, self._shape, high, strict=True))
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
-            self._addresses[name] = int(memory)
-            return bool(memory) and name in [tensor[0] for tensor in self._engine._tensors]
+            if name != world.refused_address:
+                self._addresses[name] = int(memory)
+            return (
+                bool(memory)
+                and name != world.refused_address
+                and name in [tensor[0] for tensor in self._engine._tensors]
+            )
 
         def execute_async_v3(self, stream_handle: int) -> bool:
             world.need_context("execute_async_v3")
             missing = [tensor[0] for tensor in self._engine._tensors if not self._addresses.get(tensor[0])]
-            if missing or self._shape is None:
+            if missing:
+                world.crash(f"enqueue without the addresses of {', '.join(missing)}")
+            if self._shape is None:
                 return False
             queue = world.streams[int(stream_handle)]
             if queue.captured is not None and not self._warm:

@@ -6,13 +6,17 @@ import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Operation = Callable[[], None]
+
+
+class Crash(BaseException):
+    """Where the real library dies with a segmentation fault. No ``except Exception`` gets past it."""
 
 
 @dataclass
@@ -38,6 +42,8 @@ class World:
     """Precision → what is added to every logit."""
     layers: str = "true"
     """What the inspector tells: ``true``, ``fp32`` (whatever was built), ``names`` or ``myelin``."""
+    refused_address: str = ""
+    """Tensor whose address TensorRT refuses."""
     on_build: Callable[[], None] | None = None
 
     clock_ms: float = 0.0
@@ -67,6 +73,11 @@ class World:
         """Note a violation where this thread has no context."""
         if not self.stacks.get(threading.get_ident()):
             self.violations.append(f"{doing} without a current context in this thread")
+
+    def crash(self, doing: str) -> NoReturn:
+        """A segmentation fault: ends the test, and is noted for a ledger in case something caught it."""
+        self.violations.append(f"segmentation fault: {doing}")
+        raise Crash(doing)
 
     def held(self) -> list[str]:
         """What nobody gave back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from types import ModuleType
 from typing import Any
 
@@ -61,7 +62,11 @@ def _builder_behaviours(world: World, trt: Any, known: dict[str, Any]) -> dict[s
             if major < 10 and "EXPLICIT_BATCH" not in bits:
                 log(self._logger, "ERROR", "Network must be explicit batch for ONNX")
             return create(
-                known["INetworkDefinition"], typed="STRONGLY_TYPED" in bits or major >= 11, bits=bits, model=b""
+                known["INetworkDefinition"],
+                typed="STRONGLY_TYPED" in bits or major >= 11,
+                bits=bits,
+                model=b"",
+                builder=weakref.ref(self),
             )
 
         def create_builder_config(self) -> Any:
@@ -127,6 +132,8 @@ def _builder_behaviours(world: World, trt: Any, known: dict[str, Any]) -> dict[s
             self._errors: list[onnx_rules.Complaint] = []
 
         def parse(self, model: Any, path: str | None = None) -> bool:
+            if self._network._builder() is None:
+                world.crash("a parser whose builder was freed")
             self._errors = onnx_rules.complaints(bytes(model), major)
             if major < 10 and "EXPLICIT_BATCH" not in self._network._bits:
                 self._errors = [onnx_rules.Complaint(-1, "", "", "the network has an implicit batch dimension")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ def load_libcuda() -> Any:
 
 def open_gpu(index: int = 0) -> Gpu:
     """Take the GPU for this thread. Raises BackendError: no pycuda, no driver, no GPU."""
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")  # kernels are loaded when first used: less memory, from 11.7
     try:
         import pycuda.driver as driver
     except ImportError as error:  # pycuda is there but libcuda.so.1 is not: an ImportError, too

@@ -127,7 +127,9 @@ KILLED = """
 
 
 @pytest.mark.parametrize("when", ["build", ".plan", ".json"])
-def test_a_kill_leaves_the_last_good_engine(world: World, bundle: Bundle, tmp_path: Path, when: str) -> None:
+def test_a_kill_leaves_the_last_good_engine(
+    world: World, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
     store = build_engine(bundle, tmp_path)
     before = chosen(store)
     done = subprocess.run(
@@ -137,9 +139,23 @@ def test_a_kill_leaves_the_last_good_engine(world: World, bundle: Bundle, tmp_pa
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert chosen(store) == before
     assert precision_that_runs(bundle, tmp_path) == "int8"
+    capsys.readouterr()
     build_engine(bundle, tmp_path, "--ensure", "--batch", "2")
+    assert ("the last build here was killed (building" in capsys.readouterr().out) == (when == "build")
+    build_engine(bundle, tmp_path, "--ensure", "--batch", "2")
+    assert "was killed" not in capsys.readouterr().out, "it is said once"
     assert not list(store.folder.glob(".*.tmp"))
     assert len(list(store.folder.glob("*.plan"))) == 2
+
+
+def test_without_a_progress_monitor_the_last_builds_time_is_said(
+    world: World, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_tensorrt(monkeypatch, world, "8.6.1")
+    build_engine(bundle, tmp_path, "--precision", "fp32")
+    assert "several minutes on a small device" in capsys.readouterr().err
+    build_engine(bundle, tmp_path, "--precision", "fp32")
+    assert "the last time this took 0 s on this device" in capsys.readouterr().err
 
 
 def test_two_builders_do_not_meet(world: World, bundle: Bundle, tmp_path: Path) -> None:

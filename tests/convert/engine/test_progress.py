@@ -22,6 +22,13 @@ def test_without_phases_the_time_is_told() -> None:
     assert progress.line() == "building: 61 s so far"
 
 
+def test_the_last_time_is_told_where_it_is_known() -> None:
+    out = io.StringIO()
+    with BuildProgress("building", out, clock=lambda: 0.0, last_s=82.4) as progress:
+        assert progress.line() == "building: 0 s so far (the last time: 82 s)"
+    assert "the last time this took 82 s on this device" in out.getvalue()
+
+
 def test_phases_give_a_share() -> None:
     progress = BuildProgress("building", io.StringIO(), clock=lambda: 0.0)
     progress.phase("outer", None, 4)

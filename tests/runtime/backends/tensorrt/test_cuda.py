@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -166,3 +167,14 @@ def test_what_is_missing_is_named(
     with pytest.raises(BackendError, match=message) as raised:
         open_gpu()
     assert raised.value.hint
+
+
+def test_kernels_are_loaded_lazily_unless_somebody_says_otherwise(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_MODULE_LOADING", raising=False)
+    open_gpu().close()
+    assert os.environ["CUDA_MODULE_LOADING"] == "LAZY"
+    monkeypatch.setenv("CUDA_MODULE_LOADING", "EAGER")
+    open_gpu().close()
+    assert os.environ["CUDA_MODULE_LOADING"] == "EAGER"

@@ -9,11 +9,13 @@ import pytest
 
 from fieldlens.runtime.backends.tensorrt.api import BuildOptions, tensorrt
 from fieldlens.runtime.backends.tensorrt.cuda import Gpu, open_gpu
+from fieldlens.runtime.errors import BackendError
 from tests.fakes import models
-from tests.fakes.gpu import World
+from tests.fakes.gpu import Crash, World
 from tests.fakes.install import install
 from tests.fakes.surface import surface
 from tests.fakes.tensorrt import VERSIONS, make_tensorrt
+from tests.fakes.workshop import build_engine
 
 
 @pytest.fixture
@@ -88,16 +90,45 @@ def context_of(precision: str) -> Any:
 def test_a_run_without_addresses_or_shape_is_refused(world: World, gpu: Gpu) -> None:
     context, stream = context_of("fp32"), gpu.stream()
     assert context.set_optimization_profile_async(0, stream.handle)
-    assert not context.execute_async_v3(stream.handle)
+    with pytest.raises(Crash, match="without the addresses of image, logits"):
+        context.execute_async_v3(stream.handle)
     assert not context.set_input_shape("image", (1, 32, 32, 3)), "outside the profile"
     assert context.set_input_shape("image", (2, 32, 32, 3))
     assert not context.set_tensor_address("image", 0)
-    assert not context.execute_async_v3(stream.handle)
+    with pytest.raises(Crash):
+        context.execute_async_v3(stream.handle)
     for name in ("image", "logits", "cam", "features"):
         assert context.set_tensor_address(name, 0x1234)
     assert context.execute_async_v3(stream.handle)
     with pytest.raises(MemoryError, match="illegal memory access"):
         stream.synchronize()
+
+
+def test_what_kills_the_real_one_ends_a_test(world: World, gpu: Gpu) -> None:
+    """Recorded from 8.6.1, which dies with a segmentation fault."""
+    context, stream, library = context_of("fp32"), gpu.stream(), tensorrt()
+    with pytest.raises(Crash, match="profile 7"):
+        context.set_optimization_profile_async(7, stream.handle)
+    builder = library.trt.Builder(library.logger)
+    network = builder.create_network(library._network_flags(library.recipes("fp32")[0]))
+    parser = library.trt.OnnxParser(network, library.logger)
+    del builder
+    with pytest.raises(Crash, match="builder was freed"):
+        parser.parse(models.model("fp32"))
+    assert not issubclass(Crash, Exception)
+    assert len(world.violations) == 2
+
+
+@pytest.mark.parametrize("name", ["image", "logits", "cam", "features"])
+def test_a_refused_address_never_gets_as_far_as_a_run(
+    world: World, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    bundle = models.make_bundle(tmp_path_factory.mktemp("bundles"))
+    world.refused_address = name
+    with pytest.raises(BackendError, match=f"refused an address for '{name}'"):
+        build_engine(bundle, tmp_path_factory.mktemp("state"), "--precision", "fp32")
+    assert world.violations == []
+    assert world.held() == []
 
 
 def test_on_eight_a_profile_serves_one_context(gpu: Gpu) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from fieldlens.runtime.backends.tensorrt.engine_record import Device, short_hash
@@ -20,7 +19,7 @@ class BuildHistory:
     the disk is full or a file is damaged, nothing is known."""
 
     def __init__(self, root: Path, device: Device) -> None:
-        self._device = asdict(device)
+        self._device = device.to_json()
         self._timing = root / "timing"
         self._mark = root / "building"
 

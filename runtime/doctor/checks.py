@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ Probe = Callable[[str], Any]
 """Imports a module by name; raises ImportError."""
 _DEVICE = "pip install -r runtime/requirements.txt"
 _JETSON = "pip install -r runtime/requirements-jetson.txt"
+_STATIC_TLS = re.compile(r"(/\S+\.so[\d.]*): cannot allocate memory in static TLS block")
 _LEAST_PYTHON = (3, 10)
 _MAKE_POLICY = (
     'sudo install -d /etc/fieldlens && echo \'{"allowed_signers": "allowed_signers"}\' | '
@@ -105,11 +107,28 @@ def _tried(name: str, probe: Probe) -> tuple[Any, str]:
         return None, str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def loader_fix(why: str) -> str:
+    """The command for what the dynamic linker said, or an empty string.
+
+    A library that came too late for thread-local memory has to come first (NVIDIA-AI-IOT/trt_pose#111). A container
+    gets libnvdla_compiler.so from the host's driver, and JetPack 7.2 no longer has it: a TensorRT made for JetPack 6
+    fails there (Jonah-May-OSS/wyoming-whisper-trt#1038).
+    """
+    if late := _STATIC_TLS.search(why):
+        return f'export LD_PRELOAD="{late[1]}", and start again'
+    if "libnvdla_compiler.so" in why:
+        return (
+            "JetPack 6: sudo apt-get install nvidia-l4t-dla-compiler on the host, and docker run --runtime nvidia; "
+            "JetPack 7.2 has no such package: use the host's own TensorRT, or an image made for JetPack 7.2"
+        )
+    return ""
+
+
 def module(name: str, probe: Probe, root: Path) -> Check:
     """A library without which nothing runs."""
     found, why = _tried(name, probe)
     if found is None:
-        return Check(name, FAIL, why, _JETSON if host.is_jetson(root) else _DEVICE)
+        return Check(name, FAIL, why, loader_fix(why) or (_JETSON if host.is_jetson(root) else _DEVICE))
     return Check(name, OK, str(getattr(found, "__version__", "")) or host.versions().get(name, "installed"))
 
 
@@ -118,7 +137,8 @@ def opencv(probe: Probe, root: Path) -> Check:
     found, why = _tried("cv2", probe)
     jetson = host.is_jetson(root)
     if found is None:
-        return Check("OpenCV", FAIL, why, "sudo apt-get install python3-opencv" if jetson else _DEVICE)
+        install = "sudo apt-get install python3-opencv" if jetson else _DEVICE
+        return Check("OpenCV", FAIL, why, loader_fix(why) or install)
     from fieldlens.runtime.machine.opencv_build import GSTREAMER_HINT, has
 
     text = str(found.getBuildInformation())
@@ -196,6 +216,8 @@ def gpu_module(title: str, name: str, probe: Probe, root: Path, gpu: bool) -> Ch
     if found is not None:
         package = name.partition(".")[0]
         return Check(title, OK, str(getattr(found, "__version__", "")) or host.versions().get(package, "installed"))
+    if fix := loader_fix(why):
+        return Check(title, WARN, why, fix)
     if not host.is_jetson(root):
         return Check(title, WARN, why, "pip install -r runtime/requirements-gpu.txt")
     if title == "TensorRT":

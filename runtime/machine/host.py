@@ -85,12 +85,18 @@ def is_jetson(root: Path = ROOT) -> bool:
     return (root / "etc/nv_tegra_release").exists() or "jetson" in read(root / "proc/device-tree/model").lower()
 
 
+def jetson_linux(root: Path = ROOT) -> str:
+    """The release of Jetson Linux (L4T), ``36.4.3``; empty elsewhere."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read(root / "etc/nv_tegra_release"))
+    return f"{found[1]}.{found[2]}" if found else ""
+
+
 def jetpack(root: Path = ROOT) -> str:
     """JetPack's version where its package is installed, and Jetson Linux's; empty elsewhere."""
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read(root / "etc/nv_tegra_release"))
-    if not found:
+    release = jetson_linux(root)
+    if not release:
         return ""
-    linux = f"Jetson Linux {found[1]}.{found[2]}"
+    linux = f"Jetson Linux {release}"
     packages = read(root / "var/lib/dpkg/status")
     kit = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", packages, flags=re.MULTILINE)
     return f"JetPack {kit[1]} ({linux})" if kit else linux

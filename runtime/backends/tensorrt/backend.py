@@ -17,6 +17,7 @@ from fieldlens.runtime.backends.tensorrt.slot import Slot
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import BackendError
+from fieldlens.runtime.machine.host import jetson_linux
 
 _MEASURED_RUNS = 20
 
@@ -170,7 +171,7 @@ def interface(manifest: Manifest) -> dict[str, tuple[int, ...]]:
 
 def this_device(library: TensorRt, gpu: Gpu) -> Device:
     """What a plan built here is bound to."""
-    return Device(library.version, gpu.facts.name, gpu.facts.compute_capability)
+    return Device(library.version, gpu.facts.name, gpu.facts.compute_capability, jetson_linux())
 
 
 def load(bundle: Bundle, precision: str, options: LoadOptions) -> Backend:

@@ -30,17 +30,28 @@ class Device:
     tensorrt: str
     gpu: str
     compute_capability: str
+    system: str = ""
+    """A Jetson's release of Jetson Linux: with the same TensorRT under another release the driver refuses an engine."""
 
     @property
     def key(self) -> str:
         """Short hash, for file names."""
-        return short_hash(asdict(self))
+        return short_hash(self.to_json())
+
+    def to_json(self) -> dict[str, str]:
+        """All that is known of it. Without ``system`` where there is none, so that a PC's files keep their names."""
+        return {name: value for name, value in asdict(self).items() if value or name != "system"}
 
     def differences(self, other: Device) -> list[str]:
         """What changed from ``other`` to this, in words."""
         names = {"tensorrt": "TensorRT", "gpu": "GPU", "compute_capability": "compute capability"}
+        names["system"] = "Jetson Linux"
         mine, theirs = asdict(self), asdict(other)
-        return [f"{label} {theirs[name]} → {mine[name]}" for name, label in names.items() if mine[name] != theirs[name]]
+        return [
+            f"{label} {theirs[name] or '?'} → {mine[name] or '?'}"
+            for name, label in names.items()
+            if mine[name] != theirs[name]
+        ]
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Identity:
     @property
     def key(self) -> str:
         """Short hash, for file names."""
-        return short_hash(asdict(self))
+        return short_hash({**asdict(self), "device": self.device.to_json()})
 
 
 @dataclass(frozen=True)

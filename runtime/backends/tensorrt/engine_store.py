@@ -165,13 +165,13 @@ class EngineStore:
                 kept.save(self._timing_path(device, power_mode), _timing_identity(device, power_mode), data)
 
     def _timing_path(self, device: Device, power_mode: str) -> Path:
-        return self.root / "timing" / f"{short_hash([asdict(device), power_mode])}.cache"
+        return self.root / "timing" / f"{short_hash([device.to_json(), power_mode])}.cache"
 
     def _choice_path(self, device: Device) -> Path:
         return self.folder / f"choice-{device.key}.json"
 
     def _choice_identity(self, device: Device) -> kept.Identity:
-        return {"kind": "choice of an engine", "bundle": self.folder.name, "device": asdict(device)}
+        return {"kind": "choice of an engine", "bundle": self.folder.name, "device": device.to_json()}
 
     def _load_kept(self, path: Path, identity: kept.Identity) -> bytes | None:
         """A kept file's payload, or None. Raises PlanError: damaged, or in a folder that others can write."""
@@ -190,7 +190,7 @@ def _record_identity(key: str) -> kept.Identity:
 
 
 def _timing_identity(device: Device, power_mode: str) -> kept.Identity:
-    return {"kind": "TensorRT's timings", "device": asdict(device), "power_mode": power_mode}
+    return {"kind": "TensorRT's timings", "device": device.to_json(), "power_mode": power_mode}
 
 
 def _json(value: EngineRecord | EngineChoice) -> bytes:

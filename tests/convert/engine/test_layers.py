@@ -97,7 +97,9 @@ def foreign_value(text: str, draw: random.Random) -> str:
     """The text with the value of one key replaced: JSON of another shape, which has to get past the parser."""
     keys = ("LayerType", "ParameterType", "Inputs", "Weights", "Format/Datatype", "Name", "Type", "Layers")
     found = json.loads(text, strict=False)
-    value = draw.choice([None, [], {}, 7, -0.5, True, "x", "Float", [None], [[]], [7], {"Type": None}, {"Type": []}])
+    value: Any = draw.choice(
+        [None, [], {}, 7, -0.5, True, "x", "Float", [None], [[]], [7], {"Type": None}, {"Type": []}]
+    )
     key = draw.choice(keys)
     if key == "Layers":
         return json.dumps({**found, "Layers": value})

@@ -279,3 +279,29 @@ def test_the_command(bundle_folder: Path, tmp_path: Path) -> None:
     assert sick.returncode == 2
     assert "fail bundle" in sick.stdout
     assert "→" in sick.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        (  # as reported in NVIDIA-AI-IOT/trt_pose#111
+            "/usr/lib/aarch64-linux-gnu/libgomp.so.1: cannot allocate memory in static TLS block",
+            'export LD_PRELOAD="/usr/lib/aarch64-linux-gnu/libgomp.so.1", and start again',
+        ),
+        (  # as reported in Jonah-May-OSS/wyoming-whisper-trt#1038 (JetPack 7.2) and OE4T/meta-tegra#1281
+            "libnvdla_compiler.so: cannot open shared object file: No such file or directory",
+            "JetPack 7.2 has no such package: use the host's own TensorRT",
+        ),
+    ],
+)
+def test_what_the_dynamic_linker_says_has_a_command(tmp_path: Path, said: str, fix: str) -> None:
+    def probe(name: str) -> Any:
+        raise ImportError(said)
+
+    for check in (
+        doctor.module("numpy", probe, tmp_path),
+        doctor.opencv(probe, orin_nano(tmp_path / "orin")),
+        doctor.gpu_module("TensorRT", "tensorrt", probe, tmp_path, True),
+    ):
+        assert fix in check.fix
+        assert said in check.words

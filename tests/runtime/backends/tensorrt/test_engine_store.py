@@ -190,6 +190,7 @@ def test_timings_are_kept_by_tensorrt_gpu_and_power_mode(store: EngineStore) -> 
         ({"options": "{1}"}, "builder options changed ({} → {1})"),
         ({"code_version": 2}, "builder changed (1 → 2)"),
         ({"device": Device("10.7.0", "Orin", "8.7")}, "TensorRT 10.3.0 → 10.7.0"),
+        ({"device": Device("10.3.0", "Orin", "8.7", "36.4.3")}, "Jetson Linux ? → 36.4.3"),
         ({"device": Device("10.3.0", "Thor", "11.0")}, "GPU Orin → Thor; compute capability 8.7 → 11.0"),
     ],
 )

@@ -1,7 +1,8 @@
 """Names as they may be shown: a file's name can hold a newline, a terminal's command or text that runs backwards.
 
 Lines for people, reports, overlays and the live view show every such character as an escape, so that no name can forge
-a line or hide what follows it. JSON and CSV keep the exact name, because results must be matched to files.
+a line or hide what follows it. JSON and CSV keep the exact name, because results must be matched to files; what of it
+is not UTF-8 is ``\\udcXX`` there too, from which :func:`unescaped` makes the name again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import re
 import unicodedata
 from typing import Any
 
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+_LIKE_NOT_UTF8 = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
+_LIKE_AN_ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 _OUTSIDE_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
@@ -29,6 +34,36 @@ def printable_lines(text: str) -> str:
     name in it can pass for a line of ours."""
     first, *others = map(printable, text.split("\n"))
     return "\n".join([first, *(line if line.startswith(" ") else f"  {line}" for line in others)])
+
+
+def escaped(name: str) -> str:
+    r"""``name`` for CSV: as it is, but what is not UTF-8 as ``\udcXX``. Where it holds such bytes, or these letters
+    themselves, every backslash is doubled, so that :func:`unescaped` gives the name again."""
+    if not _NOT_UTF8.search(name) and not _LIKE_NOT_UTF8.search(name):
+        return name
+    return _NOT_UTF8.sub(lambda found: f"\\u{ord(found[0]):04x}", name.replace("\\", "\\\\"))
+
+
+def unescaped(text: str) -> str:
+    """The name that :func:`escaped` wrote."""
+    return _resolved(text) if _LIKE_NOT_UTF8.search(text) else text
+
+
+def shown_name(name: str) -> str:
+    r"""``name`` for a line of text: as :func:`printable`, and it can be told apart from a name that holds such an
+    escape's letters: there, and beside escapes, every backslash is doubled. :func:`name_shown` is the way back."""
+    if name.isprintable() and not _LIKE_AN_ESCAPE.search(name):
+        return name
+    return printable(name.replace("\\", "\\\\"))
+
+
+def name_shown(text: str) -> str:
+    """The name that :func:`shown_name` wrote."""
+    return _resolved(text) if _LIKE_AN_ESCAPE.search(text) else text
+
+
+def _resolved(text: str) -> str:
+    return _LIKE_AN_ESCAPE.sub(lambda found: _LETTERS.get(found[0][1]) or chr(int(found[0][2:], 16)), text)
 
 
 def html_text(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.files.printable import printable, shown_name
 from fieldlens.runtime.output.linefile import LineStream
 from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Failure, Notice, Prediction, Result
@@ -49,7 +49,7 @@ class HumanSink(Sink):
         shown = printable(word)
         if self._coloured and colour is not None:
             shown = painted(shown, colour)
-        self._lines.write("  ".join([printable(source), shown, *map(printable, others)]) + "\n")
+        self._lines.write("  ".join([shown_name(source), shown, *map(printable, others)]) + "\n")
 
     def close(self) -> None:
         self._lines.close()

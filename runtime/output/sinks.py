@@ -12,7 +12,7 @@ from typing import TextIO
 
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import OutputError
-from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.files.printable import escaped, printable
 from fieldlens.runtime.machine.clock import clock_state, time_utc
 from fieldlens.runtime.output.continued import continues
 from fieldlens.runtime.output.linefile import LineFile, LineStream
@@ -89,10 +89,10 @@ class CsvSink(Sink):
     def write(self, result: Result) -> None:
         if isinstance(result, Notice):
             return
-        when = [time_utc(result.time_s) or "", clock_state(result.time_s), result.source]
+        when = [time_utc(result.time_s) or "", clock_state(result.time_s), escaped(result.source)]
         if isinstance(result, Failure):
             blank = [""] * (len(self._classes) + len(STAGES))
-            self._file.write(_row([*when, "", "", "", *self._borders, *blank, result.error, *self._origin]))
+            self._file.write(_row([*when, "", "", "", *self._borders, *blank, escaped(result.error), *self._origin]))
             return
         answer = [result.outcome, result.label, _exact(result.score), *self._borders]
         probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]

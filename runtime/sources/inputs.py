@@ -6,6 +6,9 @@ import contextlib
 import glob
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import cv2
 
 from fieldlens.runtime.errors import SourceError
 from fieldlens.runtime.sources.cameras.address import (
@@ -20,11 +23,12 @@ from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
 from fieldlens.runtime.sources.folder import FolderWatch
 from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
-from fieldlens.runtime.sources.path_list import paths_from
+from fieldlens.runtime.sources.path_list import ONE_A_LINE, paths_from
 from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
 from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, natural, walk
 
+T = TypeVar("T")
 _LAST = "name it last, or start one run per camera"
 _TICK_S = 0.5
 """How long a wait for a camera or a line lasts before the run may look whether it is to end."""
@@ -49,6 +53,9 @@ class Sources:
         self.cameras: list[CameraLog] = []
         self._input_fd = input_fd
         self._opener = opener
+        if not all(names):
+            hint = "an unset variable of the shell? The current folder is written as ."
+            raise SourceError("a source without a name", hint)
         addresses = [parse_address(name) for name in names]
         for name, address in zip(names[:-1], addresses[:-1], strict=True):
             if address is not None:
@@ -77,7 +84,8 @@ class Sources:
         """
         for place, name in enumerate(self._names, 1):
             if name == "-":
-                yield from self._listed(ring, last=place == len(self._names) and not self._watched)
+                listed = self._listed(ring, last=place == len(self._names) and not self._watched)
+                yield from _whole("standard input", listed)
             elif Path(name) not in self._watched:
                 yield from self._open(name, ring)
         if self._watched:
@@ -124,6 +132,8 @@ class Sources:
                 yield None
                 if self._camera is not None and last:
                     return
+            elif isinstance(line, Broken):
+                yield line
             elif line:
                 yield from self._named(line, ring, last=last)
 
@@ -144,12 +154,14 @@ class Sources:
 
     def _open(self, name: str, ring: int) -> Iterator[Item]:
         kind = kind_of(name)
-        if kind == FOLDER:
-            yield from self._folder(Path(name))
+        if "\0" in name:
+            yield _bad(name, f"{name}: no file can have this name (a zero byte)", ONE_A_LINE)
+        elif kind == FOLDER:
+            yield from _whole(name, self._folder(Path(name)))
         elif kind == FILE and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-            yield from self._video(Path(name), ring)
+            yield from _whole(name, self._video(Path(name), ring))
         elif kind == MISSING and glob.has_magic(name):
-            yield from self._glob(name, ring)
+            yield from _whole(name, self._glob(name, ring))
         elif kind == MISSING and looks_like_login(name):
             shown = without_password(f"camera://{name}").removeprefix("camera://")
             yield _bad(shown, f"{shown}: there is no such file", "a camera's address begins with rtsp:// or http://")
@@ -179,8 +191,20 @@ class Sources:
                 yield from frames
         except SourceError as error:
             yield Broken(str(path), error)
+        except cv2.error as error:
+            yield _bad(str(path), f"{path}: cannot be decoded any further ({error.err})", f"try: ffplay '{path}'")
         if video.shortfall:
             self.notes.append(f"{path}: ended {video.shortfall} frames before it said it would: cut short or damaged")
+
+
+def _whole(name: str, items: Iterator[T]) -> Iterator[T | Broken]:
+    """The items of one source; where it cannot be read any further, that is its failed line, and the next one comes."""
+    try:
+        yield from items
+    except SourceError as error:
+        yield Broken(name, error)
+    except (OSError, ValueError) as error:
+        yield _bad(name, f"{name}: cannot be read any further ({error})", "check the disk or network drive it is on")
 
 
 def _closed(failed: Iterable[OSError]) -> list[Broken]:

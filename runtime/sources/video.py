@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -33,10 +34,21 @@ class Video:
 
         FFmpeg searches a damaged file for minutes, so a thread of its own calls it.
         """
+        try:
+            handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            reason = f"{self._path}: cannot be read ({error.strerror})"
+            raise SourceError(reason, f"check who may read it: ls -l '{self._path}'") from error
+        try:
+            yield from self._frames(_openable(self._path, handle))
+        finally:
+            os.close(handle)
+
+    def _frames(self, name: str) -> Generator[Frame, None, None]:
         number = 0
         if self._path.suffix.lower() not in _RAW_SUFFIXES or _begins_with_jpeg(self._path):
             aside = Aside(f"video {self._path.name}")
-            capture = aside(lambda: cv2.VideoCapture(str(self._path)))
+            capture = aside(lambda: cv2.VideoCapture(name))
             try:
                 while True:
                     place = number % len(self._ring)
@@ -56,6 +68,15 @@ class Video:
             raise SourceError(
                 f"{self._path}: not a video that OpenCV can decode, or an empty one", f"try: ffplay '{self._path}'"
             )
+
+
+def _openable(path: Path, handle: int) -> str:
+    """The name under which OpenCV can open the file: a name that is not UTF-8 ends the process in its bindings."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{handle}"
+    return str(path)
 
 
 def _begins_with_jpeg(path: Path) -> bool:

@@ -8,6 +8,7 @@ example.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -121,7 +122,13 @@ class _Walker:
             except OSError as error:
                 self._walk.failed.append(error)
                 continue
-            pending += [path for entry in listed if (path := self._entry(entry))]
+            for entry in listed:
+                try:
+                    below = self._entry(entry)
+                except OSError as error:  # a disk or network drive that fails
+                    self._walk.failed.append(error)
+                    continue
+                pending += [below] if below else []
 
     def _entry(self, entry: os.DirEntry[str]) -> str | None:
         """Sort one entry; the path of a folder to go into."""
@@ -141,8 +148,13 @@ class _Walker:
     def _link(self, path: str) -> None:
         try:
             status = os.stat(path)  # noqa: PTH116
-        except OSError:
-            self._leave(NOWHERE, path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                self._leave(NOWHERE, path)
+            elif is_image(os.path.basename(path)):  # noqa: PTH119
+                self._walk.images.append((path, None))
+            else:
+                self._walk.failed.append(error)
             return
         if os.path.isdir(path):  # noqa: PTH112
             self._walk.folders.append(path)

@@ -48,10 +48,16 @@ class OverlaySink(Sink):
         return path
 
     def _name(self, source: str) -> str:
-        """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember."""
+        """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember.
+
+        A byte that is not UTF-8 becomes ``%XX``, and no other ``%`` is left.
+        """
         path = Path(source)
-        stem = re.sub(r"[^\w.-]+", "_", path.stem if "#" not in path.name else path.name.replace("#", "_")) or "image"
-        stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        stem = path.stem if "#" not in path.name else path.name.replace("#", "_")
+        parts = re.split("([\udc80-\udcff])", stem)
+        named = (f"%{ord(p) - 0xDC00:02X}" if n % 2 else re.sub(r"[^\w.-]+", "_", p) for n, p in enumerate(parts))
+        stem = "".join(named) or "image"
+        stem = re.sub("%.?$", "", stem.encode()[:_LONGEST_NAME].decode(errors="ignore"))
         name, number = stem, 2
         while name in self._names:
             name, number = f"{stem}-{number}", number + 1

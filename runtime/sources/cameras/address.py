@@ -40,11 +40,14 @@ class Address:
 
 def parse_address(name: str) -> Address | None:
     """The camera that ``name`` means; None where it is a file's or folder's name. Raises SourceError."""
-    if re.match(r"/dev/(video\d+|v4l/)", name):
-        return Address(name, "v4l2", name)
+    device = re.match(r"/dev/(video\d+|v4l/)", name)
     scheme, found, rest = name.partition("://")
-    if not found:
+    if not device and not found:
         return None
+    if not name.isprintable() or (scheme in ("http", "https") and not name.isascii()):
+        raise SourceError(f"{without_password(name)}: not an address (signs that none can hold)", _ESCAPED)
+    if device:
+        return Address(name, "v4l2", name)
     if scheme not in SCHEMES:
         known = "a file, a folder, " + ", ".join(f"{each}://" for each in SCHEMES)
         raise SourceError(f"{without_password(name)}: unknown kind of source {scheme!r}", f"known: {known}")
@@ -54,14 +57,14 @@ def parse_address(name: str) -> Address | None:
     place, _, query = rest.partition("?")
     settings = _settings(shown, query)
     if scheme == "csi":
-        if not place.isdigit():
+        if not place.isdecimal():
             raise SourceError(f"{shown}: a CSI camera is named by its number", "give csi://0 or csi://1")
         return Address(shown, "csi", place, **settings)
     return Address(shown, "v4l2", _device(shown, place), **settings)
 
 
 def _device(name: str, place: str) -> str:
-    if place.isdigit():
+    if place.isdecimal():
         return f"/dev/video{place}"
     if place.startswith("/dev/"):
         return place
@@ -75,7 +78,7 @@ def _settings(name: str, query: str) -> dict[str, int]:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _SETTINGS:
             raise SourceError(f"{name}: unknown setting {key!r}", nearest(key, _SETTINGS))
-        if not value.isdigit() or not 0 < int(value) < 100_000:
+        if not value.isdecimal() or not 0 < int(value) < 100_000:
             raise SourceError(f"{name}: {key} must be a positive whole number, not {value!r}", f"write {key}=1280")
         settings[key] = int(value)
     return settings

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fieldlens.runtime.boundary import run_cli
-from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.errors import KitError, SourceError
 from fieldlens.runtime.files.printable import html_text, json_text, printable, printable_lines
 from fieldlens.runtime.output.people import HumanSink
 from fieldlens.runtime.output.sinks import CsvSink
@@ -164,8 +164,9 @@ def test_a_whole_run_over_evil_names(basic: Sequence[object], tmp_path: Path) ->
 
 
 def test_a_cameras_name_forges_nothing_either() -> None:
-    address = parse_address("http://cam/\u202evideo?x=1")
-    assert address is not None
+    name = "http://cam/\u202evideo?x=1"
+    with pytest.raises(SourceError, match="not an address"):
+        parse_address(name)
     stream = io.StringIO()
-    HumanSink(1, stream).write(Notice(address.name, "lost", "camera lost"))
+    HumanSink(1, stream).write(Notice(name, "lost", "camera lost"))
     assert is_clean(stream.getvalue())

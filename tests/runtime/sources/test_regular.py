@@ -177,7 +177,7 @@ def test_a_list_comes_line_by_line_whatever_the_blocks() -> None:
 
 def test_a_line_that_does_not_end_is_refused() -> None:
     handle = os.open("/dev/zero", os.O_RDONLY)
-    with pytest.raises(SourceError, match="is no path") as caught:
+    with pytest.raises(SourceError, match="are no list") as caught:
         list(paths_from(handle, 0.1))
     os.close(handle)
     assert "-print" in caught.value.hint

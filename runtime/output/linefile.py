@@ -121,10 +121,12 @@ class LineStream:
     """Lines on a stream such as standard output, which is not ours to close or to rotate."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+        self._stream: TextIO | None = stream or sys.stdout
 
     def write(self, line: str) -> None:
         """Print one line, at once. Raises OutputError, or BrokenPipeError when nobody reads any more."""
+        if self._stream is None:  # closed by whoever started us
+            return
         try:
             handle = self._stream.fileno()
         except (OSError, ValueError):  # a stream in memory

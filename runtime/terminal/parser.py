@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fieldlens.runtime.errors import EXIT_REFUSED
@@ -39,6 +40,12 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, message: str, hint: str) -> NoReturn:
         """Say what is wrong and what to do, and end with exit code 2."""
         self.exit(EXIT_REFUSED, f"error: {self.prog}: {message}\nhint: {hint}\n")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """As argparse's, but an empty name is no path: for pathlib it would be the current folder."""
+        if action.type is Path and not arg_string:
+            raise argparse.ArgumentError(action, "an empty name (an unset variable of the shell?)")
+        return super()._get_value(action, arg_string)
 
     def _unknown_option(self) -> str | None:
         """The first word that looks like a long option and is none, abbreviations included."""

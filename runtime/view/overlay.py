@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -28,6 +30,8 @@ class OverlaySink(Sink):
         self._names: set[str] = set()
         try:
             atomic.make_folder(folder)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror})", "choose another place") from error
 

@@ -80,7 +80,8 @@ def read_frame(data: bytes, name: str) -> JpegFrame:
     Raises ImageError, and IndexError or struct.error where the file ends inside a segment. Entropy-coded data is judged
     by the strict decoder.
     """
-    position, orientation, start, kind = 2, 1, 0, 0
+    position, start, kind = 2, 0, 0
+    exif: list[bytes] = []
     for _ in range(_MOST_SEGMENTS):
         if data[position] != 0xFF:
             raise ImageError(f"{name}: corrupt JPEG (no marker at byte {position})", _AGAIN)
@@ -93,15 +94,15 @@ def read_frame(data: bytes, name: str) -> JpegFrame:
             continue
         length = data[position + 2] << 8 | data[position + 3]
         if marker == 0xDA and start:
-            return _frame(data, name, kind, start, orientation, position)
+            orientation = exif_orientation(*exif) if exif else 1
+            small = _small(data, kind, start, orientation)
+            return small or _frame(data, name, kind, start, orientation, position)
         if 0xC0 <= marker <= 0xC2 and not start:
             start, kind = position + 4, marker
-            if small := _small(data, kind, start, orientation):
-                return small
         else:
             _check_marker(name, marker, length)
-        if marker == 0xE1 and not start and data[position + 4 : position + 10] == b"Exif\0\0":
-            orientation = exif_orientation(data[position + 10 : position + 2 + length])
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            exif.append(data[position + 10 : position + 2 + length])
         position += 2 + length
     raise ImageError(f"{name}: corrupt JPEG (more than {_MOST_SEGMENTS} segments before its data)", _AGAIN)
 

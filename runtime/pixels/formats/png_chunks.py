@@ -48,7 +48,8 @@ def read_png(data: bytes, name: str) -> Png:
     Compressed texts and profiles are left out of ``parts``: libpng inflates up to 8 MB for each, and the pixels do not
     depend on them.
     """
-    position, orientation, stored, extras = 8, 1, 0, False
+    position, stored, extras = 8, 0, False
+    exif: list[bytes] = []
     parts: list[tuple[int, int]] = [(0, 8)]
     kinds: set[bytes] = set()
     for _ in range(_MOST_CHUNKS):
@@ -63,13 +64,13 @@ def read_png(data: bytes, name: str) -> Png:
             raise ImageError(f"{name}: corrupt PNG (checksum of chunk {kind!r} is wrong)", _AGAIN)
         kinds.add(kind)
         if kind == b"eXIf":
-            orientation = exif_orientation(data[position + 8 : end - 4])
+            exif.append(data[position + 8 : end - 4].removeprefix(b"Exif\0\0"))
         if kind in _PIXELS:
             parts.append((position, end))
             stored += length if kind == b"IDAT" else 0
         extras = extras or kind not in _SMALL
         if kind == b"IEND":
-            return _png(data, name, kinds, orientation, tuple(parts) if extras else None, stored)
+            return _png(data, name, kinds, exif_orientation(*exif), tuple(parts) if extras else None, stored)
         position = end
     raise ImageError(f"{name}: a PNG of more than {_MOST_CHUNKS:,} chunks", "export it again, with larger chunks")
 

@@ -18,23 +18,28 @@ from fieldlens.runtime.pixels.formats.png_chunks import read_png
 from fieldlens.runtime.pixels.formats.tiff_structure import Layout, read_tiff
 from fieldlens.runtime.pixels.formats.webp_chunks import read_webp
 
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis", b"avio"), "an AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "a HEIC"),
+    **dict.fromkeys((b"mif1", b"msf1", b"mif2"), "a HEIF"), b"crx ": "a camera's raw data",
+    **dict.fromkeys((b"isom", b"iso2", b"iso5", b"mp41", b"mp42", b"qt  ", b"3gp4", b"3gp5", b"M4V "), "a video"),
+}  # fmt: skip
+"""Of the containers of ISO/IEC 14496-12 (a box ``ftyp``); the first that is known counts."""
 _ASK_AGAIN, _GIVE = "take or export the image again", "give JPEG, PNG, BMP, TIFF or WebP"
 _NAMED = (
-    (0, b"GIF8", "a GIF"),
-    (0, b"II+\0", "a BigTIFF"),
-    (0, b"MM\0+", "a BigTIFF"),
-    (0, b"\0\0\0\x0cjP  \r\n", "a JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL"),
-    (0, b"\xff\x0a", "a JPEG XL"),
-    (4, b"ftypavif", "an AVIF"),
-    (4, b"ftypheic", "a HEIC"),
-    (4, b"ftypheix", "a HEIC"),
-    (4, b"ftypmif1", "a HEIF"),
-    (128, b"DICM", "a DICOM file"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"v/1\x01", "an OpenEXR"),
-)
+    (0, b"GIF8", "a GIF"), (0, b"II+\0", "a BigTIFF"), (0, b"MM\0+", "a BigTIFF"), (0, b"II\xbc", "a JPEG XR"),
+    (0, b"\0\0\0\x0cjP  \r\n", "a JPEG 2000"), (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL"), (0, b"\xff\x0a", "a JPEG XL"), (0, b"FUJIFILMCCD-RAW", "a camera's raw data"),
+    (128, b"DICM", "a DICOM file"), (0, b"\x08\0\x05\0\x0a\0\0\0ISO_IR", "a DICOM file"),
+    (0, b"\x08\0\x05\0CS", "a DICOM file"), (0, b"\x02\0\0\0UL\x04\0", "a DICOM file"), (344, b"n+1\0", "a NIfTI file"),
+    (0, b"%PDF", "a PDF"), (0, b"v/1\x01", "an OpenEXR"), (0, b"8BPS", "a Photoshop file"), (0, b"\0\0\1\0", "an icon"),
+    (0, b"\x8aMNG", "an MNG"), (0, b"\x8bJNG", "a JNG"), (0, b"qoif", "a QOI"), (0, b"#?RADIANCE", "a Radiance HDR"),
+    (0, b"P4\n", "a PBM"), (0, b"P5\n", "a PGM"), (0, b"P6\n", "a PPM"), (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"PK\3\4", "a zip archive"), (0, b"\x1f\x8b", "a gzip archive"), (0, b"<svg", "an SVG"),
+    (0, b"<?xml", "an XML text (an SVG?)"), (0, b"<!DOCTYPE", "a web page"), (0, b"<html", "a web page"),
+    (0, b"version https://git-lfs", "a placeholder of Git LFS, not the image itself"),
+    (0, b"\x1aE\xdf\xa3", "a video"), (8, b"AVI LIST", "a video"),
+)  # fmt: skip
 """Where in the file, what is there, and what that is."""
 
 
@@ -42,6 +47,7 @@ class ImageHeader(NamedTuple):
     """``orientation`` is EXIF's 1…8 (1: upright); ``bits`` are per channel; ``channels`` as OpenCV gives them.
 
     ``parts`` (PNG): what of the file holds pixels, where that is not all of it; ``tiff``: where a TIFF's pixels lie.
+    ``clear``: the one grey level of a PNG that is transparent.
     """
 
     format: str
@@ -53,6 +59,7 @@ class ImageHeader(NamedTuple):
     work: Work = Work(0.0, 0.0)
     parts: tuple[tuple[int, int], ...] | None = None
     tiff: Layout | None = None
+    clear: int | None = None
 
 
 def read_header(data: bytes, name: str) -> ImageHeader:
@@ -77,7 +84,15 @@ def _dispatch(data: bytes, name: str) -> ImageHeader:
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         png = read_png(data, name)
         return ImageHeader(
-            "png", png.width, png.height, png.bits, png.orientation, png.channels, png.work, parts=png.parts
+            "png",
+            png.width,
+            png.height,
+            png.bits,
+            png.orientation,
+            png.channels,
+            png.work,
+            parts=png.parts,
+            clear=png.clear,
         )
     if data[:2] == b"BM":
         bmp = read_bmp(data, name)
@@ -91,7 +106,18 @@ def _dispatch(data: bytes, name: str) -> ImageHeader:
         return ImageHeader(
             "webp", webp.width, webp.height, orientation=webp.orientation, channels=webp.channels, work=webp.work
         )
-    for place, start, kind in _NAMED:
-        if data[place : place + len(start)] == start:
-            raise ImageError(f"{name}: {kind}, which this kit does not read", _GIVE)
+    if what := _what_else(data):
+        raise ImageError(f"{name}: {what}, which this kit does not read", _GIVE)
     raise ImageError(f"{name}: not an image that this kit reads (it starts with {data[:8].hex(' ')})", _GIVE)
+
+
+def _what_else(data: bytes) -> str:
+    """What a file is that is not read; empty where nobody knows."""
+    if data[4:8] == b"ftyp":
+        (size,) = struct.unpack_from(">I", data)
+        brands = [data[8:12], *(data[place : place + 4] for place in range(16, min(size, 200, len(data)), 4))]
+        known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+        exact = [kind for kind in known if kind != "a HEIF"]  # what mif1 alone does not tell
+        return (exact or known or ["a video, or an image of a kind that is not known"])[0]
+    text = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
+    return next((kind for place, start, kind in _NAMED if text[place : place + len(start)] == start), "")

@@ -22,6 +22,7 @@ from fieldlens.runtime.pixels.formats import tiff_pixels
 from fieldlens.runtime.pixels.imageheader import ImageHeader, read_header
 from fieldlens.runtime.pixels.opencv_decoder import decode_bgr
 from fieldlens.runtime.pixels.steps import Clahe, Crop, Denoise, Grey, Orient, Resize, Step, Window
+from fieldlens.runtime.pixels.transparency import opaque
 
 Pixels = npt.NDArray[Any]
 """uint8 ``[H,W,3]`` (RGB unless a name says ``_bgr``), or uint8/uint16 ``[H,W]`` for a ``window`` step."""
@@ -168,13 +169,13 @@ class Preprocess:
     def _decode_other(self, data: bytes, header: ImageHeader, name: str) -> Pixels:
         if header.parts is not None:
             data = b"".join(data[start:end] for start, end in header.parts)
-        unchanged = self._window is not None
+        unchanged = self._window is not None or header.channels == 4  # with its transparency
         sample_bytes = 2 if header.bits > 8 else 1
         pixel_bytes = header.width * header.height * (header.channels * sample_bytes if unchanged else 3)
         here = self._admitted(header, name, len(data), 2 * pixel_bytes)  # OpenCV's result is copied for Python
         if header.tiff is not None and tiff_pixels.reads(header.tiff):
             pixels = tiff_pixels.pixels_rgb(data, header.tiff, name, self._limits.seconds)
-            return self._grey_source(pixels) if unchanged else _in_colour(pixels)
+            return self._grey_source(pixels) if self._window else _in_colour(pixels)
         if here:
             pixels = decode_bgr(data, name, unchanged=unchanged)
         else:
@@ -184,14 +185,18 @@ class Preprocess:
             )  # fmt: skip
         if header.tiff is None and pixels.shape[:2] != (header.height, header.width):
             raise ImageError(f"{name}: corrupt image (its data are of another size)", "take or export it again")
-        return self._grey_source(pixels, bgr=True) if unchanged else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        tiff = header.tiff
+        pixels = opaque(pixels, header.clear, from_tiff=tiff is not None, inverted=tiff is not None and tiff.inverted)
+        if self._window:
+            return self._grey_source(pixels, bgr=True)
+        return _in_colour(pixels) if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     @staticmethod
     def _grey_source(pixels: Pixels, *, bgr: bool = False) -> Pixels:
-        """RGB, BGR, BGRA or grey, 8 or 16 bits → grey ``[H,W]`` of the same depth."""
+        """RGB, BGR or grey, 8 or 16 bits → grey ``[H,W]`` of the same depth."""
         if pixels.ndim == 2:
             return pixels
-        code = cv2.COLOR_RGB2GRAY if not bgr else cv2.COLOR_BGR2GRAY if pixels.shape[2] == 3 else cv2.COLOR_BGRA2GRAY
+        code = cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY
         return cv2.cvtColor(np.ascontiguousarray(pixels), code)
 
     def __call__(self, pixels: Pixels, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:

@@ -30,14 +30,17 @@ _AGAIN = "take or export the image again"
 
 
 class Png(NamedTuple):
-    """``bits`` and ``channels`` as OpenCV gives them unchanged. ``parts``: (start, end) of what holds the pixels, where
-    there is more than that; None: the whole file."""
+    """``bits`` and ``channels`` as OpenCV gives them unchanged. ``clear``: the grey level that is transparent.
+
+    ``parts``: (start, end) of what holds the pixels, where there is more than that; None: the whole file.
+    """
 
     width: int
     height: int
     bits: int
     channels: int
     orientation: int
+    clear: int | None
     parts: tuple[tuple[int, int], ...] | None
     work: Work
 
@@ -52,6 +55,7 @@ def read_png(data: bytes, name: str) -> Png:
     exif: list[bytes] = []
     parts: list[tuple[int, int]] = [(0, 8)]
     kinds: set[bytes] = set()
+    clear = b""
     for _ in range(_MOST_CHUNKS):
         if position + 12 > len(data):
             raise ImageError(f"{name}: truncated PNG (no end chunk)", _AGAIN)
@@ -65,12 +69,14 @@ def read_png(data: bytes, name: str) -> Png:
         kinds.add(kind)
         if kind == b"eXIf":
             exif.append(data[position + 8 : end - 4].removeprefix(b"Exif\0\0"))
+        if kind == b"tRNS":
+            clear = data[position + 8 : end - 4]
         if kind in _PIXELS:
             parts.append((position, end))
             stored += length if kind == b"IDAT" else 0
         extras = extras or kind not in _SMALL
         if kind == b"IEND":
-            return _png(data, name, kinds, exif_orientation(*exif), tuple(parts) if extras else None, stored)
+            return _png(data, name, kinds, exif_orientation(*exif), tuple(parts) if extras else None, stored, clear)
         position = end
     raise ImageError(f"{name}: a PNG of more than {_MOST_CHUNKS:,} chunks", "export it again, with larger chunks")
 
@@ -82,6 +88,7 @@ def _png(
     orientation: int,
     parts: tuple[tuple[int, int], ...] | None,
     stored: int,
+    clear: bytes,
 ) -> Png:
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     if data[8:16] != b"\0\0\0\x0dIHDR" or bits not in _DEPTHS.get(colour, ()):
@@ -94,5 +101,8 @@ def _png(
     pixels = width * height
     most_s = pixels * _PER_PIXEL_S + rows_bytes * _PER_BYTE_S + stored * _PER_STORED_BYTE_S
     channels = 4 if colour in (4, 6) or b"tRNS" in kinds else 1 if colour == 0 else 3
+    level = None
+    if colour == 0 and len(clear) == 2:  # with fewer than 8 bits, OpenCV widens the levels to all of 8
+        level = int.from_bytes(clear, "big") * (1 if bits >= 8 else 255 // ((1 << bits) - 1))
     work = Work(rows_bytes * _LEAST_PER_BYTE_S, most_s, 1_000_000)
-    return Png(width, height, max(bits, 8), channels, orientation, parts, work)
+    return Png(width, height, max(bits, 8), channels, orientation, level, parts, work)

@@ -20,7 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.errors import ImageError
-from fieldlens.runtime.pixels.formats.tiff_structure import DEFLATE, DEFLATE_OLD, LZW, NONE, PACKBITS, Layout
+from fieldlens.runtime.pixels.formats.tiff_structure import (
+    ASSOCIATED,
+    DEFLATE,
+    DEFLATE_OLD,
+    LZW,
+    NONE,
+    PACKBITS,
+    Layout,
+)
+from fieldlens.runtime.pixels.transparency import on_black
 
 _PIECE = 65_536
 _AGAIN = "take or export the image again"
@@ -42,7 +51,12 @@ def pixels_rgb(data: bytes, layout: Layout, name: str, seconds: float) -> npt.ND
     pixels = samples.reshape(layout.height, layout.width, layout.channels)
     if layout.predictor == 2:  # each sample is stored as what it adds to its neighbour on the left
         pixels = np.cumsum(pixels, axis=1, dtype=pixels.dtype)
-    return pixels[..., 0] if layout.channels == 1 else pixels
+    if layout.inverted:
+        pixels = pixels.copy()
+        np.subtract(np.iinfo(pixels.dtype).max, pixels[..., 0], out=pixels[..., 0])
+    if layout.alpha:
+        return on_black(pixels, premultiplied=layout.alpha == ASSOCIATED)
+    return pixels[..., 0] if layout.channels < 3 else pixels[..., :3]
 
 
 def _rows(data: bytes, layout: Layout, name: str, until: float) -> npt.NDArray[np.uint8]:

@@ -27,8 +27,14 @@ _OTHERS = {
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _BITS = (1, 4, 8, 10, 12, 14, 16)
 _MOST_ENTRIES, _MOST_PAGES, _MOST_BLOCKS = 1000, 16, 100_000
-_PLAIN = {(1, 1), (2, 3)}
-"""Photometric interpretation and channels: grey with black as zero, and RGB."""
+_PLAIN = {(0, 1), (1, 1), (2, 3), (0, 2), (1, 2), (2, 4)}
+"""Photometric interpretation and channels: grey with white or black as zero, and RGB, with one more channel or not."""
+_COLOURS = {0: 1, 1: 1, 2: 3}
+_NOT_READ = {
+    4: "a mask of transparency", 8: "CIE Lab colours", 9: "ICC Lab colours", 10: "ITU Lab colours",
+    32803: "a camera's raw data", 34892: "a camera's raw data", 32844: "LogL levels", 32845: "LogLuv colours",
+}  # fmt: skip
+ASSOCIATED, UNASSOCIATED = 1, 2
 _PLAIN_BYTE_S = {NONE: 1e-9, LZW: 8e-9, PACKBITS: 0.2e-9, DEFLATE: 1e-9, DEFLATE_OLD: 1e-9}
 """Per decoded byte, by tiff_pixels.py: the first two take no longer for any data, the others are stopped there."""
 _LEAST_PER_PIXEL_S, _PER_PIXEL_S, _PER_BYTE_S = 1e-9, 35e-9, 12e-9
@@ -42,7 +48,8 @@ class Layout:
     """One image: ``blocks`` are its strips or tiles as (offset, bytes stored, bytes when decoded), in order.
 
     ``rows`` per strip; ``across``: bytes of a row of pixels, all channels; ``plain``: grey or RGB, channels side by
-    side in strips, upright.
+    side in strips, upright. ``inverted``: white is zero. ``alpha``: ASSOCIATED (the colours are multiplied by it
+    already), UNASSOCIATED, or 0: there is none, and a further channel means something else.
     """
 
     order: str
@@ -55,6 +62,8 @@ class Layout:
     rows: int
     across: int
     plain: bool
+    inverted: bool
+    alpha: int
     blocks: tuple[tuple[int, int, int], ...]
     work: Work
 
@@ -72,7 +81,10 @@ def read_tiff(data: bytes, name: str) -> Layout:
     order = "<" if data[:2] == b"II" else ">"
     (start,) = struct.unpack_from(order + "I", data, 4)
     tags, following = _directory(data, name, order, start)
-    _check_pages(data, name, order, following, {start})
+    pages = _pages(data, name, order, following, {start})
+    if pages or (following and _is_smaller_copy(data, order, tags)):
+        what = f"a TIFF of {1 + pages} pages" if pages else "a TIFF that begins with a smaller copy of its image"
+        raise ImageError(f"{name}: {what}, of which none is read", "export the one image that is meant")
     return _Reader(data, name, order, tags).layout()
 
 
@@ -100,17 +112,23 @@ def _directory(data: bytes, name: str, order: str, start: int) -> tuple[dict[int
     return tags, following
 
 
-def _check_pages(data: bytes, name: str, order: str, following: int, seen: set[int]) -> None:
-    """Further directories may hold only smaller copies of the image (NewSubfileType, bit 0)."""
+def _pages(data: bytes, name: str, order: str, following: int, seen: set[int]) -> int:
+    """How many further directories hold more than smaller copies of the image."""
+    pages = 0
     while following:
         if following in seen or len(seen) > _MOST_PAGES:
-            raise ImageError(f"{name}: corrupt TIFF (its directories have no end)", _AGAIN)
+            raise ImageError(f"{name}: a TIFF of more than {pages} pages, or its directories have no end", _AGAIN)
         seen.add(following)
         tags, after = _directory(data, name, order, following)
-        entry = tags.get(254)
-        if entry is None or entry.kind != 4 or not struct.unpack_from(order + "I", data, entry.place)[0] & 1:
-            raise ImageError(f"{name}: a TIFF of several pages", "export the one image that is meant")
+        pages += not _is_smaller_copy(data, order, tags)
         following = after
+    return pages
+
+
+def _is_smaller_copy(data: bytes, order: str, tags: dict[int, _Entry]) -> bool:
+    """NewSubfileType, bit 0."""
+    entry = tags.get(254)
+    return entry is not None and entry.kind == 4 and bool(struct.unpack_from(order + "I", data, entry.place)[0] & 1)
 
 
 class _Reader:
@@ -148,8 +166,13 @@ class _Reader:
         sizes = self._sizes((width, height), block, across, channels if apart else 1, tiled)
         blocks = self._blocks(sizes, compression, tiled)
         photometric = self._number(262, -1)
+        alpha = self._alpha(photometric, channels)
         plain = not tiled and not apart and bits in (8, 16) and (photometric, channels) in _PLAIN
         plain = plain and self._number(274, 1) == 1
+        if not plain and bits not in (1, 4, 8) and (alpha or (photometric == 0 and bits != 16)):
+            raise self._fail(f"a TIFF of {bits} bits in tiles, with transparency or white as zero", _AS_PNG)
+        if not plain and alpha and channels == 2:
+            raise self._fail("a TIFF of grey with transparency in tiles or separate planes", _AS_PNG)
         work = self._work(width * height, block[0] * block[1], blocks, compression, plain)
         predictor = self._number(317, 1) if compression in _PREDICTED else 1
         return Layout(
@@ -163,9 +186,18 @@ class _Reader:
             rows=block[1],
             across=across,
             plain=plain,
+            inverted=photometric == 0,
+            alpha=alpha,
             blocks=blocks,
             work=work,
         )
+
+    def _alpha(self, photometric: int, channels: int) -> int:
+        if photometric in _NOT_READ:
+            raise self._fail(f"a TIFF of {_NOT_READ[photometric]}, which this kit does not read", "export it as RGB")
+        more = channels - _COLOURS.get(photometric, channels)
+        kind = self._number(338, 0)
+        return kind if more == 1 and kind in (ASSOCIATED, UNASSOCIATED) else 0
 
     def _work(
         self, pixels: int, block_pixels: int, blocks: tuple[tuple[int, int, int], ...], compression: int, plain: bool

@@ -36,7 +36,7 @@ from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.quality.camera_limits import measure_images, propose, save
 from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import Observed, megabytes, observed, report_facts, write_report
-from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, sinks_of
+from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, results_of, sinks_of
 from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import END_OF_INPUT, ClassificationRun, RunLog
@@ -61,6 +61,7 @@ def classify(arguments: argparse.Namespace) -> int:
     model = _load(bundle, arguments)
     if arguments.mode == "single-stream":
         return _single_stream(arguments, model, around)
+    sources.keep_journal(own_state_folder(arguments.state), results_of(arguments))
     stopper = Stopper()
     for note in () if arguments.quiet else (*notes, *said_always(bundle)):
         talk.say(f"note: {note}")

@@ -99,6 +99,8 @@ class Prediction:
     image_rgb: Pixels | None = field(default=None, compare=False)
     time_s: float = field(default_factory=time.time, compare=False)
     """When it was answered, in seconds since 1970."""
+    possibly_repeated: bool = False
+    """An earlier run, which was killed, may have written this answer too."""
 
     def __post_init__(self) -> None:
         count = len(self.probabilities)
@@ -232,6 +234,7 @@ class Prediction:
             "latency_ms": {stage: round(value, 4) for stage, value in self.latency_ms.items()},
             **self.origin.to_dict(),
             "error": None,
+            **_REPEATED[self.possibly_repeated],
         }
 
 
@@ -241,6 +244,8 @@ def _head(record: str, source: str, time_s: float) -> dict[str, Any]:
     return {"format": RECORD_FORMAT, "record": record, "time_utc": time_utc(time_s), "clock": clock, "source": source}
 
 
+_REPEATED: dict[bool, dict[str, Any]] = {False: {}, True: {"possibly_repeated": True}}
+"""Only a run that goes on where another one was killed has it."""
 _BLANK: dict[str, Any] = {"outcome": None, "probabilities": {}, "latency_ms": {}}
 
 
@@ -252,6 +257,7 @@ class Failure:
     error: str
     hint: str = ""
     time_s: float = field(default_factory=time.time, compare=False)
+    possibly_repeated: bool = False
 
     @property
     def reason(self) -> str:
@@ -263,7 +269,12 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
-        return {**_head("failure", self.source, self.time_s), **_BLANK, "error": self.error}
+        return {
+            **_head("failure", self.source, self.time_s),
+            **_BLANK,
+            "error": self.error,
+            **_REPEATED[self.possibly_repeated],
+        }
 
 
 @dataclass(frozen=True)

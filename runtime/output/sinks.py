@@ -16,7 +16,7 @@ from fieldlens.runtime.files.printable import escaped, printable
 from fieldlens.runtime.machine.clock import clock_state, time_utc
 from fieldlens.runtime.output.continued import continues
 from fieldlens.runtime.output.linefile import LineFile, LineStream
-from fieldlens.runtime.prediction import STAGES, AnswerOrigin, Failure, Notice, Result, json_line
+from fieldlens.runtime.prediction import STAGES, AnswerOrigin, Failure, Notice, Prediction, Result, json_line
 
 STANDARD_OUTPUT = Path("-")
 _ORIGIN = (
@@ -81,6 +81,7 @@ class CsvSink(Sink):
         head = [
             "time_utc", "clock", "source", "outcome", "class", "score", "threshold", "band_low", "band_high",
             *(f"p_{name}" for name in self._classes), *(f"{stage}_ms" for stage in STAGES), "error", *_ORIGIN,
+            "possibly_repeated",
         ]  # fmt: skip
         self._file = LineFile(
             path, rotate_bytes=rotation.size_bytes, keep=rotation.keep, header=_row(head), quoted=True
@@ -92,15 +93,23 @@ class CsvSink(Sink):
         when = [time_utc(result.time_s) or "", clock_state(result.time_s), escaped(result.source)]
         if isinstance(result, Failure):
             blank = [""] * (len(self._classes) + len(STAGES))
-            self._file.write(_row([*when, "", "", "", *self._borders, *blank, escaped(result.error), *self._origin]))
+            self._file.write(
+                _row(
+                    [*when, "", "", "", *self._borders, *blank, escaped(result.error), *self._origin, _repeated(result)]
+                )
+            )
             return
         answer = [result.outcome, result.label, _exact(result.score), *self._borders]
         probabilities = [f"{result.probabilities[name]:.9g}" for name in self._classes]
         times = [f"{result.latency_ms[stage]:.3f}" if stage in result.latency_ms else "" for stage in STAGES]
-        self._file.write(_row([*when, *answer, *probabilities, *times, "", *self._origin]))
+        self._file.write(_row([*when, *answer, *probabilities, *times, "", *self._origin, _repeated(result)]))
 
     def close(self) -> None:
         self._file.close()
+
+
+def _repeated(result: Prediction | Failure) -> str:
+    return "yes" if result.possibly_repeated else ""
 
 
 def _exact(value: float | None) -> str:

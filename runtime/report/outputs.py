@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.classifier import Classifier
@@ -42,9 +43,20 @@ def drawn_by(arguments: argparse.Namespace, classifier: Classifier, collected: C
     return drawn if collected.gallery is None else [*drawn, collected.gallery]
 
 
+_NEVER_FULL = 1 << 60
+"""Bytes: a file that goes on, and is never rotated."""
+
+
+def results_of(arguments: argparse.Namespace) -> list[Path]:
+    """The files and folders that the answers themselves go to."""
+    given = (arguments.json, arguments.csv, arguments.overlays)
+    return [path for path in given if path is not None and path != STANDARD_OUTPUT]
+
+
 def sinks_of(arguments: argparse.Namespace, manifest: Manifest, origin: AnswerOrigin) -> list[Sink]:
     """Lines for people, JSON and CSV."""
-    rotation = Rotation(arguments.rotate, arguments.keep)
+    goes_on = _NEVER_FULL if arguments.watch else None  # a restart must not lose what its journal calls done
+    rotation = Rotation(arguments.rotate or goes_on, arguments.keep)
     sinks = _for_people(arguments)
     if arguments.json is not None:
         sinks.append(JsonSink(arguments.json, origin, rotation))

@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator
 from typing import Protocol, TypeVar
 
 from fieldlens.runtime.classifier import Classifier
-from fieldlens.runtime.errors import AnswerError, ImageError, KitError
+from fieldlens.runtime.errors import AnswerError, KitError
 from fieldlens.runtime.prediction import Failure, Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
 from fieldlens.runtime.running.ordered import InOrder, depth_for
 from fieldlens.runtime.sources.inputs import Sources
-from fieldlens.runtime.sources.item import Broken, Encoded, Frame, Item, News, loaded
+from fieldlens.runtime.sources.item import Broken, Encoded, Frame, Item, News, loaded, unexpected
 
 T = TypeVar("T")
 
@@ -30,8 +30,7 @@ def prepare_item(item: Item, preparer: Preparer) -> Ready:
     except KitError as error:
         known = error
     except Exception as error:  # noqa: BLE001  (whatever one image does to a library, the next one gets its answer)
-        reason = f"{item.source}: an error of the program ({type(error).__name__}: {error})"
-        known = ImageError(reason, "keep the file, and report it with this line")
+        known = unexpected(item.source, error)
     if isinstance(item, Encoded | Frame):
         item.refuse()
     return Broken(item.source, known)

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar, cast
 
 from fieldlens.runtime.backends.golden_check import GoldenCheck, GoldenCheckFailed
@@ -146,12 +146,14 @@ class ClassificationRun:
         self._view = view
         self._beat = beat
         self._stopper = stopper or Stopper()
+        self._sources: Sources | None = None
         self.log = RunLog()
 
     def __call__(self, sources: Sources) -> RunLog:
         """Run to the end. Sinks are left to the caller to close; one that fails ends the run (``log.broken``)."""
         began = time.monotonic()
         self.log.cameras = sources.cameras
+        self._sources = sources
         with self._stopper.listening():
             try:
                 ready = ready_items(self._classifier, sources, self._workers, self._waited)
@@ -213,14 +215,17 @@ class ClassificationRun:
         """Answer one image and hand the result on."""
         if isinstance(ready, News):
             self._notice(ready.notice)
-        elif isinstance(ready, Broken):
-            self._fail(ready.failure)
+            return
+        result = ready.failure if isinstance(ready, Broken) else answer_ready(self._classifier, ready)
+        repeated = self._sources is not None and self._sources.begin(result.source)
+        result = replace(result, possibly_repeated=repeated) if repeated else result
+        if isinstance(result, Failure):
+            self._fail(result)
         else:
-            result = answer_ready(self._classifier, ready)
-            if isinstance(result, Failure):
-                self._fail(result)
-            else:
-                self._answered(result, ready, second)
+            assert isinstance(ready, Prepared)
+            self._answered(result, ready, second)
+        if self._sources is not None:
+            self._sources.done(result.source)
 
     def _answered(self, prediction: Prediction, prepared: Prepared, second: float) -> None:
         self.log.latency.add(second, prediction.latency_ms)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 from fieldlens.runtime.sources.complete import looks_complete
 from fieldlens.runtime.sources.inotify import CLOSED, OPENED, WRITING, Inotify
+from fieldlens.runtime.sources.journal import Journal
 from fieldlens.runtime.sources.walk import Walk, natural, walk
 
 WATCH_S = 0.5
@@ -27,12 +30,16 @@ class FolderWatch:
     still open for writing. What is remembered shrinks with the folder: a file that is gone is forgotten.
     """
 
-    def __init__(self, folders: list[Path], kernel: Inotify | None = None) -> None:
+    def __init__(self, folders: list[Path], kernel: Inotify | None = None, journal: Journal | None = None) -> None:
         self._folders = folders
         self._kernel = kernel or Inotify()
         self._before: dict[str, _Stamp] = {}
         self._since: dict[str, float] = {}
         self._done: dict[str, _Stamp] = {}
+        self._journal = journal
+        self._first: dict[str, _Stamp] | None = None
+        self._given: dict[str, list[_Stamp]] = {}
+        self._lock = threading.Lock()  # with workers, a thread of its own looks
         self.walks: dict[str, Walk] = {}
         """What the last look saw below each folder."""
         self.unfinished: list[Path] = []
@@ -47,6 +54,8 @@ class FolderWatch:
         self._since = {
             path: self._since[path] if self._before.get(path) == stamp else now_s for path, stamp in found.items()
         }
+        if self._journal is not None:
+            self._go_on(self._journal, found)
         waiting = {path for path, stamp in found.items() if self._done.get(path) != stamp}
         self._kernel.keep(waiting)
         likely = {path for path in waiting if self._complete(path, found[path], now_s)}
@@ -54,9 +63,46 @@ class FolderWatch:
         ready = {path for path in likely if self._kernel.state(path) not in (WRITING, OPENED)}  # not begun again
         self._done = {path: stamp for path, stamp in self._done.items() if path in found}
         self._done.update((path, found[path]) for path in ready)
+        for path in ready if self._journal is not None else ():
+            with self._lock:
+                self._given.setdefault(path, []).append(found[path])
         self._before = found
         self.unfinished = [Path(path) for path in sorted(waiting - ready, key=natural)]
         return [Path(path) for path in sorted(ready, key=natural)]
+
+    def _go_on(self, journal: Journal, found: dict[str, _Stamp]) -> None:
+        """What an earlier run has answered is done; the first look also forgets what is not there any more."""
+        if journal.known:
+            for path, stamp in found.items():
+                if path not in self._done and journal.known.get(os.path.abspath(path)) == stamp[:2]:  # noqa: PTH100
+                    self._done[path] = stamp
+        if self._first is None:
+            self._first = dict(found)
+            there = {os.path.abspath(path) for path in found}  # noqa: PTH100
+            # An empty folder may be a drive that is not mounted yet.
+            journal.forget([path for path in journal.known if path not in there] if found else [])
+
+    def begin(self, source: str) -> bool:
+        """The result of an image is about to be written; whether an earlier run may have written it, too."""
+        stamps = self._given.get(source)
+        if self._journal is None or not stamps:
+            return False
+        path, stamp = os.path.abspath(source), stamps[0]  # noqa: PTH100
+        unsure = self._journal.unsure and (self._first or {}).get(source) == stamp
+        repeated = unsure or self._journal.was_begun(path, stamp[:2])
+        self._journal.begin(path, stamp[:2])
+        return repeated
+
+    def done(self, source: str) -> None:
+        """The result of an image is written."""
+        stamps = self._given.get(source)
+        if self._journal is None or not stamps:
+            return
+        self._journal.done(os.path.abspath(source), stamps[0][:2])  # noqa: PTH100
+        with self._lock:
+            del stamps[0]
+            if not stamps:
+                del self._given[source]
 
     def _complete(self, path: str, stamp: _Stamp, now_s: float) -> bool:
         state = self._kernel.state(path)
@@ -79,6 +125,8 @@ class FolderWatch:
                 time.sleep(WATCH_S)
         finally:
             self._kernel.close()
+            if self._journal is not None:
+                self._journal.close()
 
     def _scan(self, folder: str, found: dict[str, _Stamp]) -> None:
         """Add the stamps of all images below. A folder that went away is empty."""

@@ -23,6 +23,7 @@ from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
 from fieldlens.runtime.sources.folder import FolderWatch
 from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
+from fieldlens.runtime.sources.journal import Journal
 from fieldlens.runtime.sources.path_list import ONE_A_LINE, paths_from
 from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of
 from fieldlens.runtime.sources.video import VIDEO_SUFFIXES, Video
@@ -64,6 +65,7 @@ class Sources:
         self._names = names[:-1] if self._camera else names
         self._watched = [Path(name) for name in self._names if watch and kind_of(name) == FOLDER]
         self._watch: FolderWatch | None = None
+        self._journal: Journal | None = None
         if watch and (self._camera or not self._watched):
             raise SourceError("--watch needs a folder, and no camera", "give the folder into which the images come")
 
@@ -89,9 +91,23 @@ class Sources:
             elif Path(name) not in self._watched:
                 yield from self._open(name, ring)
         if self._watched:
-            self._watch = FolderWatch(self._watched)
+            self._watch = FolderWatch(self._watched, journal=self._journal)
             with contextlib.closing(iter(self._watch)) as paths:
                 yield from (path if path is None else File(str(path), path) for path in paths)
+
+    def keep_journal(self, state: Path, results: Iterable[Path]) -> None:
+        """Go on where an earlier run with the same watched folders and ``results`` was ended."""
+        if self._watched:
+            self._journal = Journal(state, self._watched, results)
+
+    def begin(self, source: str) -> bool:
+        """A result is about to be written; whether it may have been written before (:class:`Journal`)."""
+        return self._watch is not None and self._watch.begin(source)
+
+    def done(self, source: str) -> None:
+        """A result is written."""
+        if self._watch is not None:
+            self._watch.done(source)
 
     def unfinished(self) -> list[Broken]:
         """Of a run that has ended: the images of watched folders that were not complete by then, and folders that

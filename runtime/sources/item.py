@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldlens.runtime.errors import KitError, SourceError
+from fieldlens.runtime.errors import ImageError, KitError, SourceError
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Failure, Notice
 from fieldlens.runtime.sources.regular import read_image
@@ -71,6 +71,12 @@ ReadItem = Encoded | Frame | News | Broken
 """An item with its file read."""
 
 
+def unexpected(source: str, error: Exception) -> ImageError:
+    """What no part of the kit has foreseen, as one item's error."""
+    reason = f"{source}: an error of the program ({type(error).__name__}: {error})"
+    return ImageError(reason, "keep the file, and report it with this line")
+
+
 def loaded(item: Item) -> ReadItem:
     """The item with its file read, timed; a file that cannot be read is Broken."""
     if not isinstance(item, File):
@@ -80,4 +86,6 @@ def loaded(item: Item) -> ReadItem:
         data = read_image(item.path)
     except SourceError as error:
         return Broken(item.source, error)
+    except Exception as error:  # noqa: BLE001  (whatever one file does, the next one gets its answer)
+        return Broken(item.source, unexpected(item.source, error))
     return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))

@@ -28,7 +28,7 @@ def run(folder: Path, state: Path, end: int | None = None, *, cut: bool = False)
     """What one run answers, and whether it is marked. ``end``: killed at this image; ``cut``: before its record."""
     journal = Journal(state, [folder])
     watch = FolderWatch([folder], journal=journal)
-    answered = []
+    answered: list[tuple[str, bool]] = []
     for now_s in (0.0, 1.0, 2.0 + REST_S):
         for path in watch.look(now_s):
             if len(answered) == end:

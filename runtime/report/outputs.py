@@ -34,6 +34,8 @@ class Collected:
 def places_of(arguments: argparse.Namespace) -> list[str]:
     """Look at every place that a run will write to, before any work; notes of folders made. Raises OutputError."""
     files = [path for path in (arguments.json, arguments.csv, arguments.report) if path not in (None, STANDARD_OUTPUT)]
+    if arguments.report is not None:
+        files.append(arguments.report.with_suffix(".json"))  # its twin
     return check_places(files, [arguments.overlays] if arguments.overlays else [])
 
 

@@ -11,8 +11,10 @@ import struct
 from typing import NamedTuple
 
 from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.pixels import dicom_file
 from fieldlens.runtime.pixels.decode_limits import Work
 from fieldlens.runtime.pixels.formats.bmp_header import read_bmp
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.formats.jpeg_scans import read_frame
 from fieldlens.runtime.pixels.formats.png_chunks import read_png
 from fieldlens.runtime.pixels.formats.tiff_structure import Layout, read_tiff
@@ -25,13 +27,13 @@ _BRANDS = {
     **dict.fromkeys((b"isom", b"iso2", b"iso5", b"mp41", b"mp42", b"qt  ", b"3gp4", b"3gp5", b"M4V "), "a video"),
 }  # fmt: skip
 """Of the containers of ISO/IEC 14496-12 (a box ``ftyp``); the first that is known counts."""
-_ASK_AGAIN, _GIVE = "take or export the image again", "give JPEG, PNG, BMP, TIFF or WebP"
+_ASK_AGAIN, _GIVE = "take or export the image again", "give JPEG, PNG, BMP, TIFF, WebP or DICOM"
 _NAMED = (
     (0, b"GIF8", "a GIF"), (0, b"II+\0", "a BigTIFF"), (0, b"MM\0+", "a BigTIFF"), (0, b"II\xbc", "a JPEG XR"),
     (0, b"\0\0\0\x0cjP  \r\n", "a JPEG 2000"), (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL"), (0, b"\xff\x0a", "a JPEG XL"), (0, b"FUJIFILMCCD-RAW", "a camera's raw data"),
-    (128, b"DICM", "a DICOM file"), (0, b"\x08\0\x05\0\x0a\0\0\0ISO_IR", "a DICOM file"),
-    (0, b"\x08\0\x05\0CS", "a DICOM file"), (0, b"\x02\0\0\0UL\x04\0", "a DICOM file"), (344, b"n+1\0", "a NIfTI file"),
+    (0, b"\x08\0\x05\0\x0a\0\0\0ISO_IR", "a DICOM file without its preamble"),
+    (0, b"\x08\0\x05\0CS", "a DICOM file without its preamble"), (0, b"\x02\0\0\0UL\x04\0", "a DICOM file without its preamble"), (344, b"n+1\0", "a NIfTI file"),
     (0, b"%PDF", "a PDF"), (0, b"v/1\x01", "an OpenEXR"), (0, b"8BPS", "a Photoshop file"), (0, b"\0\0\1\0", "an icon"),
     (0, b"\x8aMNG", "an MNG"), (0, b"\x8bJNG", "a JNG"), (0, b"qoif", "a QOI"), (0, b"#?RADIANCE", "a Radiance HDR"),
     (0, b"P4\n", "a PBM"), (0, b"P5\n", "a PGM"), (0, b"P6\n", "a PPM"), (0, b"\x93NUMPY", "a NumPy array"),
@@ -106,6 +108,9 @@ def _dispatch(data: bytes, name: str) -> ImageHeader:
         return ImageHeader(
             "webp", webp.width, webp.height, orientation=webp.orientation, channels=webp.channels, work=webp.work
         )
+    if is_dicom(data):
+        facts = dicom_file.facts_of(data, name)
+        return ImageHeader("dicom", facts.width, facts.height, facts.bits, channels=facts.channels)
     if what := _what_else(data):
         raise ImageError(f"{name}: {what}, which this kit does not read", _GIVE)
     raise ImageError(f"{name}: not an image that this kit reads (it starts with {data[:8].hex(' ')})", _GIVE)

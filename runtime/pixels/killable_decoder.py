@@ -1,7 +1,8 @@
 """Decode a file in a process that can be killed: for the few whose header cannot tell what decoding will take.
 
-These are lossless WebP, and PNG and TIFF with so much deflate that it could be a bomb. Started when the first of them
-comes, and kept; everything else is decoded in this process, without it.
+These are lossless WebP, PNG and TIFF with so much deflate that it could be a bomb, and all of DICOM, whose libraries
+were not made for damaged files. Started when the first of them comes, and kept; everything else is decoded in this
+process, without it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class KillableDecoder:
         self._owner = 0
         self._files = self._pixels = -1
         self._pending = b""
+        self._held: bytes | None = None
+        """The DICOM file that the process has parsed."""
 
     def decode_bgr(
         self, data: bytes, name: str, *, unchanged: bool, seconds: float, memory_bytes: int
@@ -53,6 +56,7 @@ class KillableDecoder:
         """
         with self._lock:
             self._start()
+            self._held = None
             _write(self._files, data)
             request = {
                 "name": name, "bytes": len(data), "unchanged": unchanged, "seconds": seconds,
@@ -62,10 +66,40 @@ class KillableDecoder:
             _give_back(self._files)
             if "error" in answer:
                 raise ImageError(answer["error"], "take or export it again")
-            pixels = np.empty(answer["shape"], answer["dtype"])
-            _read(self._pixels, pixels)
-            _give_back(self._pixels)
-            return pixels
+            return self._taken(answer)
+
+    def dicom(
+        self, data: bytes, name: str, wanted: dict[str, Any], *, seconds: float, memory_bytes: int
+    ) -> tuple[dict[str, Any], npt.NDArray[Any] | None]:
+        """What decoder_process.py answers about a DICOM file, and its pixels where they are ``wanted``. The file is
+        parsed once for all that is asked of it in a row. Raises ImageError as :meth:`decode_bgr` does, but for damage,
+        which is the answer's ``error`` and ``hint``.
+        """
+        with self._lock:
+            self._start()
+            again = self._held is data
+            if not again:
+                _write(self._files, data)
+            request = {
+                "name": name, "bytes": 0 if again else len(data), "dicom": wanted, "seconds": seconds,
+                "memory_bytes": memory_bytes + _MARGIN_BYTES,
+            }  # fmt: skip
+            answer = self._ask(request, name, seconds)
+            self._held = data
+            _give_back(self._files)
+            return answer, self._taken(answer) if "shape" in answer else None
+
+    def forget(self) -> None:
+        """Let the DICOM file go that :meth:`dicom` was asked about."""
+        with self._lock:
+            self._held = None
+
+    def _taken(self, answer: dict[str, Any]) -> npt.NDArray[Any]:
+        """The pixels of an answer, out of the shared memory."""
+        pixels = np.empty(answer["shape"], answer["dtype"])
+        _read(self._pixels, pixels)
+        _give_back(self._pixels)
+        return pixels
 
     def _start(self) -> None:
         if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
@@ -123,7 +157,7 @@ class KillableDecoder:
 
     def _stop(self) -> None:
         """Kill the process, if it is this one's own, and wait for its end."""
-        process, self._process = self._process, None
+        process, self._process, self._held = self._process, None, None
         if process is not None and self._owner == os.getpid():
             process.kill()
             process.wait()

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import simplejpeg
 
 from fieldlens.runtime.errors import ImageError
-from fieldlens.runtime.pixels import killable_decoder
+from fieldlens.runtime.pixels import dicom_file, killable_decoder
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.formats import tiff_pixels
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.imageheader import ImageHeader, read_header
 from fieldlens.runtime.pixels.opencv_decoder import decode_bgr
 from fieldlens.runtime.pixels.steps import Clahe, Crop, Denoise, Grey, Orient, Resize, Step, Window
@@ -82,13 +83,16 @@ class Preprocess:
         return np.zeros((count, self.size, self.size, 3), np.uint8)
 
     def decode(self, data: bytes, name: str) -> Decoded:
-        """Decode a file's bytes to an upright image. The pixels are valid until the next call.
+        """Decode a file's bytes to an upright image. The pixels are valid until the next call. ``name``: for messages,
+        and, of a DICOM file with several frames, ``FILE#k`` says which.
 
         Raises ImageError: not an image, empty, truncated, corrupt, over the limits of time or memory, 16 bits without
         ``window``.
         """
         if len(self._buffer) > _KEPT_BYTES:
             self._buffer = bytearray()
+        if is_dicom(data):
+            return self._decode_dicom(data, name)
         header = read_header(data, name)
         if header.bits > 8 and self._window is None:
             raise ImageError(
@@ -101,6 +105,12 @@ class Preprocess:
         if self._orient and header.orientation != 1:
             pixels = upright(pixels, header.orientation)
         return Decoded(pixels, header)
+
+    def _decode_dicom(self, data: bytes, name: str) -> Decoded:
+        """One frame, in its own units where a window step follows, else as its file wants it to be shown."""
+        pixels = dicom_file.pixels_of(data, name, self._limits, self._window.level if self._window else None)
+        pixels = self._grey_source(pixels) if self._window else _in_colour(pixels)
+        return Decoded(pixels, ImageHeader("dicom", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize))
 
     def _admitted(self, header: ImageHeader, name: str, file_bytes: int, pixel_bytes: int) -> bool:
         """Whether to decode here (True) or where it can be stopped. Raises ImageError: over the limits."""

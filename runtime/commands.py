@@ -59,6 +59,7 @@ def classify(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(find_bundle(arguments.bundle))
     around = conditions()
     model = _load(bundle, arguments)
+    sources.private = model.private
     if arguments.mode == "single-stream":
         return _single_stream(arguments, model, around)
     sources.keep_journal(own_state_folder(arguments.state), results_of(arguments))
@@ -185,7 +186,7 @@ def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str
         )
     seconds = arguments.seconds or SHORT_S
     with model:
-        pictures = load_images(Sources(arguments.sources))
+        pictures = load_images(Sources(arguments.sources, private=model.private))
         stopper, talk = Stopper(), Talk()
         with stopper.listening(to_the_end=True):
             Talk(sys.stderr).say(f"{len(pictures)} images in memory; asking for {seconds:g} s or longer")

@@ -30,6 +30,7 @@ from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import ConfigError, ImageError
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.files.private_names import PrivateNames, kept_in
 from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.drawing import small
@@ -37,6 +38,7 @@ from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.quality.camera_limits import device_limits
 from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
+from fieldlens.runtime.sources.dicom import DicomSource
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.sources.item import Broken, Encoded, File, Frame, Item, News, loaded
 
@@ -52,9 +54,11 @@ class Model:
     Closes at the end of a ``with``, by :meth:`close`, or when it is no longer used.
     """
 
-    def __init__(self, classifier: Classifier, reasons: tuple[str, ...]) -> None:
-        """``classifier`` is the model's own from now on; ``reasons``: why its backend and precision were chosen."""
+    def __init__(self, classifier: Classifier, reasons: tuple[str, ...], private: PrivateNames | None = None) -> None:
+        """``classifier`` is the model's own from now on; ``reasons``: why its backend and precision were chosen;
+        ``private``: how names of DICOM files are written that carry a patient."""
         self.classifier = classifier
+        self.private = private or PrivateNames()
         self.reasons = reasons
         self._lock = threading.RLock()
         self._open = True
@@ -86,7 +90,7 @@ class Model:
         """
         with self._lock:
             self._check_open()
-            prepared = self.classifier.own(_image(image, colour))
+            prepared = self.classifier.own(_image(image, colour, self.private))
             return self._kept(self.classifier.answer(prepared), prepared, keep_image)
 
     def many(
@@ -96,7 +100,7 @@ class Model:
 
         ``paths`` is walked as results are taken, so memory stays bounded. ``workers`` threads read and decode ahead.
         """
-        for result in self._results(_Files(paths), workers, keep_image):
+        for result in self._results(_Files(paths, self.private), workers, keep_image):
             if not isinstance(result, Notice):
                 yield result
 
@@ -108,7 +112,7 @@ class Model:
         In order. A camera never ends, gives its newest frame each time, and a Notice when it is lost or has recovered.
         Leaving the loop closes it. Raises SourceError.
         """
-        yield from self._results(Sources([os.fspath(source)]), workers, keep_image)
+        yield from self._results(Sources([os.fspath(source)], private=self.private), workers, keep_image)
 
     def _results(self, sources: Sources, workers: int, keep_image: bool) -> Iterator[Prediction | Failure | Notice]:
         self._check_open()
@@ -167,12 +171,12 @@ class Model:
 class _Files(Sources):
     """Files by their paths, taken from any iterable as they are needed; never folders, globs or cameras."""
 
-    def __init__(self, paths: Iterable[PathLike]) -> None:
-        super().__init__([])
+    def __init__(self, paths: Iterable[PathLike], private: PrivateNames) -> None:
+        super().__init__([], private=private)
         self._paths = paths
 
     def stored(self, ring: int = 1) -> Iterator[Item | None]:
-        return (File(os.fspath(path), Path(path)) for path in self._paths)
+        return (_file(path, self.private) for path in self._paths)
 
 
 def load(
@@ -226,7 +230,7 @@ def load_opened(
         raise
     if classifier.golden is not None and classifier.golden.last is not None:
         golden_check.remember(folder, bundle, choice.backend, classifier.golden.last)
-    return Model(classifier, (*bundle.manifest.notes, *choice.reasons))
+    return Model(classifier, (*bundle.manifest.notes, *choice.reasons), kept_in(folder))
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:
@@ -234,13 +238,19 @@ def _known(what: str, name: str, names: tuple[str, ...]) -> None:
         raise ConfigError(f"{what} {name!r} is unknown", nearest(name, names))
 
 
-def _image(image: PathLike | bytes | npt.NDArray[np.uint8], colour: str) -> Encoded | Frame:
+def _file(path: PathLike, private: PrivateNames) -> File | Encoded | Broken:
+    """A file to be read later; a DICOM file, which gives one answer only, at once."""
+    name, dicom = os.fspath(path), DicomSource(private)
+    return dicom.single(Path(name)) if dicom.takes(Path(name)) or dicom.addressed(name) else File(name, Path(name))
+
+
+def _image(image: PathLike | bytes | npt.NDArray[np.uint8], colour: str, private: PrivateNames) -> Encoded | Frame:
     """As a source would give it. Raises SourceError, ImageError."""
     if isinstance(image, np.ndarray):
         return Frame("array", _bgr(image, colour))
     if isinstance(image, bytes | bytearray | memoryview):
         return Encoded("bytes", bytes(image))
-    item = loaded(File(os.fspath(image), Path(image)))
+    item = loaded(_file(image, private))
     if isinstance(item, Broken):
         raise item.error
     assert isinstance(item, Encoded)

@@ -19,6 +19,7 @@ from fieldlens.runtime.pixels.decode_limits import DecodeLimits, Work
 from fieldlens.runtime.pixels.formats.dicom.address import frame_of
 
 NEEDED = ("pydicom", "imagecodecs")
+_LIMITS = DecodeLimits()
 _BYTES_PER_SAMPLE = 16
 """While one is decoded: stored, as its decoder holds it, in its own units, as it is handed on."""
 
@@ -70,7 +71,7 @@ def _ask(
     )
 
 
-def look(data: bytes, name: str, limits: DecodeLimits = DecodeLimits()) -> tuple[Facts | ImageError, Identity | None]:
+def look(data: bytes, name: str, limits: DecodeLimits = _LIMITS) -> tuple[Facts | ImageError, Identity | None]:
     """What the file says of itself (or why it is no image), and whose it is (None: that cannot be read)."""
     try:
         answer, _ = _ask(data, name, {}, limits, limits.image_bytes - len(data))
@@ -80,11 +81,11 @@ def look(data: bytes, name: str, limits: DecodeLimits = DecodeLimits()) -> tuple
     identity = Identity(found["patient"], found["study"], found["series"], tuple(found["words"])) if found else None
     if "error" in answer:
         return ImageError(answer["error"], answer["hint"]), identity
-    named = ("width", "height", "bits", "channels", "frames")
-    return Facts(*(answer[key] for key in named), tuple(answer["warnings"])), identity
+    named = {key: int(answer[key]) for key in ("width", "height", "bits", "channels", "frames")}
+    return Facts(**named, warnings=tuple(answer["warnings"])), identity
 
 
-def facts_of(data: bytes, name: str, limits: DecodeLimits = DecodeLimits()) -> Facts:
+def facts_of(data: bytes, name: str, limits: DecodeLimits = _LIMITS) -> Facts:
     """Raises ImageError: damaged, no image, or of a kind that is not read."""
     facts, _ = look(data, name, limits)
     if isinstance(facts, ImageError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from fieldlens.runtime.pixels.formats.dicom.address import HEAD_BYTES, is_dicom
+
 _ENDS = 64
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -11,14 +13,14 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 def looks_complete(path: str, *, closed: bool) -> bool:
     """Whether the file ends as its format says. A JPEG or PNG shows that itself.
 
-    Others (BMP and WebP name their length, TIFF not even that) may have been given their size before their content:
-    they count only where the writer has ``closed`` them. A file that cannot be read is not complete.
+    Others (BMP and WebP name their length, TIFF and DICOM not even that) may have been given their size before their
+    content: they count only where the writer has ``closed`` them. A file that cannot be read is not complete.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             size = os.fstat(handle).st_size
-            head, tail = os.pread(handle, 16, 0), os.pread(handle, _ENDS, max(0, size - _ENDS))
+            head, tail = os.pread(handle, HEAD_BYTES, 0), os.pread(handle, _ENDS, max(0, size - _ENDS))
         finally:
             os.close(handle)
     except OSError:
@@ -31,4 +33,6 @@ def looks_complete(path: str, *, closed: bool) -> bool:
         return closed and size >= int.from_bytes(head[4:8], "little") + 8
     if head.startswith(b"BM"):
         return closed and size >= int.from_bytes(head[2:6], "little")
+    if is_dicom(head):
+        return closed
     return closed and head[:4] in (b"II*\0", b"MM\0*")

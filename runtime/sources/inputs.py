@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TypeVar
 import cv2
 
 from fieldlens.runtime.errors import SourceError
+from fieldlens.runtime.files.private_names import PrivateNames
 from fieldlens.runtime.sources.cameras.address import (
     Address,
     looks_like_login,
@@ -21,6 +23,7 @@ from fieldlens.runtime.sources.cameras.address import (
 from fieldlens.runtime.sources.cameras.camera import Camera, CameraLog
 from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
+from fieldlens.runtime.sources.dicom import DicomSource
 from fieldlens.runtime.sources.folder import FolderWatch
 from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
 from fieldlens.runtime.sources.journal import Journal
@@ -49,9 +52,12 @@ class Sources:
         watch: bool = False,
         input_fd: int = 0,
         opener: Callable[[Address], Link] = open_link,
+        private: PrivateNames | None = None,
     ) -> None:
+        """``private``: how names of DICOM files are written that carry a patient (default: another way each time)."""
         self.notes: list[str] = []
         self.cameras: list[CameraLog] = []
+        self.private = private or PrivateNames()
         self._input_fd = input_fd
         self._opener = opener
         if not all(names):
@@ -74,6 +80,10 @@ class Sources:
         """The camera's name; empty without one."""
         return self._camera.name if self._camera else ""
 
+    @functools.cached_property
+    def _dicom(self) -> DicomSource:
+        return DicomSource(self.private)
+
     @property
     def dropped(self) -> int:
         """Camera frames that were never looked at."""
@@ -93,7 +103,8 @@ class Sources:
         if self._watched:
             self._watch = FolderWatch(self._watched, journal=self._journal)
             with contextlib.closing(iter(self._watch)) as paths:
-                yield from (path if path is None else File(str(path), path) for path in paths)
+                for path in paths:
+                    yield from (None,) if path is None else self._file(path, self._root_of(path))
 
     def keep_journal(self, state: Path, results: Iterable[Path]) -> None:
         """Go on where an earlier run with the same watched folders and ``results`` was ended."""
@@ -117,6 +128,8 @@ class Sources:
         walks = self._watch.walks.values() if self._watch else ()
         self.notes += [note for found in walks for note in found.notes()]
         closed = [item for found in walks for item in _closed(found.failed)]
+        # What is beside DICOM files may lie in folders that are called after a patient.
+        self.notes = [self._dicom.names.known_in(note) for note in self.notes] + self._dicom.notes()
         return [*closed, *(_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths)]
 
     def live(self) -> Iterator[Item | None]:
@@ -181,8 +194,21 @@ class Sources:
         elif kind == MISSING and looks_like_login(name):
             shown = without_password(f"camera://{name}").removeprefix("camera://")
             yield _bad(shown, f"{shown}: there is no such file", "a camera's address begins with rtsp:// or http://")
+        elif addressed := self._dicom.addressed(name):
+            yield from self._dicom.items(addressed[0], frame=addressed[1])
         else:
-            yield File(name, Path(name))
+            yield from self._file(Path(name), "", name)
+
+    def _file(self, path: Path, root: str, name: str = "") -> Iterator[Item]:
+        """An image's file, to be read later; a DICOM file is read at once, and gives its frames."""
+        if self._dicom.takes(path):
+            yield from self._dicom.items(path, root)
+        else:
+            yield File(name or str(path), path)
+
+    def _root_of(self, path: Path) -> str:
+        """The watched folder that a path is in."""
+        return next((str(folder) for folder in self._watched if path.is_relative_to(folder)), "")
 
     def _folder(self, folder: Path) -> Iterator[Item]:
         found = walk(folder)
@@ -190,8 +216,10 @@ class Sources:
         self.notes += found.notes()
         if not found.images and not found.failed:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
-            yield _bad(str(folder), f"{folder}: no images in this folder", f"images end in {endings}")
-        yield from (File(path, Path(path)) for path, _ in found.images)
+            hint = f"images end in {endings}; DICOM files may have no ending"
+            yield _bad(str(folder), f"{folder}: no images in this folder", hint)
+        for path, _ in found.images:
+            yield from self._file(Path(path), str(folder))
 
     def _glob(self, pattern: str, ring: int) -> Iterator[Item]:
         matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207  (absolute patterns, too)

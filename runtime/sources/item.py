@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fieldlens.runtime.errors import ImageError, KitError, SourceError
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Failure, Notice
 from fieldlens.runtime.sources.regular import read_image
@@ -88,4 +89,7 @@ def loaded(item: Item) -> ReadItem:
         return Broken(item.source, error)
     except Exception as error:  # noqa: BLE001  (whatever one file does, the next one gets its answer)
         return Broken(item.source, unexpected(item.source, error))
+    if is_dicom(data):  # named as another format, so that nobody has looked whose it is
+        message = f"{item.source}: a DICOM file by the name of another format"
+        return Broken(item.source, ImageError(message, "rename it to end in .dcm"))
     return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))

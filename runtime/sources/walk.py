@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fieldlens.runtime.errors import SourceError
+from fieldlens.runtime.pixels.formats.dicom.address import SUFFIXES
+from fieldlens.runtime.sources.dicom_peek import holds_dicom, may_be_dicom
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # .jpe and .jfif are JPEG
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", *SUFFIXES}  # .jpe, .jfif: JPEG
 )
 HIDDEN = "entries left out because they are hidden or a program's own"
 OTHERS = "files left out because their names are not of images"
@@ -90,6 +92,12 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
+def is_image_file(path: str, status: os.stat_result | None = None) -> bool:
+    """By its ending, or by its content where it has none and may be DICOM."""
+    name = os.path.basename(path)  # noqa: PTH119
+    return is_image(name) or (not name.startswith(".") and may_be_dicom(name) and holds_dicom(path, status))
+
+
 class _Walker:
     """Real entries first, then links: where a file has two paths, the one without a link counts."""
 
@@ -159,19 +167,24 @@ class _Walker:
         if os.path.isdir(path):  # noqa: PTH112
             self._walk.folders.append(path)
             self._folder(path)
-        elif not is_image(os.path.basename(path)):  # noqa: PTH119
+        elif not is_image_file(path, status):
             self._leave(OTHERS, path)
         elif not self._is_again(status, path):
             self._walk.images.append((path, status))
 
     def _file(self, path: str, entry: os.DirEntry[str]) -> None:
-        if not is_image(entry.name):
+        named = is_image(entry.name)
+        if not named and not may_be_dicom(entry.name):
             self._leave(OTHERS, path)
             return
         try:
             status = entry.stat()
         except OSError:  # renamed or deleted between the two calls
-            self._walk.images.append((path, None))
+            if named:
+                self._walk.images.append((path, None))
+            return
+        if not named and not holds_dicom(path, status):
+            self._leave(OTHERS, path)
             return
         self._seen.add((status.st_dev, status.st_ino))  # a second hard link is a file of its own
         self._walk.images.append((path, status))

@@ -22,7 +22,7 @@ _MOST_FRAMES = 100_000
 
 
 class Layout(NamedTuple):
-    """How the pixels are stored. ``bits`` are those that count of the ``allocated``; the highest of them is ``high``."""
+    """How the pixels are stored. ``bits`` of the ``allocated`` ones count; the highest of them is ``high``."""
 
     columns: int
     rows: int
@@ -122,8 +122,8 @@ def identity_of(dataset: Dataset) -> dict[str, Any]:
 
 _NAMING = (
     "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID",
-    "SOPInstanceUID", "FrameOfReferenceUID", "StudyID", "AdmissionID", "MedicalRecordLocator", "PatientTelephoneNumbers",
-    "MilitaryRank", "ResponsiblePerson",
+    "SOPInstanceUID", "FrameOfReferenceUID", "StudyID", "AdmissionID", "MedicalRecordLocator",
+    "PatientTelephoneNumbers", "ResponsiblePerson",
 )  # fmt: skip
 
 

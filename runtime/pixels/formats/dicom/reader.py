@@ -10,8 +10,9 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 from pydicom import config, dcmread
@@ -23,6 +24,7 @@ from fieldlens.runtime.pixels.formats.dicom.facts import Layout, identity_of, la
 from fieldlens.runtime.pixels.formats.dicom.grey import grey_levels, in_own_units, reflected
 from fieldlens.runtime.pixels.formats.dicom.stored import stored_values
 
+T = TypeVar("T")
 warnings.simplefilter("ignore")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 config.settings.reading_validation_mode = config.IGNORE
@@ -77,12 +79,12 @@ def _parsed(data: bytes | memoryview) -> Dataset:
 
 
 _DAMAGE = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError,
-    RuntimeError, TypeError, ValueError, struct.error, zlib.error,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
+    RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 
 
-def _guarded(name: str, work: Any) -> Any:
+def _guarded(name: str, work: Callable[[], T]) -> T:
     """The result of ``work``; what damage makes the libraries raise becomes an ImageError."""
     try:
         return work()

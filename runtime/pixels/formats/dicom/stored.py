@@ -96,8 +96,7 @@ def _rle(data: bytes, layout: Layout, name: str) -> Values:
     for number, (start, end) in enumerate(zip(offsets[:count], ends, strict=True)):
         if not 64 <= start < end <= len(data):
             raise ImageError(f"{name}: corrupt DICOM file (an RLE segment outside of its frame)", _AGAIN)
-        room = np.empty(pixels + 1, np.uint8)  # one more: segments are padded to an even length
-        unpacked = imagecodecs.packbits_decode(data[start:end], out=room)
+        unpacked = np.frombuffer(imagecodecs.packbits_decode(data[start:end]), np.uint8)
         if len(unpacked) < pixels:
             raise ImageError(f"{name}: truncated DICOM file (an RLE segment of {len(unpacked):,} pixels)", _AGAIN)
         sample, byte = divmod(number, width)

@@ -117,7 +117,7 @@ def load_source(run_folder: Path, data_path: Path | None) -> Source:
     """Read a run and its data. Raises KitError: a broken run, data that is missing, or that has changed since."""
     run = load_run(run_folder)
     path = data_path or _where_it_was(run)
-    data = load_data(path, pinned(run.config.data, run.class_ids))
+    data = load_data(path, pinned(run.config.data, run.class_ids), run_folder)
     if data.hash != run.data.hash:
         raise OriginError(
             f"{path} is not the data that {run_folder.name} was trained on: its hash is {data.hash[:12]}…, the run's "

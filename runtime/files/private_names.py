@@ -34,6 +34,10 @@ class PrivateNames:
         self._key = key or secrets.token_bytes(_KEY_BYTES)
         self._hidden: dict[str, str] = {}
 
+    def keep(self, folder: Path) -> None:
+        """Put the key into a run's folder (0600). Raises OSError."""
+        atomic.write_bytes(folder / KEY_FILE, self._key)
+
     def hashed(self, text: str) -> str:
         """16 hexadecimal digits of HMAC-SHA-256."""
         data = text.encode("utf-8", "surrogateescape")
@@ -114,3 +118,12 @@ def kept_in(folder: Path) -> PrivateNames:
             keeping.refused(folder, error)
             return PrivateNames()
     return PrivateNames()
+
+
+def of_run(folder: Path) -> PrivateNames | None:
+    """The names of a run; None where it has no key. Raises UntrustedError: a key that others could have put there."""
+    try:
+        key = read_regular(folder / KEY_FILE, _KEY_BYTES, private=True)
+    except OSError:
+        return None
+    return PrivateNames(key) if len(key) == _KEY_BYTES else None

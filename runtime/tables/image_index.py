@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fieldlens.runtime.pixels.formats.dicom.address import frame_of
+from fieldlens.runtime.sources.dicom_peek import holds_dicom, may_be_dicom
 from fieldlens.runtime.sources.walk import is_image, walk
 from fieldlens.runtime.tables.cells import said
 from fieldlens.runtime.tables.problems import Problem
@@ -38,7 +40,16 @@ class ImageIndex:
         self.elsewhere: dict[str, str] = {}
 
     def find(self, cell: str) -> str | Problem:
-        """The sample id (posix path relative to the root). Never a file outside of the root."""
+        """The sample id (posix path relative to the root), with ``#k`` for a frame of a DICOM file. Never a file
+        outside of the root."""
+        found = self._find(cell)
+        if isinstance(found, Problem) and (frame := frame_of(cell)) is not None:
+            file = self._find(cell.rpartition("#")[0])
+            if isinstance(file, str) and holds_dicom(f"{self._root}/{file}"):
+                return f"{file}#{frame}"
+        return found
+
+    def _find(self, cell: str) -> str | Problem:
         if not cell or _ODD.search(cell):
             return Problem(f"no image file for {cell!r}", _NOT_THERE)
         plain = _plain(cell)
@@ -61,7 +72,7 @@ class ImageIndex:
 
     def strays(self, known: Iterable[str]) -> list[str]:
         """Images beside the known ones, in their folders, that nobody names."""
-        names = set(known)
+        names = {name.rpartition("#")[0] if frame_of(name) is not None else name for name in known}
         folders = sorted({name.rpartition("/")[0] for name in names})
         beside = (
             f"{folder}/{name}" if folder else name
@@ -73,14 +84,16 @@ class ImageIndex:
 
     def _at(self, cell: str) -> str | None:
         """The file at this path, from the table's folder or the root; an absolute one only where it lies below."""
-        if not is_image(_name(cell)):
+        named = is_image(_name(cell))
+        if not named and not may_be_dicom(_name(cell)):
             return None
         if cell.startswith("/"):
             top = next((top for top in self._tops if cell.startswith(f"{top}/")), None)
             return self._at(cell[len(top) :].lstrip("/")) if top else None
         for base in self._bases:
             inside = os.path.normpath(f"{base}/{cell}" if base else cell)
-            if not inside.startswith("..") and os.path.isfile(f"{self._root}/{inside}"):  # noqa: PTH113  (100,000 times)
+            path = f"{self._root}/{inside}"
+            if not inside.startswith("..") and (os.path.isfile(path) if named else holds_dicom(path)):  # noqa: PTH113
                 return inside
         return None
 

@@ -21,13 +21,15 @@ _NUMBER = re.compile(r"\d+(\.0+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Found:
-    """One image as the data describes it. ``words``: its labels as written; none for an image without findings."""
+    """One image as the data describes it. ``words``: its labels as written; none for an image without findings.
+    ``private``: its name and group are hashes, in which no pattern finds anything."""
 
     words: tuple[str, ...]
     group: str | None = None
     site: str | None = None
     split: str | None = None
     subgroups: tuple[tuple[str, str], ...] = ()
+    private: bool = False
 
 
 @dataclass
@@ -94,16 +96,19 @@ class LabelReader:
                 reported = f"{len(lacking)} images have no group while others do (for example {lacking[0]})"
                 self.notes.append(f"{reported}: each is taken for a group of its own")
             return own
-        matches = {name: re.search(config.group_pattern, name) for name in own}
+        plain = [name for name, item in self.found.items() if not item.private]
+        if not plain:
+            return own
+        matches = {name: re.search(config.group_pattern, name) for name in plain}
         without = [name for name, match in matches.items() if match is None]
-        if len(without) == len(own):
+        if len(without) == len(plain):
             self.notes.append("no path fits data.group_pattern")
             return own
         for name in without:
             self.problems.append(
                 Problem(f"{name}: data.group_pattern finds no patient in its path", "rename it, or give --ungrouped")
             )
-        return {name: match.group(1) if match else None for name, match in matches.items()}
+        return own | {name: match.group(1) if match else None for name, match in matches.items()}
 
     def _note_twins(self, groups: Iterable[str]) -> None:
         """Groups that a reader takes for one: a patient typed in two ways is on both sides of a split."""

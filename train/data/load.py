@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -11,10 +12,13 @@ from pathlib import Path
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.files.private_names import PrivateNames, kept_in, of_run
+from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, Window
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.arrays import read_npz
+from fieldlens.train.data.forms.dicom import take_dicom
 from fieldlens.train.data.forms.folders import read_folders
 from fieldlens.train.data.forms.recipe_table import TABLE_SUFFIXES, refuse_without_table
 from fieldlens.train.data.forms.tables import read_table
@@ -28,27 +32,30 @@ __all__ = ["DataSet", "Sample", "load_data", "load_split"]
 _FORMS = "give a folder with labels.csv, a CSV, a folder with one folder per class, or an .npz"
 
 
-def load_data(path: Path, config: DataConfig) -> DataSet:
+def load_data(path: Path, config: DataConfig, run: Path | None = None) -> DataSet:
     """Read the samples of ``path`` (labels and names; pixels are read later, but for arrays).
+
+    ``run``: the folder whose key hides the names of DICOM files; without one, the key of this machine's state folder.
 
     Raises DataError: nothing there, missing columns, and, all at once, everything else that is wrong with the data.
     """
-    data, problems = _read(path, config)
+    data, problems = _read(path, config, run)
     if problems:
         raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
     return data
 
 
-def load_split(path: Path, config: DataConfig) -> tuple[DataSet, Split]:
-    """The data and its split, for training. Raises DataError like :func:`load_data`, and for what hinders a split."""
-    data, problems = _read(path, config)
+def load_split(path: Path, config: DataConfig, run: Path | None = None) -> tuple[DataSet, Split]:
+    """The data and its split, for training; ``run``: as for :func:`load_data`. Raises DataError as that does, and for
+    what hinders a split."""
+    data, problems = _read(path, config, run)
     problems += split_problems(data, config)
     if problems:
         raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
     return data, split(data, config)
 
 
-def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
+def _read(path: Path, config: DataConfig, run: Path | None) -> tuple[DataSet, list[Problem]]:
     """The data as far as it can be read, and what is wrong with it."""
     if not path.exists():
         raise DataError(f"there is no data at {path}", _FORMS)
@@ -57,7 +64,10 @@ def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
         data: DataSet = ArrayDataSet(path.name, *reading.samples(config), images)
     else:
         root, reading = _files(path, config)
-        data = FileDataSet(root, *reading.samples(config))
+        private = functools.cache(lambda: _private(run))
+        files = take_dicom(root, reading, config, private)
+        data = FileDataSet(root, *reading.samples(config), files)
+        data.private = private() if files else None
         if odd := [sample.id for sample in data.samples if not _fits_into_a_table(sample.id)]:
             why, hint = "its name has a line break or is not UTF-8", "rename these files, and name them so in the table"
             raise all_at_once(data.name, [Problem(f"{printable(name)}: {why}", hint) for name in odd])
@@ -67,6 +77,11 @@ def _read(path: Path, config: DataConfig) -> tuple[DataSet, list[Problem]]:
         data.samples = tuple(sample for sample in data.samples if sample.id not in bad)
     data.notes = tuple(reading.notes)
     return data, reading.problems
+
+
+def _private(run: Path | None) -> PrivateNames:
+    """The run's key, where it has one, else this machine's."""
+    return (of_run(run) if run else None) or kept_in(own_state_folder(None))
 
 
 def _fits_into_a_table(name: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.errors import ImageError
+from fieldlens.runtime.files.private_names import PrivateNames
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
 PARTS = ("train", "val", "test")
@@ -62,6 +63,7 @@ class DataSet(ABC):
     """Samples of known classes, in a fixed order. ``name`` is the path's last part and no more: it travels.
 
     ``notes``: what was odd and is no error. ``skipped``: images left out by ``data.skip_bad``, with the reason.
+    ``private``: what made the ids and groups of DICOM files; None without any.
     """
 
     def __init__(self, name: str, classes: tuple[str, ...], samples: tuple[Sample, ...]) -> None:
@@ -70,6 +72,7 @@ class DataSet(ABC):
         self.samples = samples
         self.notes: tuple[str, ...] = ()
         self.skipped: tuple[str, ...] = ()
+        self.private: PrivateNames | None = None
 
     @abstractmethod
     def read(self, sample: Sample) -> bytes | Image:
@@ -105,15 +108,18 @@ class DataSet(ABC):
 
 
 class FileDataSet(DataSet):
-    """Samples whose ids are paths below ``root``."""
+    """Samples whose ids are paths below ``root``; ``files``: the paths of those whose ids are not (DICOM)."""
 
-    def __init__(self, root: Path, classes: tuple[str, ...], samples: tuple[Sample, ...]) -> None:
+    def __init__(
+        self, root: Path, classes: tuple[str, ...], samples: tuple[Sample, ...], files: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
+        self._files = files or {}
         super().__init__(root.resolve().name, classes, samples)
 
     def read(self, sample: Sample) -> bytes:
         try:
-            return (self.root / sample.id).read_bytes()
+            return (self.root / self._files.get(sample.id, sample.id)).read_bytes()
         except OSError as error:
             raise ImageError(f"{sample.id}: {error.strerror or error}", "check the disk and the permissions") from error
 

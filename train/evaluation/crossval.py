@@ -104,12 +104,14 @@ def crossval(
 
 
 def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter: Reporter) -> CrossvalReport:
-    data = load_data(data_path, config.data)
+    data = load_data(data_path, config.data, out)
     check_decision(config.decision, data.classes, config.data.task)
     configs = [replace(config, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
     splits = [fold_split(data, each) for each in configs]
     check_folds(data, splits)
     _claim(out, config, data, splits, weights)
+    if data.private is not None:
+        data.private.keep(out)
     held_out = sum(part == HELD_OUT for part in splits[0].values())
     if held_out:
         reported = f"{held_out} images are the data's own test: no fold uses them; judge {FINAL} on them with evaluate"

@@ -43,10 +43,10 @@ def fit(
     own = replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad)
     config = replace(config, data=own)
     if not started_as().main:  # the others come later, when it may have begun
-        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path, reporter)
+        return _fit(config, *load_split(data_path, own, run), run, weights, resume, data_path, reporter)
     with alone(run):  # this and the next before minutes of reading
         state_of(run, resume)
-        return _fit(config, *load_split(data_path, own), run, weights, resume, data_path, reporter)
+        return _fit(config, *load_split(data_path, own, run), run, weights, resume, data_path, reporter)
 
 
 def fit_parts(

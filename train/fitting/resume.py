@@ -12,6 +12,7 @@ from typing import Any
 
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files.atomic import make_folder
+from fieldlens.runtime.files.private_names import KEY_FILE
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
@@ -22,7 +23,7 @@ from fieldlens.train.recipe import config_from_json
 
 NEW, UNFINISHED, FINISHED = "new", "unfinished", "finished"
 
-_EARLY = {"config.json", "split.csv", LOCAL, CACHE}
+_EARLY = {"config.json", "split.csv", LOCAL, CACHE, KEY_FILE}
 """What a fit may have left that was killed before it wrote ``run.json``."""
 
 

@@ -97,6 +97,8 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
     if pairs:
         reported = [f"{pair.first} ({pair.parts[0]}) and {pair.second} ({pair.parts[1]})" for pair in pairs]
         reporter.say(listing("warning: nearly the same image on two sides of the split", reported))
+    if data.private is not None:
+        data.private.keep(run)
     write_json(run / "config.json", config.to_json())
     write_split(run / "split.csv", data, parts)
     facts: dict[str, Any] = {

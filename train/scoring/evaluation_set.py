@@ -37,7 +37,7 @@ def choose_evaluation_set(
     Raises DataError: data that is not the training's (without ``other_data``), a part without images.
     """
     # Another set may lack a class, or hold its labels in another order: the model's classes count.
-    data = load_data(path, replace(who.config.data, classes=who.class_ids))
+    data = load_data(path, replace(who.config.data, classes=who.class_ids), who.path)
     if data.hash == who.data_hash:
         parts = split(data)
         chosen = tuple(sample for sample in data.samples if parts.get(sample.id) == part)

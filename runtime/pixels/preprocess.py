@@ -21,12 +21,14 @@ from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.formats import tiff_pixels
 from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.imageheader import ImageHeader, read_header
+from fieldlens.runtime.pixels.levels import in_colour, windowed
 from fieldlens.runtime.pixels.opencv_decoder import decode_bgr
 from fieldlens.runtime.pixels.steps import Clahe, Crop, Denoise, Grey, Orient, Resize, Step, Window
 from fieldlens.runtime.pixels.transparency import opaque
 
 Pixels = npt.NDArray[Any]
-"""uint8 ``[H,W,3]`` (RGB unless a name says ``_bgr``), or uint8/uint16 ``[H,W]`` for a ``window`` step."""
+"""uint8 ``[H,W,3]`` (RGB unless a name says ``_bgr``), or for a ``window`` step uint8/uint16 ``[H,W]``, or DICOM's own
+units ``[H,W,1]`` (also int16 and float32)."""
 
 OVERSAMPLE = 1.5
 """A JPEG is decoded at 1/2, 1/4 or 1/8 only where the result still has this many times the pixels per side that the
@@ -39,9 +41,6 @@ Where fewer than this many blocks per side become one of them, the decoded image
 
 BARELY = 1.1
 """Shrinking by no more than this takes no antialiasing: linear interpolation already averages over two pixels."""
-
-_BAND = 65_536
-"""Pixels that a grey-level window is put on at a time."""
 
 _KEPT_BYTES = 64_000_000
 """A larger buffer than this (a JPEG of 21 megapixels at full size) is given back before the next file."""
@@ -109,7 +108,7 @@ class Preprocess:
     def _decode_dicom(self, data: bytes, name: str) -> Decoded:
         """One frame, in its own units where a window step follows, else as its file wants it to be shown."""
         pixels = dicom_file.pixels_of(data, name, self._limits, self._window.level if self._window else None)
-        pixels = self._grey_source(pixels) if self._window else _in_colour(pixels)
+        pixels = self._grey_source(pixels)[..., None] if self._window else in_colour(pixels)
         return Decoded(pixels, ImageHeader("dicom", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize))
 
     def _admitted(self, header: ImageHeader, name: str, file_bytes: int, pixel_bytes: int) -> bool:
@@ -185,7 +184,7 @@ class Preprocess:
         here = self._admitted(header, name, len(data), 2 * pixel_bytes)  # OpenCV's result is copied for Python
         if header.tiff is not None and tiff_pixels.reads(header.tiff):
             pixels = tiff_pixels.pixels_rgb(data, header.tiff, name, self._limits.seconds)
-            return self._grey_source(pixels) if self._window else _in_colour(pixels)
+            return self._grey_source(pixels) if self._window else in_colour(pixels)
         if here:
             pixels = decode_bgr(data, name, unchanged=unchanged)
         else:
@@ -199,24 +198,27 @@ class Preprocess:
         pixels = opaque(pixels, header.clear, from_tiff=tiff is not None, inverted=tiff is not None and tiff.inverted)
         if self._window:
             return self._grey_source(pixels, bgr=True)
-        return _in_colour(pixels) if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        return in_colour(pixels) if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     @staticmethod
     def _grey_source(pixels: Pixels, *, bgr: bool = False) -> Pixels:
-        """RGB, BGR or grey, 8 or 16 bits → grey ``[H,W]`` of the same depth."""
-        if pixels.ndim == 2:
-            return pixels
+        """RGB, BGR or grey (also DICOM's ``[H,W,1]``) → grey ``[H,W]`` of the same depth."""
+        if pixels.ndim == 2 or pixels.shape[2] == 1:
+            return pixels.reshape(pixels.shape[:2])
         code = cv2.COLOR_BGR2GRAY if bgr else cv2.COLOR_RGB2GRAY
         return cv2.cvtColor(np.ascontiguousarray(pixels), code)
 
     def __call__(self, pixels: Pixels, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
         """RGB ``[H,W,3]`` (or grey ``[H,W]``) → ``out``, uint8 ``[size,size,3]`` RGB, written in place."""
         out = self.empty()[0] if out is None else out
+        own_units = pixels.ndim == 3 and pixels.shape[2] == 1
         if pixels.ndim == 3 and self._window:
             pixels = self._grey_source(pixels)
         source = self._field(pixels)
         if self._window:
-            source = _windowed(source, self._window)
+            source = windowed(source, self._window)
+        if own_units:  # as an 8-bit PNG made after the same window would be resized
+            source = in_colour(source)
         if source.ndim == 2:
             source = np.repeat(self._resized(source)[..., None], 3, axis=2)
             out[:] = source
@@ -243,7 +245,7 @@ class Preprocess:
         """What the network sees of a decoded image, at the image's own resolution, as uint8 RGB ``[h,w,3]``."""
         part = self._field(pixels)
         if self._window:
-            part = _windowed(self._grey_source(part), self._window)
+            part = windowed(self._grey_source(part), self._window)
         part = np.repeat(part[..., None], 3, axis=2) if part.ndim == 2 else part
         if self._resize.mode != "pad":
             return part
@@ -322,23 +324,6 @@ class Preprocess:
             image[:] = cv2.medianBlur(image, step.size) if median else cv2.GaussianBlur(image, (step.size,) * 2, 0)
         else:
             image[:] = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-
-
-def _windowed(grey: Pixels, window: Window) -> npt.NDArray[np.uint8]:
-    """Grey ``[H,W]`` of any depth → uint8, linear inside the window and clipped outside. In bands: a copy of the whole
-    as float32 would be the largest thing in memory."""
-    low = window.level - window.width / 2
-    windowed = np.empty(grey.shape, np.uint8)
-    rows = max(1, _BAND // max(grey.shape[1], 1))
-    for top in range(0, len(grey), rows):
-        scaled = (grey[top : top + rows].astype(np.float32) - low) * (255.0 / window.width)
-        windowed[top : top + rows] = np.rint(np.clip(scaled, 0, 255))
-    return windowed
-
-
-def _in_colour(pixels: Pixels) -> Pixels:
-    """Grey ``[H,W]`` or RGB ``[H,W,3]`` → RGB."""
-    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

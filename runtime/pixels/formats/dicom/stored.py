@@ -20,6 +20,8 @@ from fieldlens.runtime.pixels.formats.dicom.facts import Layout
 Values = npt.NDArray[Any]
 _AGAIN = "take or export it again"
 _SEGMENTS = 15
+_JFIF_BYTES, _ADOBE_BYTES = 16, 14
+"""Shorter markers are broken ones, which decoders pass over."""
 
 
 def stored_values(dataset: Dataset, layout: Layout, frame: int, name: str) -> Values:
@@ -123,9 +125,9 @@ def _says_its_colours(data: bytes) -> bool:
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] not in (0xDA, 0xD9):
         length = int.from_bytes(data[place + 2 : place + 4], "big")
-        if data[place + 1] == 0xE0 and data[place + 4 : place + 8] == b"JFIF":
+        if data[place + 1] == 0xE0 and length >= _JFIF_BYTES and data[place + 4 : place + 8] == b"JFIF":
             return True
-        if data[place + 1] == 0xEE and data[place + 4 : place + 9] == b"Adobe":
+        if data[place + 1] == 0xEE and length >= _ADOBE_BYTES and data[place + 4 : place + 9] == b"Adobe":
             return True
         place += 2 + length
     return False

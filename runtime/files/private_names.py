@@ -33,6 +33,7 @@ class PrivateNames:
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(_KEY_BYTES)
         self._hidden: dict[str, str] = {}
+        self._words: set[str] = set()
 
     def keep(self, folder: Path) -> None:
         """Put the key into a run's folder (0600). Raises OSError."""
@@ -46,18 +47,30 @@ class PrivateNames:
     def path(self, path: str, words: Iterable[str]) -> str:
         """The path with ``dicom-HASH`` for each part that carries one of the words, in whatever case and spelling."""
         wanted = tuple(words)
+        if len(self._words) < _MOST_KEPT:
+            self._words.update(word for word in wanted if len(word) >= _SHORT)
         parts = path.split("/")
         return "/".join(self._part(part) if carries(part, wanted) else part for part in parts)
 
     def below(self, path: str, root: str = "") -> str:
         """The path with every part below ``root`` hidden: for a file of which nobody can read whose it is."""
         start = len(root.rstrip("/")) + 1 if root and path.startswith(f"{root.rstrip('/')}/") else path.rfind("/") + 1
-        return path[:start] + "/".join(self._part(part) for part in path[start:].split("/"))
+        return path[:start] + self.whole(path[start:])
+
+    def whole(self, path: str) -> str:
+        """The path with every part hidden."""
+        return "/".join(map(self._part, path.split("/")))
 
     def known_in(self, text: str) -> str:
-        """A sentence with the names hidden that were hidden before."""
-        for part, shown in sorted(self._hidden.items(), key=lambda item: -len(item[0])):
-            text = text.replace(part, shown)
+        """A sentence with the parts of paths hidden that were hidden before, or that carry words seen before."""
+        for part, shown in self._hidden.items():
+            if part in text:
+                name = re.escape(part)
+                pattern = rf"(?<=/){name}(?=[/)'\":#,\s]|$)|(?<![^\s'\"(]){name}(?=/)"
+                text = re.sub(pattern, shown, text)
+        letters = _plain(text)
+        if words := tuple(word for word in self._words if _plain(word) in letters):
+            text = re.sub(r"[^\s()'\"/,:;]+", lambda m: self._part(m[0]) if carries(m[0], words) else m[0], text)
         return text
 
     def _part(self, part: str) -> str:

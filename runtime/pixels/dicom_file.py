@@ -34,6 +34,11 @@ class Identity:
     words: tuple[str, ...] = field(default=(), repr=False)
 
     @property
+    def certain(self) -> bool:
+        """Whether a damaged file still says who the patient is; else its name may be the only one that does."""
+        return bool(self.patient)
+
+    @property
     def group(self) -> str:
         """What belongs together: the patient; without one the study, then the series. Empty: nothing is said."""
         named = (("patient", self.patient), ("study", self.study), ("series", self.series))

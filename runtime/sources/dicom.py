@@ -56,7 +56,9 @@ class DicomSource:
             yield self._no_dicom(path, root)
             return
         facts, identity = dicom_file.look(data, "DICOM")
-        shown = self.names.path(str(path), identity.words) if identity else self.names.below(str(path), root)
+        known = identity is not None and (identity.certain or not isinstance(facts, ImageError))
+        words = identity.words if identity is not None else ()
+        shown = self.names.path(str(path), words) if known else self.names.below(str(path), root)
         if isinstance(facts, ImageError):
             message = facts.message.removeprefix("DICOM: ")
             yield Broken(shown, ImageError(f"{shown}: {message}", facts.hint))

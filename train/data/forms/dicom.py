@@ -76,9 +76,11 @@ class _Taken:
         try:
             data = (self._root / file).read_bytes()
         except OSError:  # said where its pixels are read
-            return self._named(self.private.below(file), file, replace(item, private=True))
+            return self._named(self.private.whole(file), file, replace(item, private=True))
         facts, identity = dicom_file.look(data, "DICOM")
-        shown = self.private.path(file, identity.words) if identity else self.private.below(file)
+        known = identity is not None and (identity.certain or not isinstance(facts, ImageError))
+        words = identity.words if identity is not None else ()
+        shown = self.private.path(file, words) if known else self.private.whole(file)
         match = re.search(self._pattern, file) if self._pattern else None
         group = match.group(1) if match else item.group or (identity.group if identity else "")
         item = replace(item, group=f"dicom-{self.private.hashed(group)}" if group else None, private=True)

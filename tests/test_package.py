@@ -33,6 +33,7 @@ EXTRAS = {
     "gpu": ["runtime/requirements.txt", "runtime/requirements-gpu.txt"],
     "jetson": ["runtime/requirements-jetson.txt"],
     "station": ["runtime/station/requirements.txt"],
+    "dicom": ["runtime/requirements-dicom.txt"],
 }
 CLASSIFY = ("classify", "photo.jpg", "--bundle", "tiny.bundle", "--state", "state")
 

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     import gdcm
 
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
 
 Pixels = npt.NDArray[Any]
 ROOT = Path(str(pydicom.__file__)).parent / "data" / "test_files"

@@ -27,6 +27,7 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
+from fieldlens.runtime.sources.dicom_peek import name_for_messages
 from fieldlens.runtime.sources.walk import image_files
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.data.samples import DataSet, Sample, label_name
@@ -84,7 +85,8 @@ def from_data(data: DataSet, samples: Sequence[Sample]) -> list[GoldenCandidate]
 
 def from_folder(folder: Path) -> list[GoldenCandidate]:
     """Candidates from a folder of image files, sub-folders included. Raises KitError: too few of them."""
-    return [GoldenCandidate(path.name, path.read_bytes) for path in files_for_golden(folder)[:CANDIDATES]]
+    files = files_for_golden(folder)[:CANDIDATES]
+    return [GoldenCandidate(name_for_messages(path, n), path.read_bytes) for n, path in enumerate(files, 1)]
 
 
 def files_for_golden(folder: Path) -> list[Path]:
@@ -214,8 +216,14 @@ def _in_turns(strata: dict[tuple[str, ...], list[Any]], count: int) -> Iterator[
 def encode(pixels: Pixels) -> tuple[str, bytes]:
     """Pixels (RGB or grey) → suffix and bytes of a file that says nothing but its pixels.
 
-    PNG where the image is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling.
+    PNG where the image is small or has 16 bits: nothing is lost. Else JPEG, without chroma subsampling. Raises
+    ImageError: DICOM in its own units.
     """
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        raise ImageError(
+            "a DICOM image in its own units cannot become a golden image: no image file holds such values",
+            "leave out --share-images and --images; golden images are synthetic then",
+        )
     height, width = pixels.shape[:2]
     if max(height, width) > LONGEST_SIDE:
         scale = LONGEST_SIDE / max(height, width)

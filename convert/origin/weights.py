@@ -24,6 +24,7 @@ from fieldlens.runtime.bundle.manifest import ClassInfo, Manifest, Version
 from fieldlens.runtime.errors import ConfigError, KitError
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, with_size
+from fieldlens.runtime.sources.dicom_peek import name_for_messages
 from fieldlens.runtime.sources.walk import image_files
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import Config, DataConfig
@@ -155,6 +156,11 @@ def _adopt(network: nn.Module, state: State, weights: Weights) -> nn.Module:
     return network.eval()
 
 
+def _tensors(preprocess: Preprocess, paths: Sequence[Path]) -> list[Any]:
+    """Raises ImageError."""
+    return [preprocess.from_bytes(path.read_bytes(), name_for_messages(path, n)) for n, path in enumerate(paths, 1)]
+
+
 def _images(
     preprocess: Preprocess, options: BundleOptions, reporter: Reporter
 ) -> tuple[list[Any], Judging, dict[str, Any] | None]:
@@ -162,7 +168,7 @@ def _images(
     if options.calibration is None:
         reporter.say("note: no INT8, it needs images like the device's: --calibration DIR")
         if options.images is not None:
-            given = [preprocess.from_bytes(path.read_bytes(), path.name) for path in _files(options.images)[:_MADE]]
+            given = _tensors(preprocess, _files(options.images)[:_MADE])
             return [], Judging(given, None, f"{len(given)} images of the folder that was given"), None
         made = [preprocess(picture) for picture in synthetic.natural(_MADE, preprocess.size)]
         return [], Judging(made, None, f"{len(made)} synthetic images"), None
@@ -178,9 +184,7 @@ def _images(
     with reporter.step(
         "images", f"{len(chosen)} to calibrate and {len(aside)} to judge through the device's preprocess"
     ):
-        tensors, judging = (
-            [preprocess.from_bytes(path.read_bytes(), path.name) for path in some] for some in (chosen, aside)
-        )
+        tensors, judging = (_tensors(preprocess, some) for some in (chosen, aside))
     return (
         tensors,
         Judging(judging, None, f"{len(aside)} images kept aside"),

@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import stat
+from pathlib import Path
 
 from fieldlens.runtime.pixels.formats.dicom.address import HEAD_BYTES, SUFFIXES, is_dicom
 
@@ -28,6 +29,11 @@ def holds_dicom(path: str, status: os.stat_result | None = None) -> bool:
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(found.st_mode) and _peeked(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def name_for_messages(path: Path, number: int) -> str:
+    """The file's name; of a DICOM file, whose name may carry a patient, its ``number`` among those that were given."""
+    return f"DICOM file, number {number}" if holds_dicom(str(path)) else path.name
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -20,12 +20,10 @@ from fieldlens.runtime.pixels.formats.dicom.address import frame_of
 
 NEEDED = ("pydicom", "imagecodecs")
 _LIMITS = DecodeLimits()
-_BYTES_PER_SAMPLE = 16
-"""While one is decoded: stored, as its decoder holds it, in its own units, as it is handed on."""
 
 
 @dataclass(frozen=True)
-class Identity:
+class DicomOwner:
     """Whose image it is, for grouping and for finding it in paths. Never written anywhere; not in a ``repr``."""
 
     patient: str = field(default="", repr=False)
@@ -48,13 +46,14 @@ class Identity:
 @dataclass(frozen=True)
 class Facts:
     """What a DICOM file says of itself. ``warnings``: ``burnt-in`` (writing in its pixels), ``secondary`` (a secondary
-    capture)."""
+    capture). ``sample_bytes``: of memory, for each sample of a frame while it is decoded."""
 
     width: int
     height: int
     bits: int
     channels: int
     frames: int
+    sample_bytes: int
     warnings: tuple[str, ...]
 
 
@@ -68,7 +67,7 @@ def _ask(
 ) -> tuple[dict[str, Any], npt.NDArray[Any] | None]:
     if missing := _missing():
         raise ImageError(
-            f"{name}: a DICOM file, and {missing} is not installed",
+            f"{name}: a DICOM file; reading it takes {missing}, not installed here",
             "pip install -r runtime/requirements-dicom.txt, or pip install 'fieldlens[dicom]'",
         )
     return killable_decoder.SHARED.dicom(
@@ -76,17 +75,17 @@ def _ask(
     )
 
 
-def look(data: bytes, name: str, limits: DecodeLimits = _LIMITS) -> tuple[Facts | ImageError, Identity | None]:
+def look(data: bytes, name: str, limits: DecodeLimits = _LIMITS) -> tuple[Facts | ImageError, DicomOwner | None]:
     """What the file says of itself (or why it is no image), and whose it is (None: that cannot be read)."""
     try:
         answer, _ = _ask(data, name, {}, limits, limits.image_bytes - len(data))
     except ImageError as error:
         return error, None
     found = answer.get("identity")
-    identity = Identity(found["patient"], found["study"], found["series"], tuple(found["words"])) if found else None
+    identity = DicomOwner(found["patient"], found["study"], found["series"], tuple(found["words"])) if found else None
     if "error" in answer:
         return ImageError(answer["error"], answer["hint"]), identity
-    named = {key: int(answer[key]) for key in ("width", "height", "bits", "channels", "frames")}
+    named = {key: int(answer[key]) for key in ("width", "height", "bits", "channels", "frames", "sample_bytes")}
     return Facts(**named, warnings=tuple(answer["warnings"])), identity
 
 
@@ -111,7 +110,7 @@ def pixels_of(data: bytes, name: str, limits: DecodeLimits, level: float | None)
         raise ImageError(f"{name}: a DICOM file of {facts.frames} frames", f"say which: {name}#1 to #{facts.frames}")
     if not 1 <= frame <= facts.frames:
         raise ImageError(f"{name}: the DICOM file has {facts.frames} frames", "they are counted from 1")
-    needed = facts.width * facts.height * facts.channels * _BYTES_PER_SAMPLE
+    needed = facts.width * facts.height * facts.channels * facts.sample_bytes
     limits.admit(name, (facts.width, facts.height), Work(0.0, 0.0), len(data), needed)
     answer, pixels = _ask(data, name, {"frame": frame - 1, "level": level}, limits, needed)
     if facts.frames == 1:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from fieldlens.runtime.errors import ImageError
-from fieldlens.runtime.pixels.formats.dicom.facts import Layout
+from fieldlens.runtime.pixels.formats.dicom.facts import StoredLayout
 from fieldlens.runtime.pixels.formats.dicom.stored import Values, turned
 
 _BAND = 64
@@ -17,7 +17,7 @@ _TO_RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.114 * 1.772 / 0.587, -0.299 * 1.
 """BT.601 in full range, as C.7.6.3.1.2 has it the other way round."""
 
 
-def in_rgb(values: Values, layout: Layout) -> npt.NDArray[np.uint8]:
+def in_rgb(values: Values, layout: StoredLayout) -> npt.NDArray[np.uint8]:
     """uint8 RGB ``[H,W,3]`` from three samples per pixel."""
     if layout.bits > 8:
         values = (values >> (layout.bits - 8)).astype(np.uint8)

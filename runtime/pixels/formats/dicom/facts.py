@@ -21,7 +21,7 @@ _PHOTOMETRIC = {
 _MOST_FRAMES = 100_000
 
 
-class Layout(NamedTuple):
+class StoredLayout(NamedTuple):
     """How the pixels are stored. ``bits`` of the ``allocated`` ones count; the highest of them is ``high``."""
 
     columns: int
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
         return self.rows * self.columns * self.samples * self.allocated // 8
 
 
-def layout_of(dataset: Dataset, name: str) -> Layout:
+def layout_of(dataset: Dataset, name: str) -> StoredLayout:
     """Raises ImageError: no image, or one of a kind that is not read."""
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) if hasattr(dataset, "file_meta") else ""
     if "PixelData" not in dataset:
@@ -76,7 +76,7 @@ def layout_of(dataset: Dataset, name: str) -> Layout:
         raise ImageError(f"{name}: the image has zero size ({columns}×{rows})", "take or export it again")
     by_plane = samples > 1 and _whole(dataset, "PlanarConfiguration", name, 0) == 1
     signed = _whole(dataset, "PixelRepresentation", name, 0) == 1
-    return Layout(
+    return StoredLayout(
         columns, rows, samples, allocated, bits, high, signed, photometric, by_plane, frames, syntax
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from fieldlens.runtime.errors import ImageError
-from fieldlens.runtime.pixels.formats.dicom.facts import Layout
+from fieldlens.runtime.pixels.formats.dicom.facts import StoredLayout
 
 Values = npt.NDArray[Any]
 _BAND = 262_144
@@ -21,7 +21,7 @@ _BAND = 262_144
 _SHORT = 32_767
 
 
-class Window(NamedTuple):
+class FileWindow(NamedTuple):
     """A window of the file: centre, width and function (PS3.3, C.11.2.1.2)."""
 
     centre: float
@@ -52,7 +52,7 @@ def reflected(values: Values, level: float) -> Values:
     return result
 
 
-def grey_levels(values: Values, dataset: Dataset, layout: Layout, frame: int, name: str) -> npt.NDArray[np.uint8]:
+def grey_levels(values: Values, dataset: Dataset, layout: StoredLayout, frame: int, name: str) -> npt.NDArray[np.uint8]:
     """The file's VOI LUT or its first window, uint8 ``[H,W]``; without either, 8-bit files as they are.
 
     Raises ImageError: more than 8 bits, and neither.
@@ -75,7 +75,7 @@ def grey_levels(values: Values, dataset: Dataset, layout: Layout, frame: int, na
     return 255 - grey if layout.photometric == "MONOCHROME1" else grey
 
 
-def _share(values: Values, window: Window) -> Values:
+def _share(values: Values, window: FileWindow) -> Values:
     """0 to 1, by C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) and C.11.2.1.3.2 (LINEAR_EXACT)."""
     centre, width = window.centre, window.width
     if window.function == "SIGMOID":
@@ -87,7 +87,7 @@ def _share(values: Values, window: Window) -> Values:
     return np.asarray(np.clip((values - (centre - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0))
 
 
-def _window(dataset: Dataset, frame: int, name: str) -> Window | None:
+def _window(dataset: Dataset, frame: int, name: str) -> FileWindow | None:
     """The first that the frame or the file has."""
     item = next(
         (item for item in _places(dataset, frame, ("FrameVOILUTSequence",)) if "WindowCenter" in item), Dataset()
@@ -101,7 +101,7 @@ def _window(dataset: Dataset, frame: int, name: str) -> Window | None:
         raise ImageError(f"{name}: corrupt DICOM file (a grey-level window of the width {width:g})", "export it again")
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise ImageError(f"{name}: a grey-level window of an unknown function", "export it with a linear window")
-    return Window(centre, width, function)
+    return FileWindow(centre, width, function)
 
 
 def _rescale(dataset: Dataset, frame: int, name: str) -> tuple[float, float]:

@@ -20,11 +20,14 @@ from pydicom.dataset import Dataset
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels.formats.dicom.colour import in_rgb, through_palette
-from fieldlens.runtime.pixels.formats.dicom.facts import Layout, identity_of, layout_of, warnings_of
+from fieldlens.runtime.pixels.formats.dicom.facts import StoredLayout, identity_of, layout_of, warnings_of
 from fieldlens.runtime.pixels.formats.dicom.grey import grey_levels, in_own_units, reflected
 from fieldlens.runtime.pixels.formats.dicom.stored import stored_values
+from fieldlens.runtime.pixels.formats.dicom.syntaxes import JPEG_2000
 
 T = TypeVar("T")
+_BYTES, _WAVELET_BYTES = 12, 16
+"""Per sample, while a frame is decoded: stored, as its decoder holds it, in its own units, as it is handed on."""
 warnings.simplefilter("ignore")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 config.settings.reading_validation_mode = config.IGNORE
@@ -46,6 +49,7 @@ class DicomFile:
             "bits": layout.bits,
             "channels": 3 if layout.samples == 3 or layout.photometric == "PALETTE COLOR" else 1,
             "frames": layout.frames,
+            "sample_bytes": _WAVELET_BYTES if layout.syntax in JPEG_2000 else _BYTES,
             "warnings": _guarded(name, lambda: warnings_of(self._dataset)),
         }
 
@@ -55,7 +59,7 @@ class DicomFile:
         layout = self._whole(name)
         return _guarded(name, lambda: self._pixels(layout, name, frame, level))
 
-    def _pixels(self, layout: Layout, name: str, frame: int, level: float | None) -> npt.NDArray[Any]:
+    def _pixels(self, layout: StoredLayout, name: str, frame: int, level: float | None) -> npt.NDArray[Any]:
         stored = stored_values(self._dataset, layout, frame, name)
         if layout.photometric == "PALETTE COLOR":
             return through_palette(stored, self._dataset, name)
@@ -67,7 +71,7 @@ class DicomFile:
             return grey_levels(values, self._dataset, layout, frame, name)
         return reflected(values, level) if layout.photometric == "MONOCHROME1" else values
 
-    def _whole(self, name: str) -> Layout:
+    def _whole(self, name: str) -> StoredLayout:
         return _guarded(name, lambda: layout_of(self._dataset, name))
 
 

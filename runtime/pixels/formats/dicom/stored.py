@@ -15,7 +15,7 @@ from pydicom.encaps import get_frame
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels.formats.dicom import syntaxes
-from fieldlens.runtime.pixels.formats.dicom.facts import Layout
+from fieldlens.runtime.pixels.formats.dicom.facts import StoredLayout
 
 Values = npt.NDArray[Any]
 _AGAIN = "take or export it again"
@@ -24,7 +24,7 @@ _JFIF_BYTES, _ADOBE_BYTES = 16, 14
 """Shorter markers are broken ones, which decoders pass over."""
 
 
-def stored_values(dataset: Dataset, layout: Layout, frame: int, name: str) -> Values:
+def stored_values(dataset: Dataset, layout: StoredLayout, frame: int, name: str) -> Values:
     """Frame ``frame`` (from 0): int16, uint16 or uint8 ``[H,W]``, or uint8/uint16 ``[H,W,3]`` in the file's colours
     (RGB where a decoder has turned them already: see :func:`turned`). Raises ImageError."""
     if layout.syntax in syntaxes.NATIVE:
@@ -40,13 +40,13 @@ def stored_values(dataset: Dataset, layout: Layout, frame: int, name: str) -> Va
     return _only_the_stored_bits(values, layout)
 
 
-def turned(layout: Layout) -> bool:
+def turned(layout: StoredLayout) -> bool:
     """Whether the decoder has made RGB already."""
     lossy_jpeg, wavelets = layout.syntax in syntaxes.JPEG, layout.syntax in syntaxes.JPEG_2000
     return layout.photometric == "RGB" or lossy_jpeg or (wavelets and layout.photometric in ("YBR_ICT", "YBR_RCT"))
 
 
-def _native(dataset: Dataset, layout: Layout, frame: int, name: str) -> Values:
+def _native(dataset: Dataset, layout: StoredLayout, frame: int, name: str) -> Values:
     data = memoryview(dataset.PixelData)
     size, start = layout.frame_bytes, frame * layout.frame_bytes
     if len(data) < size * layout.frames:
@@ -76,7 +76,7 @@ def _in_pairs(values: Values) -> Values:
     return np.ascontiguousarray(even.reshape(-1, 2)[:, ::-1]).ravel()
 
 
-def _unpacked_422(values: Values, layout: Layout) -> Values:
+def _unpacked_422(values: Values, layout: StoredLayout) -> Values:
     """Two pixels in four bytes, Y Y Cb Cr (PS3.3, C.7.6.3.1.2)."""
     quads = values.reshape(layout.rows, layout.columns // 2, 4)
     out = np.empty((layout.rows, layout.columns, 3), values.dtype)
@@ -86,7 +86,7 @@ def _unpacked_422(values: Values, layout: Layout) -> Values:
     return out
 
 
-def _rle(data: bytes, layout: Layout, name: str) -> Values:
+def _rle(data: bytes, layout: StoredLayout, name: str) -> Values:
     """PackBits, one segment for each byte of each sample, the most significant first (PS3.5, annex G)."""
     count, *offsets = struct.unpack_from("<16I", data)
     width = layout.allocated // 8
@@ -108,7 +108,7 @@ def _rle(data: bytes, layout: Layout, name: str) -> Values:
     return values[0] if layout.samples == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
-def _decoded(data: bytes, layout: Layout) -> Values:
+def _decoded(data: bytes, layout: StoredLayout) -> Values:
     """JPEG, JPEG-LS or JPEG 2000, as the decoder gives it."""
     if layout.syntax in syntaxes.JPEG_LS:
         return np.asarray(imagecodecs.jpegls_decode(data))
@@ -133,7 +133,7 @@ def _says_its_colours(data: bytes) -> bool:
     return False
 
 
-def _only_the_stored_bits(values: Values, layout: Layout) -> Values:
+def _only_the_stored_bits(values: Values, layout: StoredLayout) -> Values:
     """Without what lies in the bits beside them (old overlays), and with the sign where the file says that it has one.
 
     A decoder's result has its highest bit at ``bits - 1``, whatever the file says of ``HighBit``.

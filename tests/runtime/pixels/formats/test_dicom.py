@@ -229,7 +229,7 @@ def test_a_png_made_after_the_same_window_gives_the_same_tensor(steps: tuple[Ste
 
 def test_without_the_extra_the_requirement_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicom_file, "_missing", lambda: "pydicom")
-    with pytest.raises(ImageError, match=r"a DICOM file, and pydicom is not installed") as caught:
+    with pytest.raises(ImageError, match=r"a DICOM file; reading it takes pydicom, not installed here") as caught:
         read_header(ct(1), "FILE")
     assert "runtime/requirements-dicom.txt" in caught.value.hint
     assert "fieldlens[dicom]" in caught.value.hint

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fieldlens.runtime.errors import ImageError, KitError, SourceError
+from fieldlens.runtime.files.private_names import PrivateNames
+from fieldlens.runtime.pixels import dicom_file
 from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Failure, Notice
@@ -90,6 +92,14 @@ def loaded(item: Item) -> ReadItem:
     except Exception as error:  # noqa: BLE001  (whatever one file does, the next one gets its answer)
         return Broken(item.source, unexpected(item.source, error))
     if is_dicom(data):  # named as another format, so that nobody has looked whose it is
-        message = f"{item.source}: a DICOM file by the name of another format"
-        return Broken(item.source, ImageError(message, "rename it to end in .dcm"))
+        shown = _without_patient(item.source, data)
+        message = f"{shown}: a DICOM file by the name of another format"
+        return Broken(shown, ImageError(message, "rename it to end in .dcm"))
     return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))
+
+
+def _without_patient(source: str, data: bytes) -> str:
+    """The name of a DICOM file, as far as it carries nobody."""
+    _, owner = dicom_file.look(data, source)
+    names = PrivateNames()
+    return names.path(source, owner.words) if owner is not None and owner.certain else names.whole(source)

@@ -204,3 +204,8 @@ def test_what_the_bundle_holds_is_what_a_device_sees(bundle_folder: Path) -> Non
             "logits": (64, 2), "cam": (64, 2, 2, 2), "features": (64, 512),
         }  # fmt: skip
         assert {arrays[name].dtype.name for name in arrays} == {"float32"}
+
+
+def test_dicom_in_its_own_units_is_refused() -> None:
+    with pytest.raises(KitError, match="DICOM image in its own units"):
+        golden.encode(np.zeros((8, 8, 1), np.int16))

@@ -112,6 +112,16 @@ def test_a_frame_that_is_named_twice_is_refused(tmp_path: Path, configure: Confi
         load_data(tmp_path, configure().data)
 
 
+def test_dicom_by_another_name_is_refused_without_its_name(tmp_path: Path, configure: Configure) -> None:
+    root = archive(tmp_path / "data")
+    (root / "ill" / "Quixano1.png").write_bytes(slice_of(1, 0, True))
+    data = load_data(root, configure().data)
+    (sample,) = (sample for sample in data.samples if sample.id.endswith(".png"))
+    with pytest.raises(KitError, match="a DICOM file by the name of another format") as caught:
+        data.read(sample)
+    assert "quixano" not in f"{caught.value.message} {caught.value.hint}".lower()
+
+
 def test_burnt_in_writing_is_noted(tmp_path: Path, configure: Configure) -> None:
     root = archive(tmp_path / "data")
     (root / "ill" / "shot.dcm").write_bytes(slice_of(99, 0, True, secondary=True, BurnedInAnnotation="YES"))

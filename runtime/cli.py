@@ -224,12 +224,15 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 def _begin_classify(arguments: argparse.Namespace) -> str:
     from fieldlens.runtime.sources.cameras.address import without_password
+    from fieldlens.runtime.sources.dicom_peek import holds_dicom
 
     beginning.bundle(arguments.bundle)
     if not any(getattr(arguments, name, None) for name in ("json", "csv", "report", "watch")):  # these say what failed
         beginning.sources(arguments.sources)
     more = f" and {len(arguments.sources) - 1} more" if len(arguments.sources) > 1 else ""
-    return f"{arguments.command}: {without_password(arguments.sources[0])}{more} with {arguments.bundle} …"
+    first = arguments.sources[0]
+    shown = "a DICOM file" if holds_dicom(first.rpartition("#")[0] or first) or holds_dicom(first) else first
+    return f"{arguments.command}: {without_password(shown)}{more} with {arguments.bundle} …"
 
 
 def _begin_serve(arguments: argparse.Namespace) -> str:

@@ -1,23 +1,35 @@
-"""The page's addresses: HTML from templates, and static files."""
+"""The page's addresses: HTML from templates, and static files.
+
+No template holds anything of a patient: the page's scripts ask the REST service, where who may see it is decided.
+"""
 
 from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
+from jinja2 import StrictUndefined
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
+from fieldlens.runtime.station.schemas import ResultId
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.station import Station
 
-_FOLDER = Path(__file__).parent
+_FOLDER = FilePath(__file__).parent
+TRANSLATIONS = _FOLDER / "translations"
 DEFAULT = "en"
+_COOKIE = "language"
+_YEAR_S = 365 * 24 * 3600
 routes = Routes("", "page")
 templates = Jinja2Templates(_FOLDER / "templates")
+templates.env.undefined = StrictUndefined
+_OPTIONS: dict[str, Any] = {"response_class": Response, "include_in_schema": False}
+Lang = Annotated[str, Query(max_length=10)]
 
 
 def static_files() -> StaticFiles:
@@ -25,29 +37,58 @@ def static_files() -> StaticFiles:
     return StaticFiles(directory=_FOLDER / "static")
 
 
-def languages() -> list[str]:
-    """Those with a file in ``translations``."""
-    return sorted(path.stem for path in (_FOLDER / "translations").glob("*.json"))
+@cache
+def languages() -> dict[str, str]:
+    """Language → its own name, for each file in TRANSLATIONS."""
+    return {path.stem: translation(path.stem)["language_name"] for path in sorted(TRANSLATIONS.glob("*.json"))}
 
 
 @cache
 def translation(language: str) -> dict[str, str]:
     """Key → text."""
-    text = (_FOLDER / "translations" / f"{language}.json").read_text(encoding="utf-8")
+    text = (TRANSLATIONS / f"{language}.json").read_text(encoding="utf-8")
     return {str(key): str(value) for key, value in json.loads(text).items()}
 
 
-@routes.add("GET", "/", may=Role.ANYBODY, event=AuditEvent.NONE, response_class=Response, include_in_schema=False)
-def home(request: Request, lang: Annotated[str, Query(max_length=10)] = "") -> Response:
-    """The screening page."""
+@routes.add("GET", "/", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
+def home(request: Request, lang: Lang = "") -> Response:
+    """The screening page: preview, capture, upload."""
+    return _page(request, "screen", lang)
+
+
+@routes.add("GET", "/history", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
+def history(request: Request, lang: Lang = "") -> Response:
+    """Search in the results."""
+    return _page(request, "history", lang)
+
+
+@routes.add("GET", "/results/{id}", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
+def result(request: Request, id: Annotated[ResultId, Path()], lang: Lang = "") -> Response:
+    """One result, its review and its slip."""
+    return _page(request, "result", lang)
+
+
+def _page(request: Request, name: str, lang: str) -> Response:
+    station = request.app.state.station
+    assert isinstance(station, Station)
     language = lang if lang in languages() else _wanted(request)
-    return templates.TemplateResponse(request, "home.html", {"language": language, "t": translation(language)})
+    values = {
+        "page": name, "language": language, "languages": languages(), "t": translation(language),
+        "camera": station.camera is not None, "image_bytes": station.settings.limits.image_bytes,
+        "pixels": station.settings.limits.pixels,
+    }  # fmt: skip
+    response = templates.TemplateResponse(request, f"{name}.html", values)
+    if lang == language:
+        response.set_cookie(_COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="strict")
+    return response
 
 
 def _wanted(request: Request) -> str:
-    """The first language of the browser that we have."""
-    asked = request.headers.get("accept-language", "").lower().split(",")
+    """The language that was chosen here before, else the browser's first that we have."""
+    asked = [request.cookies.get(_COOKIE, ""), *request.headers.get("accept-language", "").lower().split(",")]
     for each in asked:
-        if (language := each.strip()[:2]) in languages():
-            return language
+        name = each.partition(";")[0].strip()
+        for language in (name, name[:2]):
+            if language in languages():
+                return language
     return DEFAULT

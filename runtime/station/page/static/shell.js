@@ -1,0 +1,172 @@
+// What every page has: who works here, the status bar, banners until somebody has seen them.
+import { ask, detail } from "./api.js";
+import { by, el, icon, say } from "./dom.js";
+import { age, bytes, number, t, tOr, timeOfDay } from "./words.js";
+
+const EVERY_MS = 3000;
+const SHIFT_MS = 12 * 3600 * 1000;
+const HOT_C = 85;
+const listeners = [];
+let heardAt = Date.now();
+let status = null;
+let shownBanners = "";
+
+// ---------------------------------------------------------------- what this browser remembers; never a subject
+
+function remembered(name) {
+  const kept = JSON.parse(localStorage.getItem(name) || "null");
+  return kept && (name !== "operator" || Math.abs(Date.now() - kept.at) < SHIFT_MS) ? kept.value : "";
+}
+
+function remember(name, value) {
+  localStorage.setItem(name, JSON.stringify({ value, at: Date.now() }));
+}
+
+export const operator = () => remembered("operator");
+export const site = () => remembered("site") || status?.site || "";
+export const pedalKey = () => remembered("pedal") || " ";
+export const keyName = (key) => (key === " " ? t("pedal_space") : key);
+
+/** Called with each new status, or null where the station does not answer. */
+export function onStatus(listener) {
+  listeners.push(listener);
+}
+
+function showPerson() {
+  by("person-words").textContent = operator() ? t("operator_is", { name: operator() }) : t("operator_unset");
+  by("person").classList.toggle("unset", !operator());
+  for (const listener of listeners) listener(status);
+}
+
+function settings() {
+  const dialog = by("settings");
+  let key = pedalKey();
+  by("person").addEventListener("click", () => {
+    by("operator").value = operator();
+    by("site").value = site();
+    key = pedalKey();
+    by("pedal").textContent = keyName(key);
+    dialog.showModal();
+  });
+  by("pedal").addEventListener("click", () => {
+    by("pedal").textContent = t("pedal_listening");
+    dialog.addEventListener("keydown", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      if (!["Tab", "Escape", "Shift"].includes(event.key)) key = event.key;
+      by("pedal").textContent = keyName(key);
+    }, { once: true, capture: true });
+  });
+  by("settings-form").addEventListener("submit", () => {
+    remember("operator", by("operator").value.trim());
+    remember("site", by("site").value.trim());
+    remember("pedal", key);
+    showPerson();
+  });
+  showPerson();
+}
+
+// ---------------------------------------------------------------- status bar
+
+function items(now) {
+  const { camera, disk, clock, queue, model } = now;
+  const free = bytes(disk.free_bytes);
+  const busy = queue.under_way >= queue.capacity;
+  return [
+    camera.state === "none" ? ["camera-off", t("bar_camera_none"), true]
+      : ["camera", t(`bar_camera_${camera.state}`), camera.state === "live"],
+    ["disk", t(disk.full ? "bar_disk_full" : "bar_disk", { free }), !disk.full],
+    ["wait", clock.plausible ? timeOfDay(new Date()) : t("bar_clock_wrong"), clock.plausible],
+    ["list", t(busy ? "bar_busy" : "bar_queue", { n: number(queue.under_way) }), !busy],
+    ["chip", model.fault ? t("bar_model_fault") : model.bundle, !model.fault, !model.fault],
+    now.temperature_c === null ? null
+      : ["warmth", `${number(now.temperature_c)} °C`, now.temperature_c < HOT_C, true],
+  ].filter(Boolean);
+}
+
+function showBar(now) {
+  const made = items(now);
+  const wrong = made.filter(([, , ok]) => !ok);
+  const summary = wrong.length ? wrong[0][1] : now.ready ? t("bar_ready") : t("bar_not_ready");
+  by("bar-summary").textContent = summary;
+  by("bar-toggle").classList.toggle("attention", wrong.length > 0 || !now.ready);
+  by("bar-items").replaceChildren(...made.map(([name, words, ok, data]) =>
+    el("li", { class: ok ? "" : "attention" }, icon(ok ? name : "warn"), el("span", { text: words, data }))));
+}
+
+function showGone() {
+  const gone = by("gone");
+  if (gone.hidden) say(t("gone"));
+  gone.hidden = false;
+  gone.replaceChildren(icon("warn"), el("div", {},
+    el("strong", { text: t("gone") }), el("p", { text: t("gone_since", { age: age(Date.now() - heardAt) }) })));
+  by("bar-summary").textContent = t("gone");
+  by("bar-toggle").classList.add("attention");
+  by("bar-items").replaceChildren(el("li", { class: "attention" }, icon("warn"), el("span", { text: t("gone") })));
+}
+
+async function look() {
+  if (!document.hidden) {
+    const { data } = await ask("/api/v1/status", { wait_ms: 5000 });
+    status = data || null;
+    if (status) {
+      heardAt = Date.now();
+      by("gone").hidden = true;
+      showBar(status);
+      await lookForBanners();
+    } else {
+      showGone();
+    }
+    for (const listener of listeners) listener(status);
+  }
+  setTimeout(look, EVERY_MS);
+}
+
+// ---------------------------------------------------------------- banners
+
+async function lookForBanners() {
+  if (!status.banners && !shownBanners) return;
+  const { data } = await ask("/api/v1/banners");
+  if (!data) return;
+  const numbers = data.banners.map((banner) => banner.number).join();
+  if (numbers === shownBanners) return;
+  shownBanners = numbers;
+  by("banners").replaceChildren(...data.banners.slice(0, 3).map(banner));
+  by("banners").hidden = !data.banners.length;
+  if (data.banners.length) say(t("banners_new", { n: number(data.banners.length) }));
+}
+
+function banner(row) {
+  const kind = row.kind.replaceAll("-", "_");
+  const name = el("input", { "aria-label": t("banner_by"), placeholder: t("banner_by"), maxlength: 100, required: true });
+  name.value = operator();
+  return el("form", { class: "notice warn", on: { submit: (event) => seen(event, row.number, name) } },
+    icon("warn"),
+    el("div", { class: "grow" },
+      el("strong", { text: tOr(`banner_${kind}`, "banner_other") }),
+      el("p", { text: tOr(`banner_${kind}_hint`, "banner_other_hint") }),
+      detail(row.message)),
+    el("div", { class: "seen" }, name, el("button", { type: "submit", text: t("banner_seen") })));
+}
+
+async function seen(event, row, name) {
+  event.preventDefault();
+  const who = name.value.trim();
+  if (!who) return;
+  if (!operator()) remember("operator", who);
+  showPerson();
+  await ask(`/api/v1/banners/${row}/seen`, { method: "POST", json: { by: who } });
+  await lookForBanners();
+}
+
+// ---------------------------------------------------------------- start
+
+export function startShell() {
+  settings();
+  by("bar-toggle").addEventListener("click", () => {
+    const open = by("bar-toggle").getAttribute("aria-expanded") !== "true";
+    by("bar-toggle").setAttribute("aria-expanded", String(open));
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && status === null) showGone(); });
+  look();
+}

@@ -1,0 +1,33 @@
+// The slip that a person takes along. Seen only in print; no image is on it.
+import { el, icon } from "./dom.js";
+import { moment, number, percent, t } from "./words.js";
+
+function row(name, value, data = true) {
+  return el("div", {}, el("dt", { text: t(name) }), el("dd", { text: value || t("slip_blank"), data: Boolean(value) && data }));
+}
+
+/** The slip's parts. `score`: the sentence about it. */
+export function slip(result, score) {
+  const key = result.outcome.replaceAll("-", "_");
+  const refers = ["refer", "uncertain"].includes(result.outcome);
+  const taken = new Date(result.created_utc);
+  const review = result.review;
+  return [
+    el("header", {}, el("p", { class: "slip-app", text: t("app") }), el("h1", { text: t(refers ? "slip_referral" : "slip_screening") })),
+    el("p", { class: "slip-outcome" }, icon(result.outcome), el("strong", { text: t(`outcome_${key}`) })),
+    el("p", { text: t(`next_${key}`) }),
+    el("dl", {},
+      row("subject", result.subject),
+      row("taken", taken.getUTCFullYear() < 2026 ? t("bar_clock_wrong") : `${moment(taken)} (${result.created_utc})`),
+      row("operator", result.operator), row("site", result.site),
+      row("score", score || (result.top[0] ? `${result.top[0].display}: ${percent(result.top[0].probability, 1)}` : ""), !score),
+      row("quality", t("quality_accepted"), false),
+      row("model", result.bundle), row("threshold", result.threshold === null ? "" : percent(result.threshold, 1)),
+      row("bundle_hash", result.bundle_hash.slice(0, 16)),
+      row("review", review ? `${t(review.agrees ? "review_agrees" : "review_disagrees")}${review.reviewer ? ` (${review.reviewer})` : ""}` : t("review_none"), false),
+      review?.note ? row("note", review.note) : null,
+      row("number", `${number(result.number)} · ${result.id}`)),
+    el("p", { class: "slip-sign", text: t("slip_signature") }),
+    el("p", { class: "slip-foot", text: t("slip_foot") }),
+  ];
+}

@@ -20,7 +20,7 @@ _JPEG = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 
 @routes.add(
     "GET", "/preview", may=Role.OPERATOR, event=AuditEvent.NONE, problems=(409, 503), response_class=Response,
-    responses={200: {"content": _JPEG, "description": "The newest frame. Headers: X-Frame, X-Age-Ms, X-Hint, X-Checks."}},
+    responses={200: {"content": _JPEG, "description": "The newest. Headers: X-Frame, X-Age-Ms, X-Hint, X-Checks"}},
 )  # fmt: skip
 async def preview(
     station: StationOf, after: Annotated[int, Query(ge=0, le=2**53, description="the X-Frame shown last")] = 0

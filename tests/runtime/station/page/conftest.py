@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, Route, sync_playwright
 
 from fieldlens.runtime.model import load
 from fieldlens.runtime.sources.cameras.address import parse_address
@@ -133,9 +133,13 @@ class Visits:
         if clock:
             page.clock.install()
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("console", lambda message: "Security Policy" in message.text and self.wrong.append(message.text))
+        page.on("console", self._hear)
         page.goto(url)
         return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if "Security Policy" in message.text:
+            self.wrong.append(message.text)
 
     def _only_loopback(self, route: Route) -> None:
         if urlsplit(route.request.url).hostname == "127.0.0.1":
@@ -156,7 +160,8 @@ def visits(browser: Browser) -> Iterator[Visits]:
 
 def upload(page: Page, *files: tuple[str, bytes]) -> None:
     """Choose files as a person does."""
-    page.set_input_files("#files", [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files])
+    payloads: list[FilePayload] = [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    page.set_input_files("#files", payloads)
 
 
 def answered(page: Page, data: bytes, name: str = "a.jpg") -> Page:

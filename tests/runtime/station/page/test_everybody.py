@@ -1,4 +1,4 @@
-"""The page for everybody: axe-core, touch targets, both languages, both schemes, phone and desktop, longer languages."""
+"""The page for everybody: axe-core, touch targets, both languages and schemes, phone and desktop, longer languages."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ SCREENS = """() => {
   const found = [];
   const shown = (it) => it.checkVisibility() && !it.closest(".unseen, .sprite, .skip");
   const name = (it) => `${it.tagName}#${it.id}.${it.className} ${(it.textContent || "").trim().slice(0, 40)}`;
-  if (document.documentElement.scrollWidth > innerWidth) found.push(`wider than the screen: ${document.documentElement.scrollWidth}`);
+  const wide = document.documentElement.scrollWidth;
+  if (wide > innerWidth) found.push(`wider than the screen: ${wide}`);
   for (const it of document.querySelectorAll("body *")) {
     if (it.closest("svg") || !shown(it)) continue;
     const box = it.getBoundingClientRect();
     const own = [...it.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     if ((own || it.matches("button, a.button")) && it.tagName !== "OPTION") {
       if (box.right > innerWidth + 1 || box.left < -1) found.push(`off the screen: ${name(it)}`);
-      if (getComputedStyle(it).display !== "inline" && it.scrollWidth > it.clientWidth + 1) found.push(`cut off: ${name(it)}`);
+      const block = getComputedStyle(it).display !== "inline";
+      if (block && it.scrollWidth > it.clientWidth + 1) found.push(`cut off: ${name(it)}`);
     }
-    if (it.matches("button, a, input, select, textarea, summary, label.button") && (box.height < 44 || box.width < 44)) {
+    const target = it.matches("button, a, input, select, textarea, summary, label.button");
+    if (target && (box.height < 44 || box.width < 44)) {
       found.push(`small target ${box.width}x${box.height}: ${name(it)}`);
     }
   }
@@ -39,7 +42,8 @@ UNTRANSLATED = """() => {
   const whole = (text) => !/\\p{L}/u.test(text) || /^⟦[^]*⟧$/.test(text.trim());
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (!node.parentElement.closest("script, noscript, [translate=no]") && !whole(node.textContent)) found.push(node.textContent.trim());
+    const ours = !node.parentElement.closest("script, noscript, [translate=no]");
+    if (ours && !whole(node.textContent)) found.push(node.textContent.trim());
   }
   for (const it of document.querySelectorAll("body [aria-label], body [placeholder], body [alt], body [title]")) {
     for (const attribute of ["aria-label", "placeholder", "alt", "title"]) {

@@ -150,7 +150,9 @@ def test_an_hour_passes(served_live: Served, visits: Visits) -> None:
     live(page)
     page.clock.run_for("01:00:00")  # every timer of an hour
     live(page)
-    assert page.locator("#gone").is_hidden()
+    expect(page.locator("#gone")).to_be_hidden(
+        timeout=15_000
+    )  # an hour in a second leaves the station no time to answer
     answered(page, SIGN)
     assert page.locator("#old").is_visible(), "the browser's clock is two hours ahead: this is no fresh result"
 

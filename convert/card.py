@@ -10,6 +10,7 @@ from fieldlens.convert.measure.labelled import OriginError
 from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.precision import EMULATED
+from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.train.report.contents import FORMAT, public
 from fieldlens.train.report.page import page
 from fieldlens.train.report.text import not_filled_in
@@ -108,9 +109,11 @@ def _decision(manifest: Manifest) -> list[str]:
     if decision is None:
         return []
     low, high = decision.band
+    promise = promise_of(decision.reached)
+    proved = f" What that promises: {promise.words()}." if promise else ""
     return [
         f"Refers when the score of {' + '.join(decision.positive)} is at least {decision.threshold:.3f}; uncertain, "
-        f"which is to be treated as refer, within {low:.3f}–{high:.3f}. Chosen for {decision.target}.",
+        f"which is to be treated as refer, within {low:.3f}–{high:.3f}. Chosen for {decision.target}.{proved}",
         "",
     ]
 

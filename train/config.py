@@ -36,6 +36,7 @@ _Keep = Annotated[str, OneOf(("refit", "best"))]
 _Half = Annotated[float, Between(0, 0.5)]
 _One = Annotated[float, Between(0, 1)]
 _Band = Annotated[float, Between(0, 0.99)]
+_Confidence = Annotated[float, Between(0.5, 0.9999)]
 _Decay = Annotated[float, Between(0, 0.99999)]
 _Late = Annotated[float, Between(0, 0.95)]
 _Gamma = Annotated[float, Between(0, 10)]
@@ -243,8 +244,11 @@ class DecisionConfig:
 
     positive: tuple[str, ...] = ()  # classes to refer; empty: a general classifier, no decision
     target: str = "sensitivity >= 0.95"  # or "specificity >= x": screening must not miss
-    band: _Band = 0.9  # share of the bootstrapped thresholds inside the "uncertain" band; 0: no band
-    rounds: Annotated[int, Between(10, 100_000)] = 1000  # of the grouped bootstrap
+    confidence: _Confidence = 0.9  # one-sided, that the target holds on new patients: in so many of such fits
+    missed_below: _Share = 0.0  # share of the sick below the "uncertain" band at most; 0: what the target leaves
+    referred_above: _Share = 0.0  # share of the well above it at most; 0: twice what the target leaves
+    band: _Band = 0.9  # 0: no band. Any other value: the band of the two keys above
+    rounds: Annotated[int, Between(10, 100_000)] = 1000  # not used any more (the band was once bootstrapped)
 
     def __post_init__(self) -> None:
         _check(self, "decision")

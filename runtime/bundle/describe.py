@@ -10,6 +10,8 @@ from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import model_file
+from fieldlens.runtime.bundle.promise import promise_of
+from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.steps import steps_to_json
 
@@ -82,9 +84,11 @@ def _decision(manifest: Manifest) -> str:
         return "none: outcomes are 'classified'"
     low, high = decision.band
     band = f" (uncertain from {low:.3f} to {high:.3f})" if low < high else ""
+    promise = promise_of(decision.reached, error=BundleError, where="manifest.json.decision.reached")
+    proved = f"; {promise.words()}" if promise else " without a confidence: new patients keep it half the time"
     return (
         f"refer when the {decision.rule} of {', '.join(decision.positive)} reaches {decision.threshold:.3f}{band}; "
-        f"chosen for {decision.target}"
+        f"chosen for {decision.target}{proved}"
     )
 
 

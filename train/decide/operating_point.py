@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
+from scipy import optimize, special
 
 from fieldlens.runtime.bundle.decision import Decision, calibrated
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.fields import nearest
 from fieldlens.train.config import DecisionConfig
-from fieldlens.train.metrics import Floats, Ints, ece, log_loss, multilabel, resamples, wilson
+from fieldlens.train.decide.thresholds import (
+    Border,
+    Scored,
+    Target,
+    band_around,
+    border_for,
+    empty_border,
+    parse_target,
+)
+from fieldlens.train.metrics import Floats, Ints, ece, multilabel, wilson
 
 Bools = npt.NDArray[np.bool_]
 
 TEMPERATURES = (0.05, 20.0)
 """Bounds of the search: outside of them the fit says more about the validation set than about the network."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """``sensitivity >= 0.95`` or ``specificity >= 0.95``."""
-
-    measure: str
-    least: float
+QUANTILES = tuple(share / 20 for share in range(21))
+"""Of the scores of each side, in ``reached``."""
 
 
 @dataclass(frozen=True)
@@ -39,54 +41,48 @@ class OperatingPoint:
     decision: Decision | None
 
 
-def parse_target(text: str) -> Target:
-    """Raises ConfigError for anything but ``sensitivity >= x`` and ``specificity >= x``, 0 < x <= 1."""
-    match = re.fullmatch(r"\s*(\w+)\s*>=\s*([0-9.]+)\s*", text)
-    if not match:
-        raise ConfigError(f"decision.target {text!r} is not understood", 'for example "sensitivity >= 0.95"')
-    measure = match[1]
-    if measure not in ("sensitivity", "specificity"):
-        raise ConfigError(f"decision.target {text!r}: {measure!r}", nearest(measure, ("sensitivity", "specificity")))
-    try:
-        least = float(match[2])
-    except ValueError:
-        least = 0.0
-    if not 0 < least <= 1:
-        raise ConfigError(f"decision.target {text!r}: the value must be above 0 and at most 1", "for example 0.95")
-    return Target(measure, least)
-
-
-def fit_temperature(logits: Floats, labels: Ints) -> float:
+def fit_temperature(logits: Floats, labels: Ints, groups: Sequence[str] | None = None) -> float:
     """The temperature of least negative log-likelihood (Guo et al., ICML 2017); logits ``[n,C]``, labels ``[n]`` or
-    0/1 ``[n,C]`` (one temperature for all labels)."""
+    0/1 ``[n,C]`` (one temperature for all labels).
+
+    The targets are not 1 and 0 but ``(m + 1) / (m + 2)`` for a class that ``m`` groups have, as in Platt's scaling
+    (Advances in Large Margin Classifiers 1999): what is never wrong on nine images may be wrong on the tenth. Without
+    it a set that the network separates drives the temperature to its lower bound, and every answer reads 100%.
+    """
     low, high = np.log(TEMPERATURES)
+    rows, targets = np.asarray(logits, np.float64), _smoothed(labels, logits.shape[1], groups)
+    several = multilabel(labels)
     found = optimize.minimize_scalar(
-        lambda t: log_loss(np.asarray(logits, np.float64) / np.exp(t), labels), bounds=(low, high), method="bounded",
+        lambda t: _loss(rows / np.exp(t), targets, several), bounds=(low, high), method="bounded",
         options={"xatol": 1e-6},
     )  # fmt: skip
     return float(np.exp(found.x))
 
 
-def threshold_for(scores: Floats, positive: Bools, target: Target) -> float:
-    """The threshold that meets the target on these scores ``[n]`` at the least cost; refer means score >= threshold.
+def _smoothed(labels: Ints, classes: int, groups: Sequence[str] | None) -> Floats:
+    """Platt's targets ``[n,C]``: rows of a class sum to 1; of several labels each is between absent and present."""
+    names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups, str), return_inverse=True)[1]
 
-    Sensitivity: the highest threshold that keeps enough positives, then lowered as long as that refers not one more
-    negative: sensitivity beyond the target is taken where it is free. Specificity: the other way round. The threshold
-    lies half-way between two scores, so that the last digit of a converted model does not decide.
-    """
-    sick, well = np.sort(scores[positive]), np.sort(scores[~positive])
-    if target.measure == "sensitivity":
-        least = sick[len(sick) - _needed(target.least, len(sick))]
-        below = float(max(well[well < least], default=0.0))
-        return (below + float(sick[sick > below].min(initial=least))) / 2
-    most = well[_needed(target.least, len(well)) - 1]
-    above = float(min(sick[sick > most], default=1.0))
-    return (above + float(well[well < above].max(initial=most))) / 2
+    def sure(has: Bools) -> float:
+        count = len(np.unique(names[has]))
+        return (count + 1) / (count + 2)
+
+    targets = np.empty((len(labels), classes))
+    for column in range(classes):
+        present = labels[:, column] == 1 if multilabel(labels) else labels == column
+        if multilabel(labels):
+            targets[:, column] = np.where(present, sure(present), 1 - sure(~present))
+        else:
+            rest = (1 - sure(present)) / max(classes - 1, 1)
+            targets[present] = np.where(np.arange(classes) == column, sure(present), rest)
+    return targets
 
 
-def _needed(share: float, count: int) -> int:
-    """How many of ``count`` make at least ``share`` (0.95 of 20 is 19, whatever the rounding says)."""
-    return int(max(1, np.ceil(share * count - 1e-9)))
+def _loss(rows: Floats, targets: Floats, several: bool) -> float:
+    """Mean cross-entropy of ``rows`` ``[n,C]`` with soft ``targets``: of sigmoids, or of a softmax."""
+    if several:
+        return float(np.mean(np.logaddexp(0, rows) - rows * targets))
+    return float(np.mean(special.logsumexp(rows, axis=1) - (rows * targets).sum(axis=1)))
 
 
 def rates(scores: Floats, positive: Bools, threshold: float) -> dict[str, Any]:
@@ -111,30 +107,13 @@ def counted(referred: Bools, positive: Bools) -> dict[str, Any]:
     return {**result, "n": len(positive), "positives": positives, "negatives": negatives}
 
 
-def band_for(
-    scores: Floats, positive: Bools, target: Target, threshold: float, groups: Sequence[str], config: DecisionConfig
-) -> tuple[float, float]:
-    """Where the threshold might as well have been: its central bootstrap range over resampled groups.
-
-    Resamples without a positive or without a negative say nothing and are left out.
-    """
-    if config.band == 0:
-        return threshold, threshold
-    found = [
-        threshold_for(scores[chosen], positive[chosen], target)
-        for chosen in resamples(groups, config.rounds, seed=0)
-        if positive[chosen].any() and not positive[chosen].all()
-    ]
-    if not found:
-        return threshold, threshold
-    low, high = np.quantile(found, [0.5 - config.band / 2, 0.5 + config.band / 2])
-    return float(min(low, threshold)), float(max(high, threshold))
-
-
 def choose_decision(
     probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
 ) -> Decision | None:
-    """The decision for calibrated ``probabilities`` ``[n,C]``; None when the recipe names no positive classes."""
+    """The decision for calibrated ``probabilities`` ``[n,C]``; None when the recipe names no positive classes.
+
+    Its ``target`` says what is proved, which may be less than was wanted; ``reached`` has the promise in full.
+    """
     if not config.positive:
         return None
     target = parse_target(config.target)
@@ -142,19 +121,39 @@ def choose_decision(
     draft = Decision("sum", config.positive, dict.fromkeys(config.positive, 0.5), (0.5, 0.5), config.target, {})
     reached: dict[str, Any] = {}
     if multilabel(labels):
-        thresholds, reached["labels"] = _label_thresholds(probabilities, labels, classes, config)
-        draft = replace(draft, rule="any", thresholds=thresholds)
-        scores = draft.score(probabilities, classes)
-        # The joint border is 0.5 by construction; what it reached is what a resample has to reach again.
-        target = Target(target.measure, max(rates(scores, positive, 0.5)[target.measure] or 0.0, 1e-9))
+        borders, reached["labels"] = _label_borders(probabilities, labels, classes, groups, config)
+        draft = replace(draft, rule="any", thresholds={name: border.threshold for name, border in borders.items()})
+        promise = min((border.promise for border in borders.values()), key=lambda each: each.proved)
+        data = Scored(draft.score(probabilities, classes), positive, groups)
     else:
-        scores = draft.score(probabilities, classes)
-        threshold = threshold_for(scores, positive, target)
-        draft = replace(draft, thresholds=dict.fromkeys(config.positive, threshold))
-    band = band_for(scores, positive, target, draft.threshold, groups, config)
+        data = Scored(draft.score(probabilities, classes), positive, groups)
+        border = _border(data, target, config.confidence)
+        draft = replace(draft, thresholds=dict.fromkeys(config.positive, border.threshold))
+        promise = border.promise
+    band, ends = (draft.threshold, draft.threshold), dict[str, Any]()
+    if positive.any() and not positive.all():
+        band, ends = band_around(data, draft.threshold, target, config)
+    scores = data.scores
     inside = (scores >= band[0]) & (scores <= band[1]) if band[0] < band[1] else np.zeros(len(scores), bool)
-    reached = {**rates(scores, positive, draft.threshold), "uncertain": float(inside.mean()), **reached}
-    return replace(draft, band=band, reached=reached)
+    reached = {
+        **rates(scores, positive, draft.threshold), "uncertain": float(inside.mean()), **reached,
+        "promise": promise.to_json(), "band": ends, "scores": spread_of(data),
+    }  # fmt: skip
+    return replace(draft, band=band, reached=reached, target=promise.target)
+
+
+def _border(data: Scored, target: Target, confidence: float, labels: int = 1) -> Border:
+    there = data.positive.any() and not data.positive.all()
+    return (border_for if there else empty_border)(data, target, confidence, labels)
+
+
+def spread_of(data: Scored) -> dict[str, list[float]]:
+    """Quantiles (0, 5, … 100%) of the scores of the sick and the well, for a clinic to compare its own with."""
+    sides = {"sick": data.scores[data.positive], "well": data.scores[~data.positive]}
+    return {
+        name: np.quantile(scores, QUANTILES).tolist() if len(scores) else []
+        for name, scores in sides.items()
+    }  # fmt: skip
 
 
 def truly_positive(labels: Ints, positive: Sequence[str], classes: Sequence[str]) -> Bools:
@@ -163,21 +162,23 @@ def truly_positive(labels: Ints, positive: Sequence[str], classes: Sequence[str]
     return np.asarray((labels[:, columns] == 1).any(axis=1) if multilabel(labels) else np.isin(labels, columns))
 
 
-def _label_thresholds(
-    probabilities: Floats, labels: Ints, classes: Sequence[str], config: DecisionConfig
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """A threshold for each positive label, each for the target by itself, and what it reached.
+def _label_borders(
+    probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
+) -> tuple[dict[str, Border], dict[str, Any]]:
+    """A threshold for each positive label, all of them together for the target, and what each reached.
 
     A label that validation shows on every image or on none gives nothing to choose by: 0.5, and its rates say so.
     """
     target = parse_target(config.target)
-    thresholds, reached = {}, {}
+    borders, reached = {}, {}
     for name in config.positive:
         scores, present = probabilities[:, classes.index(name)], labels[:, classes.index(name)] == 1
-        reported = bool(present.any() and not present.all())
-        thresholds[name] = threshold_for(scores, present, target) if reported else 0.5
-        reached[name] = {**rates(scores, present, thresholds[name]), "chosen": reported}
-    return thresholds, reached
+        borders[name] = _border(Scored(scores, present, groups), target, config.confidence, len(config.positive))
+        reached[name] = {
+            **rates(scores, present, borders[name].threshold),
+            "chosen": bool(present.any() and not present.all()), "promise": borders[name].promise.to_json(),
+        }  # fmt: skip
+    return borders, reached
 
 
 _NEW = "`fieldlens train new-recipe DATA --positive CLASS --out my.toml` writes a recipe for this data"
@@ -197,7 +198,7 @@ def fit_operating_point(
     logits: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
 ) -> tuple[OperatingPoint, dict[str, Any]]:
     """The operating point from validation logits ``[n,C]``, and the object that ``operating-point.json`` holds."""
-    temperature, task = fit_temperature(logits, labels), task_of(labels)
+    temperature, task = fit_temperature(logits, labels, groups), task_of(labels)
     before, after = calibrated(logits, 1.0, task), calibrated(logits, temperature, task)
     decision = choose_decision(after, labels, classes, groups, config)
     return OperatingPoint(temperature, decision), {

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.files.atomic import alone, write_json
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
@@ -122,8 +123,10 @@ def _finish(config: Config, model: nn.Module, material: RunData, run: Path, repo
             f"refer when {_rule(point.decision)}, "
             f"uncertain within {point.decision.band[0]:.3f}–{point.decision.band[1]:.3f}; on validation "
             f"sensitivity {_told(reached['sensitivity'])}, specificity {_told(reached['specificity'])} "
-            f"(n={reached['n']})"
+            f"(n={reached['n']}), uncertain {reached['uncertain']:.1%}"
         )
+        if promise := promise_of(reached):
+            reporter.say(f"{'promise' if promise.kept else 'too few to promise the target'}: {promise.words()}")
 
 
 def _told(figure: float | None) -> str:

@@ -57,6 +57,9 @@ def decision(report: Report) -> Html:
         words = (
             f"Chosen for {found['target']} on each fold's own validation images. {report['crossval']['pooled']['how']}"
         )
+    if found.get("promise"):
+        words += f" What that promises: {found['promise']}. The 95% intervals below are another thing: two-sided, and "
+        words += "about where the true share may lie as far as the images judged here tell."
     words += f" Here: {counts}."
     caption = (
         f"{found['positives']} positives, {found['negatives']} negatives; PPV and NPV at this set's prevalence of "

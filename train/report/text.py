@@ -158,6 +158,8 @@ def card(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"With uncertain answers referred: sensitivity {_with(reported, 'sensitivity')}, specificity "
             f"{_with(reported, 'specificity')}. {result}"
         )
+        if decision.get("promise"):
+            result = f"{result} Promised at the threshold: {decision['promise']}."
     return [
         _entry(
             "Title", f"{report['name']}: {recipe['title'] or 'no title in the recipe'}. A deep-learning classifier."

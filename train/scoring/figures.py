@@ -127,6 +127,7 @@ def decided_figures(decided: Decided, groups: Sequence[str]) -> dict[str, Any]:
         "threshold": decided.threshold,
         "band": list(decided.band),
         "target": decided.target,
+        "promise": decided.promise,
         "uncertain_as_refer": counted(decided.reported, decided.positive),
         "outcomes": {name: decided.outcomes.count(name) for name in OUTCOMES},
     }
@@ -214,6 +215,8 @@ def _decision_lines(decision: dict[str, Any], own: str | None) -> list[str]:
         ]
         lines.append(f"    {name}: {', '.join(parts)}")
     counts = ", ".join(f"{name} {count}" for name, count in decision["outcomes"].items())
+    if decision["promise"]:
+        lines.append(f"    promised: {decision['promise']}")
     return [*lines, f"    outcomes: {counts}; {decision['positives']} positives, {decision['negatives']} negatives"]
 
 

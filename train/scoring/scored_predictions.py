@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated
+from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.train.data.samples import Sample
 from fieldlens.train.decide.operating_point import Bools, truly_positive
 from fieldlens.train.metrics import Floats, Ints, multilabel
@@ -25,6 +26,8 @@ class Decided:
     band: tuple[float, float]
     outcomes: tuple[str, ...]
     target: str
+    promise: str = ""
+    """What the threshold promises for new patients, in words; empty for decisions of before there were promises."""
 
     @property
     def referred(self) -> Bools:
@@ -115,4 +118,8 @@ def decide(probabilities: Floats, labels: Ints, decision: Decision, classes: Seq
     scores = decision.score(probabilities, classes)
     outcomes: npt.NDArray[np.str_] = np.array([str(decision.outcome(float(score))) for score in scores])
     positive = truly_positive(labels, decision.positive, classes)
-    return Decided(positive, scores, decision.threshold, decision.band, tuple(outcomes.tolist()), decision.target)
+    promise = promise_of(decision.reached)
+    return Decided(
+        positive, scores, decision.threshold, decision.band, tuple(outcomes.tolist()), decision.target,
+        promise.words() if promise else "",
+    )  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fieldlens.runtime.bundle.decision import calibrated, decision_from_json
+from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.train.config import DecisionConfig
 from fieldlens.train.decide.operating_point import (
@@ -11,9 +12,7 @@ from fieldlens.train.decide.operating_point import (
     choose_decision,
     fit_operating_point,
     fit_temperature,
-    parse_target,
     rates,
-    threshold_for,
 )
 from fieldlens.train.metrics import ece, wilson
 
@@ -45,34 +44,6 @@ def test_temperature_mends_overconfidence_and_keeps_the_classes() -> None:
     assert np.array_equal(before.argmax(1), after.argmax(1))
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("aim", "price"), [("sensitivity", "specificity"), ("specificity", "sensitivity")])
-def test_no_threshold_that_meets_the_target_costs_less(aim: str, price: str, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    positive = random.random(120) < 0.4
-    scores = np.round(random.beta(2, 2, 120) * 0.7 + 0.3 * positive, 2)
-    chosen = rates(scores, positive, threshold_for(scores, positive, parse_target(f"{aim} >= 0.9")))
-    assert chosen[aim] >= 0.9
-    others = [rates(scores, positive, threshold) for threshold in np.arange(-0.005, 1.01, 0.01)]
-    meeting = [other for other in others if other[aim] >= 0.9]
-    assert chosen[price] == max(other[price] for other in meeting)
-    assert chosen[aim] == max(other[aim] for other in meeting if other[price] == chosen[price])
-
-
-def test_sensitivity_beyond_the_target_is_taken_where_it_is_free() -> None:
-    scores = np.concatenate([np.linspace(0.7, 0.99, 40), np.linspace(0.01, 0.3, 40)])
-    positive = scores > 0.5
-    for target in ("sensitivity >= 0.8", "specificity >= 0.8"):
-        threshold = threshold_for(scores, positive, parse_target(target))
-        assert threshold == pytest.approx(0.5)
-
-
-def test_nineteen_of_twenty_are_enough_for_95_percent() -> None:
-    scores = np.array([0.1] + [0.8] * 19 + [0.3] * 10)
-    positive = np.array([True] * 20 + [False] * 10)
-    assert threshold_for(scores, positive, parse_target("sensitivity >= 0.95")) == pytest.approx(0.55)
-
-
 def test_rates_carry_wilsons_intervals_and_counts() -> None:
     found = rates(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, True, True, False]), 0.5)
     assert found["sensitivity"] == pytest.approx(2 / 3)
@@ -81,30 +52,55 @@ def test_rates_carry_wilsons_intervals_and_counts() -> None:
     assert rates(np.array([0.9]), np.array([True]), 0.5)["specificity"] is None
 
 
-def test_the_decision_meets_its_target_and_its_band_holds_the_threshold() -> None:
+def test_the_decision_promises_its_target_and_a_band_above_the_threshold() -> None:
     logits, labels = logits_of()
     probabilities = calibrated(logits, 1.0, "multiclass")
     groups = [f"g{n // 3}" for n in range(len(labels))]
-    config = DecisionConfig(positive=("mild", "severe"), rounds=200)
-    decision = choose_decision(probabilities, labels, CLASSES, groups, config)
+    decision = choose_decision(probabilities, labels, CLASSES, groups, DecisionConfig(positive=("mild", "severe")))
     assert decision is not None
-    assert decision.reached["sensitivity"] >= 0.95
-    assert decision.band[0] < decision.threshold < decision.band[1]
-    assert 0 < decision.reached["uncertain"] < 0.5
+    promise = promise_of(decision.reached)
+    assert promise is not None
+    assert (promise.kept, promise.target, decision.target) == (True, "sensitivity >= 0.95", "sensitivity >= 0.95")
+    assert promise.groups < promise.images
+    assert "positive groups" in promise.words()
+    assert decision.reached["sensitivity"] > 0.95
+    assert decision.band[0] == decision.threshold < decision.band[1]
+    ends = [promise_of(decision.reached["band"], name) for name in ("low", "high")]
+    assert [(end.measure, end.wanted, end.kept) for end in ends if end] == [
+        ("sensitivity", 0.95, True), ("specificity", pytest.approx(0.9), True),
+    ]  # fmt: skip
+    assert 0 < decision.reached["uncertain"] < 0.6
     assert decision_from_json(decision.to_json(), CLASSES) == decision
 
 
-def test_more_images_make_a_narrower_band() -> None:
-    config = DecisionConfig(positive=("severe",), rounds=200)
-    widths = []
-    for n in (150, 6000):
-        logits, labels = logits_of(n)
-        decision = choose_decision(
-            calibrated(logits, 1.0, "multiclass"), labels, CLASSES, [str(i) for i in range(n)], config
-        )
-        assert decision is not None
-        widths.append(decision.band[1] - decision.band[0])
-    assert widths[1] < widths[0] / 2
+def test_too_few_positives_say_what_they_can_prove() -> None:
+    random = np.random.default_rng(1)
+    labels = np.arange(40) % 40 < 15
+    margin = random.normal(np.where(labels, 2, -2), 1)
+    logits = np.stack([-margin / 2, margin / 2], axis=1)
+    config = DecisionConfig(positive=("sick",))
+    names = [str(n) for n in range(40)]
+    point, value = fit_operating_point(logits, labels.astype(np.int64), ("well", "sick"), names, config)
+    assert point.decision is not None
+    promise = promise_of(point.decision.reached)
+    assert promise is not None
+    assert promise.words() == (
+        "15 positives can prove a sensitivity of at most 0.857; 0.95 needs 45 without a miss (one-sided at 90%)"
+    )
+    assert point.decision.target == value["decision"]["target"] == "sensitivity >= 0.857"
+    assert point.decision.reached["sensitivity"] == 1.0
+
+
+@pytest.mark.parametrize("images", [9, 60, 600])
+def test_what_validation_separates_does_not_collapse_the_temperature(images: int) -> None:
+    labels = np.arange(images) % 2
+    margin = np.where(labels == 1, 3.0, -3.0)
+    logits = np.stack([-margin / 2, margin / 2], axis=1)
+    sure = calibrated(logits, fit_temperature(logits, labels), "multiclass").max()
+    assert sure == pytest.approx(1 - 1 / (images / 2 + 2), abs=0.02)
+    people = ["one" if label else "another" for label in labels]
+    of_two_people = calibrated(logits, fit_temperature(logits, labels, people), "multiclass").max()
+    assert of_two_people == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_no_band_if_none_is_wanted() -> None:

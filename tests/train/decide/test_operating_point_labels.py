@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as theirs
 
 from fieldlens.runtime.bundle.decision import calibrated, decision_from_json
+from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.train.config import DecisionConfig
 from fieldlens.train.decide.operating_point import (
@@ -72,16 +73,34 @@ def test_the_image_is_referred_if_any_label_is() -> None:
     assert {key: point.decision.reached[key] for key in joint} == joint
 
 
-def test_the_band_lies_around_the_joint_border_and_narrows_with_more_images() -> None:
-    widths = []
-    for n in (120, 2400):
-        logits, labels = made(n, seed=4)
-        point, _ = fit_operating_point(logits, labels, NAMES, groups(n), config())
+def test_the_number_of_labels_costs_confidence_and_is_said() -> None:
+    logits, labels = made()
+    promises = []
+    for positive in (NAMES[:1], NAMES):
+        point, _ = fit_operating_point(logits, labels, NAMES, groups(600), config(positive=positive))
         assert point.decision
-        low, high = point.decision.band
-        assert low <= 0.5 <= high
-        widths.append(high - low)
-    assert 0 < widths[1] < widths[0]
+        promises.append(promise_of(point.decision.reached))
+        own = promise_of(point.decision.reached["labels"][NAMES[0]])
+        assert own
+        assert (own.labels, own.confidence) == (len(positive), 0.9)
+    alone, together = promises
+    assert alone
+    assert together
+    assert (alone.needed, together.needed) == (22, 33)
+    assert "for all 3 labels together" in together.words()
+
+
+def test_the_band_begins_at_the_joint_border() -> None:
+    logits, labels = made(2400, seed=4)
+    point, _ = fit_operating_point(logits, labels, NAMES, groups(2400), config())
+    assert point.decision
+    low, high = point.decision.band
+    assert low <= 0.5 < high
+    probabilities = calibrated(logits, point.temperature, "multilabel")
+    scores, sick = point.decision.score(probabilities, NAMES), labels.any(axis=1)
+    assert np.mean(scores[sick] < low) <= 0.1
+    assert np.mean(scores[~sick] > high) <= 0.2
+    assert point.decision.reached["uncertain"] == pytest.approx(np.mean((scores >= low) & (scores <= high)))
 
 
 def test_a_label_without_examples_says_that_nothing_was_chosen() -> None:

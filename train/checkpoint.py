@@ -76,6 +76,7 @@ class _OperatingPointForm:
     fitted_on: dict[str, Any] = field(default_factory=dict)
     ece_before: float = 0.0
     ece_after: float = 0.0
+    carried_over: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

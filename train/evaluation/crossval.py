@@ -25,6 +25,7 @@ from fieldlens.train.decide.operating_point import check_decision
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.errors import RunError
 from fieldlens.train.evaluation.evaluate import store, write_report
+from fieldlens.train.evaluation.pooled_point import finish, said, with_pooled_points
 from fieldlens.train.fitting import plots
 from fieldlens.train.fitting.fit import fit_parts
 from fieldlens.train.report.contents import Setting, build, read_curves
@@ -35,6 +36,7 @@ from fieldlens.train.scoring.evaluated_model import load_facts
 from fieldlens.train.scoring.evaluation_set import EvaluationSet
 from fieldlens.train.scoring.figures import Evaluation, evaluation, table
 from fieldlens.train.scoring.out_of_fold import (
+    HOW_POOLED,
     Fold,
     lines,
     merged_answers,
@@ -121,7 +123,12 @@ def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter
         for k, (each, parts) in enumerate(zip(configs, splits, strict=True), 1)
     ]
     final = _final(out, config, data, data_path, weights, folds, reporter)
-    return _judge(out, final, config, data, splits, folds)
+    runs = [out / f"fold-{fold.number}" for fold in folds]
+    pooled = with_pooled_points(folds, runs, data, config.decision)
+    carried = finish(load_run(final), data, folds, config.decision)
+    if carried:
+        reporter.say(said(carried, final))
+    return _judge(out, final, config, data, splits, pooled, carried)
 
 
 def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], weights: str) -> None:
@@ -212,12 +219,15 @@ def _alike(out: Path, folds: int) -> dict[str, Any]:
 
 
 def _judge(
-    out: Path, final: Path, config: Config, data: DataSet, splits: Sequence[Split], folds: Sequence[Fold]
+    out: Path, final: Path, config: Config, data: DataSet, splits: Sequence[Split], folds: Sequence[Fold],
+    carried: dict[str, Any] | None,
 ) -> CrossvalReport:  # fmt: skip
     """Pooled figures, their files, and the report; into the final run as well, because that is what travels."""
     whole = pool(folds, data.classes, config.data.ordinal)
     figures = evaluation(whole, thresholds_mean(folds))
     result = summary(folds, whole, figures)
+    if carried:
+        result["pooled"] |= {"how": HOW_POOLED, "carried_over": carried}
     parts = {sample.id: HELD_OUT if splits[0][sample.id] == HELD_OUT else OUT_OF_FOLD for sample in data.samples}
     part = EvaluationSet(OUT_OF_FOLD, data, whole.samples, parts)
     trained = evaluated_model.of_run(load_run(final))

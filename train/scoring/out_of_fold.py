@@ -22,6 +22,11 @@ HOW = (
     "Each fold's logits are divided by the temperature of its own validation part and compared with its own threshold "
     "before they are put together; scores are relative to that threshold (0.5 is the border)."
 )
+HOW_POOLED = (
+    "Validation parts are too small to prove the target, so each fold's temperature and threshold come from the images "
+    "of the other folds, scored by networks that had not seen them; the final network's come from all folds. Scores "
+    "are relative to the threshold (0.5 is the border)."
+)
 
 
 @dataclass(frozen=True)

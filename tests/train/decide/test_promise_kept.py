@@ -61,7 +61,8 @@ def judged(draws: list[tuple[Floats, npt.NDArray[np.bool_], Floats, Floats]]) ->
         well_proved = min(ends["high"]["proved"], ends["high"]["wanted"])
         inside = [np.mean((of >= band[0]) & (of <= band[1]) & (band[0] < band[1])) for of in (sick, well)]
         rows.append((
-            np.mean(sick >= border.threshold) >= promised, np.mean(sick >= rule_of_before(scores, positive)) >= TARGET.least,
+            np.mean(sick >= border.threshold) >= promised,
+            np.mean(sick >= rule_of_before(scores, positive)) >= TARGET.least,
             np.mean(well < border.threshold), np.mean(well < exact), np.average(inside, weights=[len(sick), len(well)]),
             np.mean(well <= band[1]) >= well_proved,
         ))  # fmt: skip
@@ -76,7 +77,7 @@ def normal_draws(positives: int, count: int) -> list[tuple[Floats, npt.NDArray[n
     """Scores are the sigmoid of two normal distributions; the truth is 2000 quantiles of each."""
     random, grid = np.random.default_rng(positives), (np.arange(2000) + 0.5) / 2000
     sick, well = (1 / (1 + np.exp(APART / 2 - stats.norm.ppf(grid, mean))) for mean in (APART, 0))
-    draws = []
+    draws: list[tuple[Floats, npt.NDArray[np.bool_], Floats, Floats]] = []
     for _ in range(count):
         truth = np.arange(2 * positives) < positives
         scores = 1 / (1 + np.exp(APART / 2 - random.normal(np.where(truth, APART, 0.0))))
@@ -110,7 +111,9 @@ def test_the_target_is_kept_in_four_thousand_draws(positives: int) -> None:
 @pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
 def test_groups_of_several_images_keep_it_too(measure: str) -> None:
     """Patients with one to five images that are much alike: counted as images, they would prove too much."""
-    random, kept, as_images = np.random.default_rng(4), [], []
+    random = np.random.default_rng(4)
+    kept: list[bool] = []
+    as_images: list[bool] = []
     sick = measure == "sensitivity"
     border = stats.norm.ppf(0.5, 0, np.sqrt(2))
     for _ in range(400):
@@ -123,7 +126,7 @@ def test_groups_of_several_images_keep_it_too(measure: str) -> None:
             found = border_for(Scored(scores, truth, groups.tolist()), Target(measure, 0.9), CONFIDENCE)
             place = np.log(found.threshold / (1 - found.threshold))
             miss = stats.norm.cdf(place if sick else -place, 0.75, np.hypot(0.3, 1.5))
-            rows.append(1 - miss >= min(0.9, found.promise.proved))
+            rows.append(bool(1 - miss >= min(0.9, found.promise.proved)))
     assert np.mean(kept) >= LEAST
     assert np.mean(as_images) < LEAST
 

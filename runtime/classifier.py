@@ -21,6 +21,7 @@ from fieldlens.runtime.prediction import AnswerOrigin, Finding, Prediction
 from fieldlens.runtime.prepare import Prepared, Preparer
 from fieldlens.runtime.quality import measures as quality
 from fieldlens.runtime.quality.ood import load_ood
+from fieldlens.runtime.site.record import threshold_from
 from fieldlens.runtime.sources.item import Encoded, Frame
 
 
@@ -193,6 +194,7 @@ def _origin(bundle: Bundle, backend: Backend) -> AnswerOrigin:
         host=platform.node(),
         threshold=decision.threshold if decision else None,
         band=decision.band if decision and decision.band[0] < decision.band[1] else None,
+        threshold_from=threshold_from(decision),
     )
 
 

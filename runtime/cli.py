@@ -35,6 +35,7 @@ def add_commands(commands: Commands) -> None:
     """All commands of a device."""
     _add_classify(commands)
     _add_calibrate_camera(commands)
+    _add_calibrate_site(commands)
     _add_verify(commands)
     _add_info(commands)
     _add_doctor(commands)
@@ -135,6 +136,34 @@ def _add_calibrate_camera(commands: Commands) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     parser.add_argument("--images", type=_positive, default=20, metavar="N", help="how many to take (default 20)")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its limits")
+
+
+def _add_calibrate_site(commands: Commands) -> None:
+    parser = commands.add(
+        "calibrate-site", "what each threshold does on a clinic's own cases, and keep an approved one",
+        "LOCAL is a folder of images with labels.csv: columns image, label and, for several images a person, group.",
+        example="cases/ --bundle demo.bundle --prevalence 0.05 --report site.html", begin=_begin_site,
+    )  # fmt: skip
+    parser.add_argument("local", type=Path, metavar="LOCAL", help="the folder of this clinic's labelled images")
+    parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
+    parser.add_argument("--prevalence", type=_share, metavar="P", help="share of people who have it (default: as here)")
+    parser.add_argument("--cost-miss", type=_seconds, metavar="C", help="of one missed person, in any unit")
+    parser.add_argument("--cost-referral", type=_seconds, metavar="C", help="of one referral, in the same unit")
+    parser.add_argument("--approved-by", metavar="NAME", help="keep the proposed threshold on this device; who says so")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="the table and its plots on one page")
+    _add_backend(parser)
+
+
+def _begin_site(arguments: argparse.Namespace) -> str:
+    beginning.bundle(arguments.bundle)
+    return f"{arguments.command}: {arguments.local} with {arguments.bundle} …"
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
 
 
 def _add_verify(commands: Commands) -> None:

@@ -41,6 +41,9 @@ from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
 from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.running.run import END_OF_INPUT, ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_images, run_single_stream
+from fieldlens.runtime.site.cases import read_cases
+from fieldlens.runtime.site.record import localised
+from fieldlens.runtime.site.study import scored, study
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.gallery import Gallery
@@ -228,8 +231,12 @@ def info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_text(bundle.manifest.to_json(), indent=2))
     else:
-        print(describe(bundle))
-        start = golden_check.last_start(own_state_folder(arguments.state), bundle)
+        state = own_state_folder(arguments.state)
+        local, notes = localised(state, bundle)
+        print(describe(local))
+        for note in notes:
+            print(f"\nsite        {printable(note)}")
+        start = golden_check.last_start(state, bundle)
         print(
             f"\nlast start  {start.time_utc}, {start.backend} {start.precision}; golden images: {start.check}"
             if start else "\nlast start  none here yet"
@@ -283,6 +290,24 @@ def _range(pair: Range) -> str:
     return " … ".join("open" if value is None else f"{value:.3g}" for value in pair)
 
 
+def calibrate_site(arguments: argparse.Namespace) -> int:
+    """What each threshold would do on this clinic's labelled cases; with an approval, the proposed one is kept."""
+    bundle, state = open_bundle(find_bundle(arguments.bundle)), own_state_folder(arguments.state)
+    if (arguments.cost_miss is None) != (arguments.cost_referral is None):
+        raise KitError("--cost-miss and --cost-referral belong together", "give both, in the same unit")
+    cases = read_cases(arguments.local, bundle.manifest)
+    model = load_opened(
+        bundle, backend=arguments.backend, precision=arguments.precision, state=arguments.state,
+        threads=arguments.threads, golden_every_s=golden_check.INTERVAL_S, site=False,
+    )  # fmt: skip
+    with model:
+        local = scored(cases, lambda case: model(case.path, keep_image=False))
+    found = study(local, bundle, arguments.prevalence, arguments.cost_miss, arguments.cost_referral)
+    Talk().say_all("\n".join(found.lines))
+    print(printable(found.conclude(bundle, state, arguments.approved_by, arguments.report)))
+    return EXIT_OK
+
+
 def selftest(arguments: argparse.Namespace) -> int:
     """Run the golden images, freshly, whatever is cached."""
     bundle = open_bundle(find_bundle(arguments.bundle))
@@ -321,4 +346,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "selftest": selftest,
     "verify": verify,
     "calibrate-camera": calibrate_camera,
+    "calibrate-site": calibrate_site,
 }

@@ -38,6 +38,7 @@ from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.quality.camera_limits import device_limits
 from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
+from fieldlens.runtime.site.record import localised
 from fieldlens.runtime.sources.dicom import DicomSource
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.sources.item import Broken, Encoded, File, Frame, Item, News, loaded
@@ -215,22 +216,25 @@ def load_opened(
     threads: int,
     golden_every_s: float,
     decode_limits: DecodeLimits | None = None,
+    site: bool = True,
 ) -> Model:
-    """:func:`load`, for a bundle that is open already."""
+    """:func:`load`, for a bundle that is open already. ``site`` False: at the bundle's own threshold, whatever this
+    clinic has approved."""
     folder = own_state_folder(None if state is None else Path(state))
+    local, site_notes = localised(folder, bundle) if site else (bundle, ())
     options = LoadOptions(threads=threads, cache=folder / "compiled")
     choice = choose_backend(bundle, backend, precision, options, folder)
     try:
         limits = device_limits(folder, bundle)
         classifier = Classifier(
-            bundle, choice.backend, limits, choice.golden, golden_every_s=golden_every_s, decode_limits=decode_limits
+            local, choice.backend, limits, choice.golden, golden_every_s=golden_every_s, decode_limits=decode_limits
         )
     except BaseException:
         choice.backend.close()
         raise
     if classifier.golden is not None and classifier.golden.last is not None:
         golden_check.remember(folder, bundle, choice.backend, classifier.golden.last)
-    return Model(classifier, (*bundle.manifest.notes, *choice.reasons), kept_in(folder))
+    return Model(classifier, (*bundle.manifest.notes, *site_notes, *choice.reasons), kept_in(folder))
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:

@@ -59,6 +59,8 @@ class AnswerOrigin:
     host: str
     threshold: float | None = None
     band: tuple[float, float] | None = None
+    threshold_from: str | None = None
+    """Whose threshold it is, where it is not the bundle's: this clinic's own, by whom it was approved, and when."""
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON lines."""
@@ -167,6 +169,8 @@ class Prediction:
             words = self.words()
             lines = [words if words.isascii() else replace(self, display={}).words(), map_words]
         footer = UNSIGNED if self.bundle_signed_by is None else ""
+        if self.origin.threshold_from:
+            footer = "; ".join(filter(None, ("this clinic's own threshold", footer)))
         return annotated(
             view, heat_map, str(self.outcome), lines, source=self.source, moment=self.moment, status=status,
             footer=footer,
@@ -197,6 +201,8 @@ class Prediction:
         words = score_words(self.score, self.origin.threshold, self.origin.band, uncertain=uncertain)
         if self.outcome is not Outcome.NO_SIGN_FOUND:
             words = f"{self.finding}: {words}"
+        if self.origin.threshold_from:
+            words = f"{words} (this clinic's threshold)"
         return f"{words}; {likeliest}" if likeliest else words
 
     @property

@@ -21,7 +21,7 @@ from fieldlens.runtime.prediction import STAGES, AnswerOrigin, Failure, Notice, 
 STANDARD_OUTPUT = Path("-")
 _ORIGIN = (
     "bundle", "bundle_name", "bundle_version", "bundle_hash", "bundle_signed_by", "backend", "precision", "device",
-    "host",
+    "host", "threshold_from",
 )  # fmt: skip
 
 

@@ -1,0 +1,63 @@
+"""The clinic's labelled cases: a folder of images with ``labels.csv`` (columns image, label and, if any, group)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldlens.runtime.bundle.manifest import Manifest
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.tables.cells import alike
+from fieldlens.runtime.tables.csv_rows import Row, read_csv
+from fieldlens.runtime.tables.image_index import ImageIndex
+from fieldlens.runtime.tables.problems import Problem, all_at_once
+
+TABLE = "labels.csv"
+_YES, _NO = ("1", "yes", "true", "positive"), ("0", "no", "false", "negative", "no finding")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image of the clinic; ``group``: its patient, or the image itself."""
+
+    path: Path
+    positive: bool
+    group: str
+
+
+def read_cases(folder: Path, manifest: Manifest) -> list[Case]:
+    """Raises DataError with all that is wrong, KitError for a bundle without a decision or cases of one side only."""
+    if manifest.decision is None:
+        raise KitError(f"{manifest.name} has no decision, so no threshold", "name decision.positive in its recipe")
+    table = read_csv(folder / TABLE, ("image", "label"))
+    problems, index, cases = list(table.problems), ImageIndex(folder), list[Case]()
+    absent = [column for column in ("image", "label") if column not in table.columns]
+    advice = "name the columns image and label"
+    problems += [Problem(f"{table.name}: there is no column {column!r}", advice) for column in absent]
+    if not problems:
+        for line, row in table.rows:
+            found, positive = index.find(row["image"]), _positive(row, manifest)
+            if isinstance(found, Problem):
+                problems.append(Problem(f"{table.name} line {line}: {found.text}", found.hint))
+            elif positive is None:
+                text = f"{table.name} line {line}: label {row['label']!r} is neither a class of the bundle nor 0 or 1"
+                problems.append(Problem(text, f"write one of {', '.join(manifest.class_ids)}, or 1 for a finding"))
+            else:
+                cases.append(Case(folder / found, positive, row.get("group") or found))
+    if problems:
+        raise all_at_once(table.name, problems)
+    if len({case.positive for case in cases}) < 2:
+        raise KitError(f"{table.name} has no cases of both kinds", "add people with and without the finding")
+    return cases
+
+
+def _positive(row: Row, manifest: Manifest) -> bool | None:
+    """None for a word that is no class; several findings are parted by |."""
+    assert manifest.decision is not None
+    known = {alike(word): info.id for info in manifest.classes for word in (info.id, info.display)}
+    words = [alike(word) for word in row["label"].split("|")]
+    if all(word in known for word in words):
+        return any(known[word] in manifest.decision.positive for word in words)
+    if len(words) == 1 and words[0] in (*_YES, *_NO):
+        return words[0] in _YES
+    return None

@@ -1,0 +1,110 @@
+"""A clinic whose scores are shifted by a known amount: found, and the new threshold is right within its interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.site.figures import Costs, Local, candidates, cheapest, drift, propose, row_at, wilson
+
+GRID = np.linspace(0, 1, 21)
+SICK, WELL = stats.norm(2, 1.5), stats.norm(-2, 1.5)
+
+
+def sigmoid(value: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-value)))
+
+
+def decision(measure: str = "sensitivity") -> Decision:
+    """A bundle's, chosen on 200 and 300 images of these distributions."""
+    random = np.random.default_rng(0)
+    scores = {
+        "sick": np.quantile(sigmoid(SICK.rvs(200, random)), GRID).tolist(),
+        "well": np.quantile(sigmoid(WELL.rvs(300, random)), GRID).tolist(),
+    }
+    reached = {"scores": scores, "positives": 200, "negatives": 300}
+    return Decision("sum", ("sick",), {"sick": 0.3}, (0.3, 0.6), f"{measure} >= 0.95", reached)
+
+
+def site(shift: float, seed: int, sick: int = 150, well: int = 300) -> Local:
+    random = np.random.default_rng(seed)
+    raw = np.concatenate([SICK.rvs(sick, random), WELL.rvs(well, random)]) + shift
+    return Local(sigmoid(raw), np.arange(sick + well) < sick, tuple(map(str, range(sick + well))))
+
+
+@pytest.mark.parametrize("shift", [-1.5, 1.0])
+def test_a_known_shift_is_found_on_both_sides(shift: float) -> None:
+    found = drift(site(shift, 1), decision().reached)
+    assert [each.side for each in found] == ["sick", "well"]
+    for each in found:
+        assert each.found
+        assert each.low < shift < each.high
+        assert "differ from the bundle's" in each.words()
+
+
+def test_no_shift_is_found_where_there_is_none_as_often_as_it_says() -> None:
+    reached = {**decision().reached, "scores": {
+        "sick": sigmoid(SICK.ppf(np.clip(GRID, 0.002, 0.998))).tolist(),
+        "well": sigmoid(WELL.ppf(np.clip(GRID, 0.002, 0.998))).tolist(),
+    }}  # fmt: skip
+    false = [each.found for seed in range(60) for each in drift(site(0, seed), reached)]
+    assert np.mean(false) <= 0.1
+    assert drift(site(0, 0), {}) == []
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
+@pytest.mark.parametrize("shift", [-1.5, 1.0])
+def test_the_new_threshold_is_right_within_its_interval_and_keeps_the_target(measure: str, shift: float) -> None:
+    side, share = (SICK, 0.05) if measure == "sensitivity" else (WELL, 0.95)
+    exact = float(sigmoid(side.ppf(share) + shift))
+    inside, kept = [], []
+    for seed in range(100):
+        found = propose(site(shift, seed), decision(measure))
+        inside.append(found.threshold_range[0] <= exact <= found.threshold_range[1])
+        kept.append(found.threshold <= exact if measure == "sensitivity" else found.threshold >= exact)
+        assert found.promise.kept
+        assert found.band[0] <= found.threshold <= found.band[1]
+    assert np.mean(inside) >= 0.84
+    assert np.mean(kept) >= 0.84
+
+
+def test_too_few_local_cases_say_how_many_are_needed() -> None:
+    found = propose(site(0, 0, sick=20), decision())
+    assert not found.promise.kept
+    assert found.needed[:2] == ((0, 45), (1, 77))
+    assert "20 positives can prove a sensitivity of at most 0.891" in found.promise.words()
+
+
+def test_the_table_agrees_with_counting_and_bayes() -> None:
+    local = site(0, 3)
+    row = row_at(local, 0.4, Costs(0.1, 50, 2))
+    referred = local.scores >= 0.4
+    sensitivity = referred[local.positive].mean()
+    specificity = (~referred[~local.positive]).mean()
+    assert (row.sensitivity, row.specificity) == (pytest.approx(sensitivity), pytest.approx(specificity))
+    assert row.ppv == pytest.approx(0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity)))
+    assert row.npv == pytest.approx(0.9 * specificity / (0.9 * specificity + 0.1 * (1 - sensitivity)))
+    assert row.found + row.missed == pytest.approx(100)
+    assert row.cost == pytest.approx(row.missed * 50 + row.referred * 2)
+    assert row.cost_range is not None
+    assert row.cost is not None
+    assert row.cost_range[0] < row.cost < row.cost_range[1]
+    assert row.ppv_range[0] < row.ppv < row.ppv_range[1]
+    theirs = stats.binomtest(3, 20).proportion_ci(method="wilson")
+    assert list(wilson(3, 20)) == pytest.approx([theirs.low, theirs.high], abs=1e-9)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_a_dearer_miss_lowers_the_cheapest_threshold() -> None:
+    local = site(0, 4)
+    best = []
+    for miss in (5.0, 500.0):
+        rows = [row_at(local, threshold, Costs(0.1, miss, 1)) for threshold in candidates(local, 0.3)]
+        cheap = cheapest(rows)
+        assert cheap is not None
+        best.append(cheap.threshold)
+    assert best[1] < best[0]
+    assert cheapest([row_at(local, 0.3, Costs(0.1))]) is None
+    assert 0.3 in candidates(local, 0.3)

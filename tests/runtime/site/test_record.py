@@ -1,0 +1,105 @@
+"""``calibrate-site`` from the command line: shown, approved, said in every output, and ignored by another network."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from fieldlens import load
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.cli import main
+from fieldlens.runtime.errors import BundleError, KitError
+from tests.runtime.conftest import build_bundle, jpeg, scene, tiny_manifest
+
+COUNT = 104
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """52 people with the finding and 52 without, an image each; the network's answers to them are noise."""
+    folder = tmp_path_factory.mktemp("site")
+    rows = ["image,label,group"]
+    for number in range(COUNT):
+        (folder / f"{number}.jpg").write_bytes(jpeg(scene(number, 60, 80)))
+        rows.append(f"{number}.jpg,{'Sign' if number % 2 else 'clear'},p{number}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def calibrate(site: Path, bundle: Path, state: Path, *more: object) -> int:
+    fixed = ("--bundle", bundle, "--state", state, "--backend", "onnxruntime")
+    return main(["calibrate-site", *map(str, (site, *fixed, *more))])
+
+
+def test_it_is_shown_approved_said_and_ignored_by_another_network(
+    site: Path, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, page = tmp_path / "state", tmp_path / "site.html"
+    options = ("--prevalence", 0.1, "--cost-miss", 100, "--cost-referral", 3, "--report", page)
+    assert calibrate(site, bundle_folder, state, *options) == 0
+    said = capsys.readouterr().out
+    assert "not approved: tiny v3 keeps its own threshold" in said
+    assert "104 cases of 104 people, 52 with the finding" in said
+    assert "proposed: " in said
+    assert "45 with 0, 77 with 1" in said
+    assert page.read_text().count("<svg") == 3
+    with load(bundle_folder, state=state, backend="onnxruntime") as model:
+        assert model.classifier.origin.threshold_from is None
+        own = model.classifier.origin.threshold
+
+    assert calibrate(site, bundle_folder, state, "--approved-by", "Dr Amina") == 0
+    said = capsys.readouterr().out
+    assert "approved: this clinic's own, approved by Dr Amina" in said
+    image = site / "0.jpg"
+    with load(bundle_folder, state=state, backend="onnxruntime") as model:
+        answer = model(image)
+        assert answer.origin.threshold != own
+        assert "approved by Dr Amina" in str(answer.origin.threshold_from)
+        assert "approved by Dr Amina" in answer.to_dict()["threshold_from"]
+        assert any("approved by Dr Amina" in note for note in model.notes)
+        assert model.bundle.hash == open_bundle(bundle_folder).hash
+    fixed = ("--bundle", bundle_folder, "--state", state, "--backend", "onnxruntime")
+    main(["classify", *map(str, (image, *fixed, "--csv", tmp_path / "out.csv"))])
+    assert "approved by Dr Amina" in capsys.readouterr().out
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert all("Dr Amina" in row["threshold_from"] for row in csv.DictReader(file))
+    assert main(["info", str(bundle_folder), "--state", str(state)]) == 0
+    assert "approved by Dr Amina" in " ".join(capsys.readouterr().out.split())
+
+    other = build_bundle(tmp_path / "other.bundle", dataclasses.replace(tiny_manifest(), temperature=2.0))
+    with load(other, state=state, backend="onnxruntime") as model:
+        assert model.classifier.origin.threshold_from is None
+        assert model.classifier.origin.threshold == own
+        assert any("made for another network and is ignored" in note for note in model.notes)
+
+    log = [json.loads(line) for line in (state / "site/audit.jsonl").read_text().splitlines()]
+    assert [(event["by"], event["before"], event["cases"]) for event in log] == [("Dr Amina", own, COUNT)]
+    record = next(path for path in (state / "site").glob("*.json"))
+    record.write_bytes(record.read_bytes()[:-5])
+    with pytest.raises(BundleError, match="damaged"):
+        load(bundle_folder, state=state, backend="onnxruntime")
+
+
+def test_too_few_cases_or_wrong_ones_keep_nothing(site: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    rows = (site / "labels.csv").read_text().splitlines()
+    few = tmp_path / "few"
+    few.mkdir()
+    for number in range(8):
+        (few / f"{number}.jpg").write_bytes((site / f"{number}.jpg").read_bytes())
+    (few / "labels.csv").write_text("\n".join(rows[:9]))
+    with pytest.raises(KitError, match="4 positives can prove a sensitivity of at most 0.562; 0.95 needs 45"):
+        calibrate(few, bundle_folder, tmp_path / "state", "--approved-by", "Dr Amina")
+    assert not (tmp_path / "state/site").exists()
+    (few / "labels.csv").write_text("image,label\n0.jpg,maybe\n1.jpg,1\n77.jpg,0\n")
+    with pytest.raises(KitError, match="neither a class of the bundle nor 0 or 1") as caught:
+        calibrate(few, bundle_folder, tmp_path / "state")
+    assert "77.jpg" in caught.value.message
+    (few / "labels.csv").write_text("image,label\n0.jpg,1\n")
+    with pytest.raises(KitError, match="no cases of both kinds"):
+        calibrate(few, bundle_folder, tmp_path / "state")
+    with pytest.raises(KitError, match="belong together"):
+        calibrate(site, bundle_folder, tmp_path / "state", "--cost-miss", 3)

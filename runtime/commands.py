@@ -86,7 +86,7 @@ def classify(arguments: argparse.Namespace) -> int:
                 arguments.duration, workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
             )  # fmt: skip
             watch = inner.enter_context(Recorder()) if arguments.report else None
-            notifier.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle))))
+            notifier.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle), *model.site)))
             log = run(sources)
         for sink in sinks:
             sink.close()
@@ -219,7 +219,7 @@ def said_always(bundle: Bundle) -> tuple[str, ...]:
 
 def _finish(log: RunLog, model: Model, talk: Talk, diagnosis: tuple[Diagnosis, ...], detail: Detail) -> None:
     """The end of a run in words."""
-    said = said_always(model.bundle)
+    said = (*said_always(model.bundle), *model.site)
     choice = tuple(note for note in model.notes if note not in said)
     for line in summary_lines(log, model.info, said, choice, diagnosis, detail):
         talk.say(line)

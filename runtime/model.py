@@ -55,9 +55,17 @@ class Model:
     Closes at the end of a ``with``, by :meth:`close`, or when it is no longer used.
     """
 
-    def __init__(self, classifier: Classifier, reasons: tuple[str, ...], private: PrivateNames | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        reasons: tuple[str, ...],
+        private: PrivateNames | None = None,
+        site: tuple[str, ...] = (),
+    ) -> None:
         """``classifier`` is the model's own from now on; ``reasons``: why its backend and precision were chosen;
-        ``private``: how names of DICOM files are written that carry a patient."""
+        ``private``: how names of DICOM files are written that carry a patient; ``site``: what must be said of this
+        clinic's own threshold."""
+        self.site = site
         self.classifier = classifier
         self.private = private or PrivateNames()
         self.reasons = reasons
@@ -77,7 +85,7 @@ class Model:
     @property
     def notes(self) -> tuple[str, ...]:
         """Everything worth knowing about how it runs: the reasons of the choice, then the backend's own notes."""
-        return (*self.reasons, *self.info.notes)
+        return (*self.site, *self.reasons, *self.info.notes)
 
     def __call__(
         self, image: PathLike | bytes | npt.NDArray[np.uint8], *, colour: str = "rgb", keep_image: bool = True
@@ -234,7 +242,7 @@ def load_opened(
         raise
     if classifier.golden is not None and classifier.golden.last is not None:
         golden_check.remember(folder, bundle, choice.backend, classifier.golden.last)
-    return Model(classifier, (*bundle.manifest.notes, *site_notes, *choice.reasons), kept_in(folder))
+    return Model(classifier, (*bundle.manifest.notes, *choice.reasons), kept_in(folder), site_notes)
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:

@@ -161,18 +161,26 @@ def pneumonia() -> tuple[Floats, npt.NDArray[np.bool_]]:
     def images(part: str) -> torch.Tensor:
         return torch.from_numpy(data[f"{part}_images"]).float()[:, None] / 64 - 2
 
-    def block(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
-    layers = [*block(1, 24), *block(24, 48), *block(48, 96), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 1)]
-    model, train = nn.Sequential(*layers), images("train")
-    labels = torch.from_numpy(data["train_labels"]).float()
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
-    for _ in range(6):
+    sizes = ((1, 24, 1), (24, 24, 2), (24, 48, 1), (48, 48, 2), (48, 96, 1), (96, 96, 2))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96, 1)]
+    model, train = nn.Sequential(*(layer for size in sizes for layer in block(*size)), *head), images("train")
+    labels, epochs = torch.from_numpy(data["train_labels"]).float(), 12
+    weight = (labels == 0).sum() / (labels == 1).sum()
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.02)
+    steps = epochs * -(-len(train) // 64)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+    for _ in range(epochs):
         for batch in torch.randperm(len(train)).split(64):
+            shift = torch.randint(-2, 3, (2,)).tolist()
+            gain, offset = 0.85 + 0.3 * torch.rand(len(batch), 1, 1, 1), 0.6 * torch.rand(len(batch), 1, 1, 1) - 0.3
+            seen = torch.roll(train[batch], shift, (2, 3)) * gain + offset
             optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(model(train[batch]), labels[batch]).backward()
+            nn.functional.binary_cross_entropy_with_logits(model(seen), labels[batch], pos_weight=weight).backward()
             optimizer.step()
+            schedule.step()
     model.eval()
     with torch.inference_mode():
         logits = np.concatenate([model(images(part)).numpy()[:, 0] for part in ("val", "test")])

@@ -76,7 +76,7 @@ def _proportions(figures: Mapping[str, Any], part: str) -> list[str]:
         low, wanted = reported[f"{measure}_interval"][0], _wanted(decision["target"], measure)
         if wanted is not None and low <= wanted:
             lines.append(
-                f"That does not prove {measure} above {percent(wanted, 0)}: the lower bound is {percent(low)}. "
+                f"That does not prove {measure} above {100 * wanted:g}%: the lower bound is {percent(low)}. "
                 f"It needs at least {needed_without_a_miss(wanted)} {noun} without a miss; here are {count}."
             )
     return lines

@@ -20,7 +20,7 @@ BASH, ZSH = shutil.which("bash"), shutil.which("zsh")
 
 
 CASES = [
-    (("fieldlens", "c"), {"classify", "calibrate-camera", "convert", "completion"}),
+    (("fieldlens", "c"), {"classify", "calibrate-camera", "calibrate-site", "convert", "completion"}),
     (("fieldlens", "train", "e"), {"evaluate", "export-images"}),
     (("fieldlens", "train", "fit", "--re"), {"--recipe", "--resume"}),
     (("fieldlens", "classify", "photo.jpg", "--bundle", "b", "--precision", "f"), {"fp32", "fp16"}),

@@ -10,7 +10,7 @@ from fieldlens.runtime.site.figures import Costs, Drift, Local, Proposal, Row, c
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem;color:#1c2530;background:#fff}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:80rem;margin:0 auto;padding:1rem;color:#1c2530;background:#fff}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}"
     "th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #d5dbe1;white-space:nowrap}"
     "tr.chosen td{background:#fff3cd}svg{width:100%;height:auto}.plots{display:grid;gap:1rem;"
@@ -143,8 +143,9 @@ def _figure(
         f'stroke="{colour}" stroke-dasharray="4 3"/>'
         for t, colour in ((proposal.threshold, _COLOURS[1]), (own, _COLOURS[2]))
     )
+    label = f"{top:,.0f}" if top >= 10 else f"{top:.3g}"
     labels = (
-        f'<text x="2" y="{_PAD}" font-size="11">{top:.3g}</text><text x="2" y="{_H - _PAD}" font-size="11">0</text>'
+        f'<text x="2" y="{_PAD}" font-size="11">{label}</text><text x="2" y="{_H - _PAD}" font-size="11">0</text>'
         f'<text x="{_PAD}" y="{_H - 8}" font-size="11">threshold 0</text>'
         f'<text x="{_W - _PAD}" y="{_H - 8}" font-size="11" text-anchor="end">1</text>'
     )

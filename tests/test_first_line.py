@@ -24,6 +24,7 @@ WAIT_S = 20.0
 FIRST = {
     "classify": ("photo.jpg", "--bundle", "a.bundle"),
     "calibrate-camera": ("v4l2://0", "--bundle", "a.bundle"),
+    "calibrate-site": ("data", "--bundle", "a.bundle"),
     "verify": ("a.bundle",),
     "info": ("a.bundle",),
     "doctor": (),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.deploy_kit import copy_of_kit, path_without_python
 
@@ -39,3 +42,16 @@ def kit(tmp_path: Path) -> Path:
 def bare_path(tmp_path: Path) -> Path:
     """A PATH with the usual small tools and no Python that runs."""
     return path_without_python(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's own Chromium, which reaches this machine and nothing else. Two cannot run at a time."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    only_here = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", only_here])
+        yield launched
+        launched.close()

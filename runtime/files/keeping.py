@@ -13,7 +13,8 @@ _REFUSED: dict[str, Path] = {}
 def refused(folder: Path, error: OSError | KitError) -> None:
     """Remember that nothing could be kept in ``folder``."""
     reason = error.message if isinstance(error, KitError) else error.strerror or str(error)
-    _REFUSED.setdefault(reason, folder)
+    if folder not in _REFUSED.values():
+        _REFUSED.setdefault(reason, folder)
 
 
 def notes() -> list[str]:

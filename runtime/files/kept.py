@@ -58,6 +58,17 @@ def load(path: Path, identity: Identity, limit: int = MAX_BYTES) -> bytes | None
     return payload
 
 
+def hidden(path: Path) -> bool:
+    """Whether the folders above a file keep this user from seeing whether it is there: a state that is not ours."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def load_any(path: Path, limit: int = MAX_BYTES) -> tuple[Identity, bytes] | None:
     """The identity and payload of a file that is whole, for a caller that judges the identity; None: no such file."""
     try:

@@ -122,8 +122,8 @@ def device_limits(state: Path, bundle: Bundle) -> Limits | None:
     is signed, this file is not. Raises BundleError."""
     limits = limits_from_json(bundle.manifest.quality)
     path = _path(state, bundle)
-    if limits is None:
-        return None
+    if limits is None or kept.hidden(path):  # of a state that cannot be read it is said that nothing is kept there
+        return limits
     try:
         if (payload := kept.load(path, _identity(bundle), RECORD_BYTES)) is None:
             return limits

@@ -88,6 +88,9 @@ def localised(state: Path, bundle: Bundle) -> tuple[Bundle, tuple[str, ...]]:
     path, decision = _path(state, bundle), bundle.manifest.decision
     if decision is None:
         return bundle, ()
+    if kept.hidden(path):
+        unread = f"{state} cannot be read: a threshold of this clinic's own, if there is one, does not hold now"
+        return bundle, (unread,)
     try:
         found = kept.load_any(path, RECORD_BYTES)
         if found is None:

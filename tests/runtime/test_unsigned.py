@@ -142,7 +142,7 @@ def test_a_csv_with_other_columns_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "r.csv.1").read_text() == "source,outcome\na.jpg,refer\n"
     (head,) = path.read_text().splitlines()
     assert head.startswith("time_utc,clock,source,outcome,")
-    assert head.endswith(",bundle_signed_by,backend,precision,device,host")
+    assert head.endswith(",bundle_signed_by,backend,precision,device,host,threshold_from,possibly_repeated")
     CsvSink(path, tiny_manifest(), origin, Rotation(10**6)).close()
     assert path.read_text().splitlines() == [head]
     assert not (tmp_path / "r.csv.2").exists()

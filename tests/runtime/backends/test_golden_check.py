@@ -132,6 +132,12 @@ class Endless:
         self._count, self.now = count, 0.0
         monkeypatch.setattr("fieldlens.runtime.running.run.time.monotonic", lambda: self.now)
 
+    def begin(self, source: str) -> bool:
+        return False
+
+    def done(self, source: str) -> None:
+        return None
+
     def stored(self, ring: int = 0) -> Iterator[Item]:
         for index in range(self._count):
             self.now += 60.0

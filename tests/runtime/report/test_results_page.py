@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.machine.telemetry import TelemetryRecord
@@ -25,18 +25,9 @@ from fieldlens.runtime.view.gallery import Thumbnail
 from tests.runtime.report.test_diagnosis import simulated
 from tests.runtime.report.test_facts import INFO, run_log, words_of
 
-CHROMIUM = "/usr/bin/chromium"
 LONG = "a-name-without-any-place-to-break-it-" * 6 + ".jpg"
 SMALLEST_JPEG = "/9j/4AAQSkZJRgABAQEAYABgAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0Hyc5PTgyPC4zNDL/wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAACf/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AVN//2Q=="  # noqa: E501
 Made = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import http.client
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from fieldlens.runtime.pixels.preprocess import Pixels
 from tests.runtime.cameras import ROOT, camera, slowed
@@ -33,17 +32,6 @@ SLACK_S = 1.0
 """From a time to what is painted, on a machine that others use too."""
 WAIT_S = 20.0
 """For what takes a moment on an idle machine."""
-CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt install chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

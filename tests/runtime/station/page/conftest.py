@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, Route
 
 from fieldlens.runtime.model import load
 from fieldlens.runtime.sources.cameras.address import parse_address
@@ -26,8 +26,6 @@ from fieldlens.runtime.stopping import Stopper
 from tests.runtime.cameras import Filmed, camera
 from tests.runtime.conftest import build_bundle, jpeg, tiny_manifest
 
-CHROMIUM = "/usr/bin/chromium"
-ONLY_LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 PHONE, DESKTOP = (390, 844), (1280, 800)
 _LIMITS = {"limits": {"brightness": [40, 250]}, "bounds": {"brightness": [20, 255]}}
 
@@ -103,14 +101,6 @@ def served_live(gated_folder: Path, tmp_path: Path, filmed: Filmed) -> Iterator[
     filmed.tell("ok")
     with serving_here(gated_folder, tmp_path, filmed.url, site="North clinic") as served:
         yield served
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", ONLY_LOOPBACK])
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -22,6 +22,10 @@ NEEDED = ("pydicom", "imagecodecs")
 _LIMITS = DecodeLimits()
 
 
+class NoDicomReaderError(ImageError):
+    """The extra that reads DICOM is not installed here."""
+
+
 @dataclass(frozen=True)
 class DicomOwner:
     """Whose image it is, for grouping and for finding it in paths. Never written anywhere; not in a ``repr``."""
@@ -66,7 +70,7 @@ def _ask(
     data: bytes, name: str, wanted: dict[str, Any], limits: DecodeLimits, memory_bytes: float
 ) -> tuple[dict[str, Any], npt.NDArray[Any] | None]:
     if missing := _missing():
-        raise ImageError(
+        raise NoDicomReaderError(
             f"{name}: a DICOM file; reading it takes {missing}, not installed here",
             "pip install -r runtime/requirements-dicom.txt, or pip install 'fieldlens[dicom]'",
         )

@@ -22,6 +22,7 @@ import simplejpeg
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.pixels.drawing import small
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
 from fieldlens.runtime.pixels.imageheader import read_header
 from fieldlens.runtime.pixels.preprocess import Pixels, upright
 from fieldlens.runtime.prediction import Prediction
@@ -181,7 +182,7 @@ class ModelThread:
 
 def _whole(pixels_rgb: Pixels, image: Encoded | Frame) -> Pixels:
     """The upright image, no side longer than LONGEST_SIDE; what the network was given where a JPEG has no other."""
-    if isinstance(image, Encoded) and image.data[:2] == b"\xff\xd8":
+    if isinstance(image, Encoded) and image.data[:2] == b"\xff\xd8" and not is_dicom(image.data):
         least = _LONGEST_SIDE // 2
         with contextlib.suppress(ValueError):
             decoded = simplejpeg.decode_jpeg(image.data, min_height=least, min_width=least)

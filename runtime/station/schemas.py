@@ -117,9 +117,12 @@ class ResultBody(BaseModel):
 
 
 class PredictedItem(BaseModel):
-    """One uploaded file: its result, or why there is none."""
+    """One uploaded file, or a frame of it: its result, or why there is none. ``name``: the file's own; of a DICOM file
+    without what could name its patient. ``notes``: what a DICOM file says of its pixels (writing is burnt into them; it
+    is a secondary capture)."""
 
     name: str
+    notes: list[Literal["burnt-in", "secondary"]] = []
     result: ResultBody | None = None
     problem: ProblemBody | None = None
 

@@ -83,16 +83,20 @@ class Station:
         """Since the start."""
         return self.clock.monotonic() - self._began
 
-    def upload(self, data: bytes, about: AboutResult) -> ResultRow:
-        """Answer an uploaded image, and store the answer. Raises KitError."""
-        header = read_header(data, "image")
+    def upload(self, data: bytes, about: AboutResult, *, source: str = "image", pixels_kept: bool = True) -> ResultRow:
+        """Answer an uploaded image, and store the answer. Raises KitError.
+
+        ``source``: for messages; ``image#3`` is the third frame of a DICOM file. ``pixels_kept`` False: nothing that
+        shows the image is kept, not even for the heat map.
+        """
+        header = read_header(data, source)
         if header.width * header.height > self.settings.limits.pixels:
             most = self.settings.limits.pixels / 1e6
             raise ImageError(
                 f"{header.width}×{header.height} pixels are more than {most:g} million (decompression bomb?)",
                 "export the image at a smaller size",
             )
-        return self._answer(Encoded("image", data), "upload", about)
+        return self._answer(Encoded(source, data), "upload", about, pixels_kept)
 
     def capture(self, about: AboutResult) -> ResultRow | None:
         """Answer what the camera sees now, and store the answer; None where it gives no fresh frame."""
@@ -101,8 +105,8 @@ class Station:
         frame = self.camera.newest(timeout_s=_CAPTURE_S, since=pressed)
         return None if frame is None else self._answer(frame.image, "camera", about)
 
-    def _answer(self, image: Encoded | Frame, origin: str, about: AboutResult) -> ResultRow:
-        keep = self.housekeeping.check_room()
+    def _answer(self, image: Encoded | Frame, origin: str, about: AboutResult, pixels_kept: bool = True) -> ResultRow:
+        keep = self.housekeeping.check_room() and pixels_kept
         try:
             seen = self.engine.answer(image, whole=keep)
         except BusyError:
@@ -115,7 +119,8 @@ class Station:
         if keep and seen.image_jpeg is not None:
             images = [("image", seen.image_jpeg), ("view", jpeg_of(seen.view_rgb, VIEW_QUALITY))]
         stored = self.records.add(self._row(seen, origin, about), images)
-        self.recent.put(stored.id, seen.view_rgb)
+        if pixels_kept:
+            self.recent.put(stored.id, seen.view_rgb)
         self.metrics.count("outcomes", "outcome", stored.outcome)
         self.metrics.latency(stored.latency_ms)
         return stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
@@ -10,10 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.station.engine import BusyError
+from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.routes.given import StationOf, shown
 from fieldlens.runtime.station.schemas import AboutForm, PredictedBody, PredictedItem, ResultBody, SubjectBody
 from fieldlens.runtime.station.serving import problems
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.parts import UploadPart, parts_of
 from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 from fieldlens.runtime.station.serving.uploads import UploadedImage, read_form
 from fieldlens.runtime.station.station import AboutResult, Station
@@ -49,7 +52,8 @@ _FORM: dict[str, Any] = {
     response_model=PredictedBody, openapi_extra=_FORM,
 )  # fmt: skip
 async def predict(request: Request, station: StationOf) -> PredictedBody:
-    """Answer one or many images (JPEG, PNG, BMP, TIFF, WebP). Each gets its result or its problem, in order.
+    """Answer one or many images (JPEG, PNG, BMP, TIFF, WebP; DICOM where its extra is installed). Each gets its result
+    or its problem, in order; a DICOM file of several frames one for each frame.
 
     422 where not one of them could be answered.
     """
@@ -62,25 +66,33 @@ async def predict(request: Request, station: StationOf) -> PredictedBody:
 
 
 def _each(station: Station, images: tuple[UploadedImage, ...], about: AboutResult) -> list[PredictedItem]:
-    items = []
-    for image in images:
-        try:
-            if len(image.data) > station.settings.limits.image_bytes:
-                most = station.settings.limits.image_bytes / 1e6
-                raise HttpProblem(413, "too-large", f"more than {most:g} MB", "export it at a smaller size")
-            row = station.upload(image.data, about)
-            items.append(PredictedItem(name=image.name, result=shown(station, row)))
-        except (KitError, HttpProblem) as error:
-            problem = _problem(error)
-            items.append(PredictedItem(name=image.name, problem=ProblemBody(**problem.body())))
-            if len(images) == 1 or (problem.status_code != 422 and len(items) == 1):
-                raise problem from error
+    items: list[PredictedItem] = []
+    limits = station.settings.limits
+    for at, image in enumerate(images):
+        most = limits.images - len(items) - (len(images) - at - 1)  # the files behind have their room
+        parts = parts_of(image, station.model.private, limits, most)
+        of_file = about if about.subject or len(parts) == 1 else replace(about, subject=new_subject())
+        for part in parts:
+            try:
+                row = _answered(station, part, of_file)
+                items.append(PredictedItem(name=part.name, notes=[*part.notes], result=shown(station, row)))
+            except (KitError, HttpProblem) as error:
+                problem = _problem(error)
+                items.append(PredictedItem(name=part.name, notes=[*part.notes], problem=ProblemBody(**problem.body())))
+                if len(images) == len(parts) == 1 or (problem.status_code != 422 and len(items) == 1):
+                    raise problem from error
     if all(item.problem for item in items):
         first = items[0].problem
         assert first is not None
         text = f"none of {len(items)} images could be answered; the first: {first.detail}"
         raise HttpProblem(422, "not-an-image", text, first.hint)
     return items
+
+
+def _answered(station: Station, part: UploadPart, about: AboutResult) -> ResultRow:
+    if part.problem is not None:
+        raise part.problem
+    return station.upload(part.data, about, source=part.source, pixels_kept="burnt-in" not in part.notes)
 
 
 def _problem(error: KitError | HttpProblem) -> HttpProblem:

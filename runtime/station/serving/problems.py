@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.files.printable import json_text, printable
+from fieldlens.runtime.pixels.dicom_file import NoDicomReaderError
 from fieldlens.runtime.station.records.database import RecordsError
 
 MEDIA = "application/problem+json"
@@ -60,6 +61,8 @@ def busy(retry_after_s: int) -> HttpProblem:
 
 def of(error: KitError) -> HttpProblem:
     """A known failure."""
+    if isinstance(error, NoDicomReaderError):
+        return HttpProblem(422, "no-dicom", error.message, error.hint)
     if isinstance(error, ImageError):
         return HttpProblem(422, "not-an-image", error.message, error.hint)
     if isinstance(error, RecordsError):

@@ -6,6 +6,7 @@ import { keyName, onStatus, operator, pedalKey, site, startShell } from "./shell
 import { number, t } from "./words.js";
 
 const SUBJECT = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$/;
+const DICOM_NAME = /^[^.]*$|\.(dcm|dicom|dic|ima|\d*)$/i;
 const UPLOAD_MS = 90000;
 const TRIES = 5;
 const WITH_CAMERA = by("capture") !== null;
@@ -101,6 +102,12 @@ function startKeys() {
 
 // ---------------------------------------------------------------- from files
 
+/** What a file may be called on the screen: the name of a DICOM file may be its patient's. */
+async function named(file, at) {
+  const dicom = DICOM_NAME.test(file.name) || await file.slice(128, 132).text().catch(() => "") === "DICM";
+  return { file, shown: dicom ? t("file_dicom", { n: number(at + 1) }) : file.name };
+}
+
 async function upload(file) {
   const most = Number(document.body.dataset.imageBytes);
   if (file.size > most) return { problem: tooLarge(most) };
@@ -109,7 +116,7 @@ async function upload(file) {
   for (const [name, value] of Object.entries(about())) form.append(name, value);
   for (let again = 1; ; again += 1) {
     const { data, problem: found } = await ask("/api/v1/predict", { method: "POST", body: form, wait_ms: UPLOAD_MS });
-    if (data) return { result: data.items[0].result };
+    if (data) return { items: data.items };
     if (!["busy", "too-fast"].includes(found.kind) || again === TRIES) return { problem: found };
     await new Promise((done) => { setTimeout(done, 1000 * Math.max(1, found.retry_s)); });
   }
@@ -125,59 +132,82 @@ async function take(files) {
   busy = true;
   showCapture();
   by("trouble").replaceChildren();
-  if (files.length === 1) await one(files[0]);
-  else await many(files);
+  const all = await Promise.all(files.map(named));
+  if (all.length === 1) await one(all[0]);
+  else await many(all);
   busy = false;
   showCapture();
 }
 
-async function one(file) {
+async function one({ file, shown }) {
   by("drop").classList.add("working");
-  const { result, problem: found } = await upload(file);
+  const { items, problem: found } = await upload(file);
   by("drop").classList.remove("working");
-  if (result) openResult(result.id);
-  else showTrouble({ ...found, detail: `${file.name}: ${found.detail}` });
+  if (found) showTrouble({ ...found, detail: `${shown}: ${found.detail}` });
+  else if (items.length === 1 && !items[0].notes.length) openResult(items[0].result.id);
+  else {
+    openBatch(items.map(itemRow));
+    closeBatch(items);
+  }
 }
 
 async function many(files) {
+  const waiting = (shown, words) => [icon("wait"), name(shown), el("span", { text: words })];
+  const rows = files.map(({ shown }) => el("li", { class: "waiting" }, ...waiting(shown, t("batch_waiting"))));
+  openBatch(rows);
+  const all = [];
+  for (const [at, { file, shown }] of files.entries()) {
+    by("batch-progress").textContent = t("batch_progress", { n: number(at + 1), all: number(files.length) });
+    rows[at].replaceChildren(...waiting(shown, t("capture_busy")));
+    const { items, problem: found } = await upload(file);
+    const made = items || [{ name: shown, notes: [], found }];
+    rows[at].replaceWith(...made.map(itemRow));
+    all.push(...made);
+  }
+  closeBatch(all);
+}
+
+function openBatch(rows) {
   by("screen").hidden = true;
   by("batch").hidden = false;
   by("batch-done").disabled = true;
   by("batch-title").focus();
-  const rows = files.map((file) => el("li", { class: "waiting" }, icon("wait"), name(file), el("span", { text: t("batch_waiting") })));
   by("batch-items").replaceChildren(...rows);
-  let failed = 0;
-  for (const [at, file] of files.entries()) {
-    by("batch-progress").textContent = t("batch_progress", { n: number(at + 1), all: number(files.length) });
-    rows[at].replaceChildren(icon("wait"), name(file), el("span", { text: t("capture_busy") }));
-    const { result, problem: found } = await upload(file);
-    failed += result ? 0 : 1;
-    rows[at].className = result ? `outcome-${result.outcome}` : "failed";
-    rows[at].replaceChildren(...(result ? answered(file, result) : refused(file, found)));
-  }
-  by("batch-progress").textContent = failed
-    ? t("batch_some", { n: number(files.length - failed), failed: number(failed) })
-    : t("batch_all", { n: number(files.length) });
+}
+
+function closeBatch(items) {
+  const answers = items.filter((item) => item.result).length;
+  by("batch-progress").textContent = answers < items.length
+    ? t("batch_some", { n: number(answers), failed: number(items.length - answers) })
+    : t("batch_all", { n: number(answers) });
   by("batch-done").disabled = false;
 }
 
-const name = (file) => el("span", { class: "file", data: true, text: file.name });
+const name = (shown) => el("span", { class: "file", data: true, text: shown });
 
-function answered(file, result) {
+/** A file, or a frame of a DICOM file: its answer, or why it has none. */
+function itemRow(item) {
+  const result = item.result;
+  const notes = item.notes.map((note) => el("span", { text: t(`note_${note.replaceAll("-", "_")}`) }));
+  return el("li", { class: result ? `outcome-${result.outcome}` : "failed" },
+    ...(result ? answered(item, result, notes) : refused(item, item.found || problem(item.problem))));
+}
+
+function answered(item, result, notes) {
   const key = result.outcome.replaceAll("-", "_");
   const why = result.findings.length ? advice(result.findings[0]) : "";
   return [
     el("span", { class: "badge" }, icon(result.outcome)),
-    el("div", { class: "grow" }, name(file), el("strong", { text: t(`outcome_${key}`) }), why && el("span", { text: why }),
-      result.outcome === "classified" && el("span", { data: true, text: result.top[0].display })),
-    el("a", { class: "button", href: `/results/${result.id}`, text: t("open") }, el("span", { class: "unseen", data: true, text: ` ${file.name}` })),
+    el("div", { class: "grow" }, name(item.name), el("strong", { text: t(`outcome_${key}`) }), why && el("span", { text: why }),
+      result.outcome === "classified" && el("span", { data: true, text: result.top[0].display }), ...notes),
+    el("a", { class: "button", href: `/results/${result.id}`, text: t("open") }, el("span", { class: "unseen", data: true, text: ` ${item.name}` })),
   ];
 }
 
-function refused(file, found) {
+function refused(item, found) {
   return [
     el("span", { class: "badge" }, icon("no")),
-    el("div", { class: "grow" }, name(file), el("strong", { text: found.title }), el("span", { text: found.hint }), detail(found.detail)),
+    el("div", { class: "grow" }, name(item.name), el("strong", { text: found.title }), el("span", { text: found.hint }), detail(found.detail)),
   ];
 }
 

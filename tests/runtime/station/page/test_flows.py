@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.runtime.conftest import BROKEN
+from tests.runtime.dicom_made import encoded, made
 from tests.runtime.station.page.conftest import (
     BETWEEN,
     CLEAR,
@@ -149,6 +151,22 @@ def test_files_can_be_dropped(served: Served, visits: Visits) -> None:
         }"""
     )
     expect(page.locator("#batch-items .file")).to_have_text(["a.txt", "b.txt"])
+
+
+def test_the_name_of_a_dicom_file_is_not_shown(served: Served, visits: Visits) -> None:
+    page = visits.open(served.url, PHONE)
+    loop = np.random.default_rng(1).integers(60, 200, (2, 64, 64), dtype=np.uint8)
+    first = ("Zebrowski.dcm", encoded(made(loop, NumberOfFrames=2)))
+    upload(page, first, ("ZEBROWSKI", b"no DICOM file"), ("a.jpg", SIGN))
+    page.wait_for_selector("#batch-done:not([disabled])")
+    names = page.locator("#batch-items .file").all_inner_texts()
+    assert [name[-2:] for name in names] == ["#1", "#2", " 2", "pg"]
+    assert names[0].startswith("dicom-")
+    assert names[2] == "DICOM file 2"
+    assert "zebrowski" not in page.content().lower()
+    page.click("#batch-done")
+    upload(page, ("Zebrowski.dcm", b"no DICOM file"))
+    expect(page.locator("#trouble .detail")).to_contain_text("DICOM file 1: ")
 
 
 def test_one_wrong_file_says_why(served: Served, visits: Visits) -> None:

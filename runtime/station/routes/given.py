@@ -12,8 +12,8 @@ from fieldlens.runtime.station.serving.problems import HttpProblem
 from fieldlens.runtime.station.station import Station
 
 
-def station_of(request: Request) -> Station:
-    """The one that the application was made for."""
+async def station_of(request: Request) -> Station:
+    """The one that the application was made for. ``async``: FastAPI sends any other dependency through a thread."""
     station = request.app.state.station
     assert isinstance(station, Station)
     return station

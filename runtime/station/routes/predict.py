@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.station.engine import BusyError
@@ -51,7 +52,7 @@ _FORM: dict[str, Any] = {
     "POST", "/predict", may=Role.OPERATOR, event=AuditEvent.RESULT, problems=(408, 413, 415, 503, 507),
     response_model=PredictedBody, openapi_extra=_FORM,
 )  # fmt: skip
-async def predict(request: Request, station: StationOf) -> PredictedBody:
+async def predict(request: Request, station: StationOf) -> Response:
     """Answer one or many images (JPEG, PNG, BMP, TIFF, WebP; DICOM where its extra is installed). Each gets its result
     or its problem, in order; a DICOM file of several frames one for each frame.
 
@@ -61,8 +62,12 @@ async def predict(request: Request, station: StationOf) -> PredictedBody:
     if not form.images:
         raise HttpProblem(422, "no-images", "the form has no file named images", "add at least one")
     about = _about(form.fields)
-    items = await run_in_threadpool(_each, station, form.images, about)
-    return PredictedBody(items=items)
+    return Response(await run_in_threadpool(_all, station, form.images, about), media_type="application/json")
+
+
+def _all(station: Station, images: tuple[UploadedImage, ...], about: AboutResult) -> bytes:
+    """The answer's body, made in the worker: the event loop has the preview to send."""
+    return PredictedBody(items=_each(station, images, about)).model_dump_json().encode()
 
 
 def _each(station: Station, images: tuple[UploadedImage, ...], about: AboutResult) -> list[PredictedItem]:

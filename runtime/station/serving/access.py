@@ -46,7 +46,7 @@ class Caller:
     role: Role
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Whoever sits at the station. Accounts will look at the session's cookie or the token here."""
     return Caller("station", Role.ADMIN)
 
@@ -61,7 +61,7 @@ class _Permit:
     role: Role
     event: AuditEvent
 
-    def __call__(self, request: Request, caller: CallerOf) -> None:
+    async def __call__(self, request: Request, caller: CallerOf) -> None:
         if caller.role < self.role:
             raise HttpProblem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
 

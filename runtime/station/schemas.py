@@ -63,6 +63,15 @@ class TopClass(BaseModel):
     probability: float
 
 
+class DecidingClass(BaseModel):
+    """Where each class has its own threshold: the class that the score comes from."""
+
+    id: str
+    display: str
+    probability: float
+    threshold: float
+
+
 class FindingBody(BaseModel):
     """Why the image has to be taken again."""
 
@@ -84,8 +93,9 @@ class ReviewBody(BaseModel):
 class ResultBody(BaseModel):
     """A stored result. ``top`` is empty on ``retake``: no class is shown for an image that has to be taken again.
 
-    ``has_image``: the whole image is kept; ``has_view``: what the network saw can still be shown; ``has_heatmap``: and
-    the heat map over it, which a retake never has.
+    ``deciding``: None where one threshold is for the score, where the model decides nothing, on ``retake``, and for a
+    result of another bundle than the one that runs. ``has_image``: the whole image is kept; ``has_view``: what the
+    network saw can still be shown; ``has_heatmap``: and the heat map over it, which a retake never has.
     """
 
     id: str
@@ -101,6 +111,7 @@ class ResultBody(BaseModel):
     probabilities: dict[str, float]
     score: float | None
     threshold: float | None
+    deciding: DecidingClass | None
     findings: list[FindingBody]
     ood_score: float | None
     explained: str
@@ -165,8 +176,11 @@ class SubjectBody(BaseModel):
     subject: str
 
 
-def result_body(row: ResultRow, display: dict[str, str], *, has_view: bool) -> ResultBody:
-    """A row as the service shows it. ``display`` names classes for people."""
+def result_body(
+    row: ResultRow, display: dict[str, str], *, has_view: bool, class_threshold: float | None = None
+) -> ResultBody:
+    """A row as the service shows it. ``display`` names classes for people; ``class_threshold`` is that of the explained
+    class, where each has its own."""
     retake = row.outcome == Outcome.RETAKE
     best = sorted(row.probabilities.items(), key=lambda item: -item[1])[:TOP]
     top = [TopClass(id=name, display=display.get(name, name), probability=p) for name, p in best]
@@ -177,6 +191,14 @@ def result_body(row: ResultRow, display: dict[str, str], *, has_view: bool) -> R
         **plain,
         outcome_words=OUTCOME_WORDS[Outcome(row.outcome)],
         top=[] if retake else top,
+        deciding=None
+        if retake or class_threshold is None
+        else DecidingClass(
+            id=row.explained,
+            display=display.get(row.explained, row.explained),
+            probability=row.probabilities[row.explained],
+            threshold=class_threshold,
+        ),
         has_image=any(file.kind == "image" for file in row.files),
         has_view=has_view,
         has_heatmap=has_view and not retake,

@@ -99,7 +99,8 @@ function calmHint(viewer) {
       wanted = checks;
       wantedSince = performance.now();
     }
-    if (wanted === shown || (wanted !== null && performance.now() - wantedSince < CALM_MS)) return;
+    const atOnce = wanted === null || shown === null || shown === undefined;  // no image, or the first one again
+    if (wanted === shown || (!atOnce && performance.now() - wantedSince < CALM_MS)) return;
     shown = wanted;
     const level = shown === null ? "none" : shown === "" ? "good" : "bad";
     viewer.dataset.quality = level;

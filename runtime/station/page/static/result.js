@@ -16,9 +16,14 @@ export const keyOf = (result) => result.outcome.replaceAll("-", "_");
 /** Score and threshold as a sentence. */
 export function scoreWords(result) {
   if (result.outcome === "retake" || result.score === null) return "";
+  const near = result.outcome === "uncertain";
   if (result.threshold === null) return t("score_only", { score: percent(result.score, 1) });
+  if (result.deciding) {
+    const [score, threshold] = percents(result.deciding.probability, result.deciding.threshold);
+    return t(near ? "score_class_near" : "score_class", { name: result.deciding.display, score, threshold });
+  }
   const [score, threshold] = percents(result.score, result.threshold);
-  return t(result.outcome === "uncertain" ? "score_near" : "score_words", { score, threshold });
+  return t(near ? "score_near" : "score_words", { score, threshold });
 }
 
 function outcomeCard(result) {
@@ -36,7 +41,8 @@ function outcomeCard(result) {
 function scoreCard(result) {
   const words = scoreWords(result);
   if (!words) return null;
-  return el("section", { class: "card score" }, el("h2", { text: t("score") }), bar(result.score, result.threshold), el("p", { text: words }));
+  const [share, mark] = result.deciding ? [result.deciding.probability, result.deciding.threshold] : [result.score, result.threshold];
+  return el("section", { class: "card score" }, el("h2", { text: t("score") }), bar(share, mark), el("p", { text: words }));
 }
 
 function topCard(result) {

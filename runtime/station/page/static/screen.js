@@ -50,7 +50,7 @@ const about = () => ({ subject: subject(), site: site(), operator: operator() })
 
 function showTrouble(found) {
   by("trouble").replaceChildren(trouble(found));
-  by("trouble").scrollIntoView({ block: "nearest" });
+  by("trouble").scrollIntoView({ block: "nearest" });  // clear of the button and the bar: scroll-margin
 }
 
 function openResult(id) {

@@ -2,8 +2,15 @@
 import { el, icon } from "./dom.js";
 import { moment, number, percent, t } from "./words.js";
 
-function row(name, value, data = true) {
-  return el("div", {}, el("dt", { text: t(name) }), el("dd", { text: value || t("slip_blank"), data: Boolean(value) && data }));
+/** `own`: a name that is not ours to translate, in place of the key. */
+function row(name, value, data = true, own = "") {
+  return el("div", {}, el("dt", { text: own || t(name), data: own !== "" }), el("dd", { text: value || t("slip_blank"), data: Boolean(value) && data }));
+}
+
+/** One, or of a model with one for each class that of the class that decided; none where the model decides nothing. */
+function thresholds(result) {
+  if (result.deciding) return [row("threshold", `${result.deciding.display}: ${percent(result.deciding.threshold, 1)}`)];
+  return result.threshold === null ? [] : [row("threshold", percent(result.threshold, 1))];
 }
 
 /** The slip's parts. `score`: the sentence about it. */
@@ -15,14 +22,15 @@ export function slip(result, score) {
   return [
     el("header", {}, el("p", { class: "slip-app", text: t("app") }), el("h1", { text: t(refers ? "slip_referral" : "slip_screening") })),
     el("p", { class: "slip-outcome" }, icon(result.outcome), el("strong", { text: t(`outcome_${key}`) })),
-    el("p", { text: t(`next_${key}`) }),
+    el("p", { text: t(`slip_next_${key}`) }),
     el("dl", {},
       row("subject", result.subject),
       row("taken", taken.getUTCFullYear() < 2026 ? t("bar_clock_wrong") : `${moment(taken)} (${result.created_utc})`),
       row("operator", result.operator), row("site", result.site),
-      row("score", score || (result.top[0] ? `${result.top[0].display}: ${percent(result.top[0].probability, 1)}` : ""), !score),
+      score ? row("score", score, false) : null,
+      ...(score ? [] : result.top.map((each) => row(null, percent(each.probability, 1), true, each.display))),
       row("quality", t("quality_accepted"), false),
-      row("model", result.bundle), row("threshold", result.threshold === null ? "" : percent(result.threshold, 1)),
+      row("model", result.bundle), ...thresholds(result),
       row("bundle_hash", result.bundle_hash.slice(0, 16)),
       row("review", review ? `${t(review.agrees ? "review_agrees" : "review_disagrees")}${review.reviewer ? ` (${review.reviewer})` : ""}` : t("review_none"), false),
       review?.note ? row("note", review.note) : null,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.runtime.conftest import BROKEN
+from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.station.records.search import Filters
+from tests.runtime.conftest import BROKEN, build_bundle, tiny_manifest
 from tests.runtime.dicom_made import encoded, made
 from tests.runtime.station.page.conftest import (
     BETWEEN,
@@ -90,6 +93,7 @@ def test_from_upload_to_slip(served: Served, visits: Visits, tmp_path: Path) -> 
                  row_id.bundle_hash[:16], row_id.created_utc):  # fmt: skip
         assert text in slip
     assert not page.locator("header.head").is_visible()
+    assert "print the slip" not in slip, "the slip is read by whoever has it in hand"
     assert not page.locator("#slip img").count(), "no image of a patient on paper"
     assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
 
@@ -179,6 +183,32 @@ def test_one_wrong_file_says_why(served: Served, visits: Visits) -> None:
     expect(page.locator("#trouble strong")).to_have_text("This file is too large")
 
 
+def test_on_a_phone_the_id_and_the_reason_can_be_read(served_live: Served, visits: Visits) -> None:
+    page = visits.open(served_live.url, PHONE)
+    page.click("#new-subject")
+    page.wait_for_function("() => /^S-/.test(document.getElementById('subject').value)")
+    fits = "() => { const at = document.getElementById('subject'); return at.scrollWidth <= at.clientWidth; }"
+    assert page.evaluate(fits), "its last letter is the check letter"
+    upload(page, ("notes.pdf", b"%PDF-1.7"))
+    page.wait_for_selector("#trouble .detail")
+    covered = """() => {
+      const at = document.querySelector("#trouble .detail"), box = at.getBoundingClientRect();
+      return !at.contains(document.elementFromPoint(box.x + 5, box.bottom - 3));
+    }"""
+    assert not page.evaluate(covered)
+
+
+def test_of_classes_with_thresholds_of_their_own_the_one_that_decided_is_shown(tmp_path: Path, visits: Visits) -> None:
+    decision = Decision("any", ("clear", "sign"), {"clear": 0.9, "sign": 0.2}, (0.0, 0.0), "", {})
+    bundle = build_bundle(tmp_path / "any.bundle", dataclasses.replace(tiny_manifest(), decision=decision))
+    with serving_here(bundle, tmp_path) as served:
+        page = answered(visits.open(served.url), SIGN)
+        (row,) = served.station.records.page(Filters(), 1).results
+        share = f"{row.probabilities['sign']:.0%}"
+        expect(page.locator(".score p")).to_have_text(f"Sign: {share}. This model refers from 20%.")
+        assert "Sign: 20.0%" in (page.locator("#slip").text_content() or "")
+
+
 def test_an_id_is_typed_scanned_or_made(served: Served, visits: Visits) -> None:
     page = visits.open(served.url)
     page.locator("h1").click(force=True)
@@ -202,6 +232,9 @@ def test_a_general_bundle_lists_the_likeliest_three(classifier_folder: Path, tmp
         assert page.locator(".ranks li").count() == 3
         expect(page.locator(".best")).to_have_text("Dog")
         assert not page.locator(".score").count()
+        slip = page.locator("#slip").text_content() or ""
+        assert all(name in slip for name in page.locator(".ranks li > span:first-child").all_inner_texts())
+        assert "Threshold" not in slip
 
 
 def test_a_banner_stays_until_somebody_has_seen_it(served: Served, visits: Visits) -> None:

@@ -19,7 +19,7 @@ SOURCES = {
     for path in sorted(PAGE.glob("[ts]*/*.[hjcs]*"))
     if path.suffix != ".json"
 }
-DYNAMIC = ("outcome_", "next_", "check_", "note_", "problem_", "banner_", "bar_camera_")
+DYNAMIC = ("outcome_", "next_", "check_", "note_", "slip_next_", "problem_", "banner_", "bar_camera_")
 FOR_MACHINES = {
     "bug", "form", "host", "length", "no-banner", "no-images", "not-a-form", "not-allowed", "not-kept", "not-ready",
     "origin", "retake",

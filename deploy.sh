@@ -429,6 +429,7 @@ cmd_ready_bundle() {
 
 # ---------------------------------------------------------------- station
 
+readonly STATION_IMAGES=30
 CAMERA=""
 
 station_bundle() { # the ready one where there is one, else the demo's
@@ -439,6 +440,11 @@ station_bundle() { # the ready one where there is one, else the demo's
   fail "there is no bundle to serve" "run ./deploy.sh demo first"
 }
 
+station_images() { # what the test camera sees: drawings that the demo's model has never seen
+  mkdir -p station
+  "$PY" -m train demo-data station/images --images "$STATION_IMAGES" --seed 1
+}
+
 station_camera() { # a test camera in the background; leaves its address in station/camera.txt
   local tries=0
   mkdir -p station
@@ -446,7 +452,7 @@ station_camera() { # a test camera in the background; leaves its address in stat
   rm -f station/orders
   mkfifo station/orders  # its standard input: it ends where that ends
   # It writes a line for each frame, the port first; without a reader it ends.
-  "$PY" tests/fakes/mjpeg_camera.py 15 <>station/orders 2>/dev/null |
+  "$PY" tests/fakes/mjpeg_camera.py 15 0 station/images/images <>station/orders 2>/dev/null |
     { read -r port; printf '%s\n' "$port" >station/camera.txt; exec cat >/dev/null; } &
   CAMERA=$!
   while ! grep -q . station/camera.txt; do
@@ -459,10 +465,11 @@ station_camera() { # a test camera in the background; leaves its address in stat
 
 cmd_station() { # options go to `fieldlens serve`
   local bundle
-  STEPS=2
+  STEPS=3
   cd -- "$ROOT"
   step "environment" environment
   bundle="$(station_bundle)"
+  step "draw $STATION_IMAGES images for a test camera" station_images
   trap 'kill "$CAMERA" 2>/dev/null || true' EXIT
   step "test camera" station_camera
   "$PY" -m runtime serve --bundle "$bundle" --camera "http://127.0.0.1:$(head -n 1 station/camera.txt)/" \

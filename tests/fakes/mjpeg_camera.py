@@ -1,9 +1,10 @@
 """A camera for tests: MJPEG over HTTP on loopback, in a process of its own, with faults on command.
 
-``python mjpeg_camera.py FPS [PORT]`` prints its port, then ``NUMBER SECONDS`` (monotonic) for every frame when it is
-sent. A word on standard input changes what it does: ``ok``, ``cut`` (connections closed, new ones refused), ``silent``
-(nothing more is sent), ``frozen``, ``corrupt``, ``dribble``, ``quit``. The mean red of every image tells its
-number modulo CYCLE, and a comment that makes its bytes unique, as the noise of a sensor does.
+``python mjpeg_camera.py FPS [PORT [FOLDER]]`` (port 0: a free one) prints its port, then ``NUMBER SECONDS`` (monotonic)
+for every frame when it is sent. A word on standard input changes what it does: ``ok``, ``cut`` (connections closed, new
+ones refused), ``silent`` (nothing more is sent), ``frozen``, ``corrupt``, ``dribble``, ``quit``. The mean red of every
+image tells its number modulo CYCLE, and a comment that makes its bytes unique, as the noise of a sensor does. With a
+FOLDER its JPEG files are shown, each for HOLD_S.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -22,6 +24,7 @@ import simplejpeg
 CYCLE = 40
 STEP = 5
 GREEN = 128
+HOLD_S = 5.0
 
 
 def red(number: int) -> int:
@@ -48,9 +51,13 @@ def spoilt(jpeg: bytes) -> bytes:
 class TestCamera:
     __test__ = False
 
-    def __init__(self, fps: float, port: int) -> None:
+    def __init__(self, fps: float, port: int, folder: str = "") -> None:
         self._interval = 1 / fps
         self._images = [picture(number) for number in range(CYCLE)]
+        self._hold = 1
+        if folder:
+            self._images = [path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))]
+            self._hold = round(HOLD_S * fps)
         self._mode = "ok"
         self._clients: list[socket.socket] = []
         self._frame = (0, b"")
@@ -100,7 +107,7 @@ class TestCamera:
             if self._mode in ("cut", "silent"):
                 continue
             number += 1
-            jpeg = with_comment(self._images[number % CYCLE], b"%d" % number)
+            jpeg = with_comment(self._images[number // self._hold % len(self._images)], b"%d" % number)
             frozen = (frozen or jpeg) if self._mode == "frozen" else b""
             jpeg = spoilt(jpeg) if self._mode == "corrupt" else frozen or jpeg
             print(number, time.monotonic(), flush=True)
@@ -128,4 +135,4 @@ class TestCamera:
 
 
 if __name__ == "__main__":
-    TestCamera(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0).run()
+    TestCamera(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0, *sys.argv[3:]).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -25,8 +26,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)  # Python's own text goes on about the address
         raise KitError(
-            f"--port {port}: the port cannot be used ({getattr(error, 'strerror', error)})",
+            f"--port {port}: the port cannot be used ({os.strerror(number) if number else error})",
             f"see who has it: ss -ltnp 'sport = :{port}'; or choose another",
         ) from error
 

@@ -34,7 +34,7 @@ function outcomeCard(result) {
     el("div", {},
       el("h1", { tabindex: "-1", id: "outcome", text: t(`outcome_${key}`) }),
       classified && el("p", { class: "best", data: true, text: result.top[0].display }),
-      ...result.findings.map((finding) => el("p", { class: "reason", text: advice(finding) })),
+      ...result.findings.map((finding, at) => el("p", { class: at ? "" : "reason", text: advice(finding) })),  // one thing at a time
       el("p", { text: t(`next_${key}`) })));
 }
 

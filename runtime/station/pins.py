@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def compare_pins(records: Records, model: Model, created_utc: str) -> list[str]:
     before: Mapping[str, Any] | None = records.fact(_FACT)
     said = []
     for name, value in now.items():
-        if before is not None and (old := before.get(name)) != value:
+        if before is not None and (old := before.get(name)) != value and not _is_said(name, before, now):
             title, hint = _WORDS[name]
             message = f"the {title} changed: {_short(old)} → {_short(value)}"
             records.notify(f"changed-{name.replace('_', '-')}", message, hint, created_utc)
@@ -60,6 +61,13 @@ def compare_pins(records: Records, model: Model, created_utc: str) -> list[str]:
     return said
 
 
+def _is_said(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Another model has other contents: one banner is enough."""
+    return name == "bundle_hash" and before.get("bundle") != now["bundle"]
+
+
 def _short(value: Any) -> str:
     text = str(value)
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[:16]  # as on the slip
     return text if len(text) <= 120 else f"{text[:119]}…"

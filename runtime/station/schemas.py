@@ -19,6 +19,8 @@ Line = Annotated[str, StringConstraints(pattern=ONE_LINE, max_length=100)]
 Note = Annotated[str, StringConstraints(pattern=NO_CONTROLS, max_length=2000)]
 ResultId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 TOP = 3
+IN_LISTS = 10
+"""Classes of each result in a list: fifty results of a thousand classes would be 2 MB."""
 
 OUTCOME_WORDS = {
     Outcome.REFER: "Refer",
@@ -177,14 +179,21 @@ class SubjectBody(BaseModel):
 
 
 def result_body(
-    row: ResultRow, display: dict[str, str], *, has_view: bool, class_threshold: float | None = None
+    row: ResultRow,
+    display: dict[str, str],
+    *,
+    has_view: bool,
+    class_threshold: float | None = None,
+    most: int | None = None,
 ) -> ResultBody:
     """A row as the service shows it. ``display`` names classes for people; ``class_threshold`` is that of the explained
-    class, where each has its own."""
+    class, where each has its own; ``most``: so many of the likeliest classes, None for all."""
     retake = row.outcome == Outcome.RETAKE
-    best = sorted(row.probabilities.items(), key=lambda item: -item[1])[:TOP]
-    top = [TopClass(id=name, display=display.get(name, name), probability=p) for name, p in best]
+    best = sorted(row.probabilities.items(), key=lambda item: -item[1])
+    top = [TopClass(id=name, display=display.get(name, name), probability=p) for name, p in best[:TOP]]
     plain = {name: getattr(row, name) for name in ResultBody.model_fields if hasattr(row, name)}
+    if most is not None and len(best) > most:
+        plain["probabilities"] = dict(best[:most])
     plain["review"] = None if row.review is None else ReviewBody(**row.review.__dict__)
     plain["findings"] = [FindingBody(**finding) for finding in row.findings]
     return ResultBody(

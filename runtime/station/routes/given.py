@@ -33,11 +33,11 @@ def found(station: Station, result_id: ResultId) -> ResultRow:
     return row
 
 
-def shown(station: Station, row: ResultRow) -> ResultBody:
-    """A result as the service shows it."""
+def shown(station: Station, row: ResultRow, most: int | None = None) -> ResultBody:
+    """A result as the service shows it; ``most``: with so many of its likeliest classes."""
     display = {info.id: info.display for info in station.model.bundle.manifest.classes}
     threshold = class_threshold(station.model.bundle, row)
-    return result_body(row, display, has_view=station.has_view(row), class_threshold=threshold)
+    return result_body(row, display, has_view=station.has_view(row), class_threshold=threshold, most=most)
 
 
 def class_threshold(bundle: Bundle, row: ResultRow) -> float | None:

@@ -16,7 +16,7 @@ from fieldlens.runtime.station.records.rows import Review
 from fieldlens.runtime.station.records.search import MOST, PAGE, Filters
 from fieldlens.runtime.station.records.table import table_lines
 from fieldlens.runtime.station.routes.given import StationOf, found, shown
-from fieldlens.runtime.station.schemas import Line, ResultBody, ResultId, ResultsBody, ReviewForm
+from fieldlens.runtime.station.schemas import IN_LISTS, Line, ResultBody, ResultId, ResultsBody, ReviewForm
 from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
 from fieldlens.runtime.station.serving.problems import HttpProblem
 
@@ -56,9 +56,12 @@ def search(
     limit: Annotated[int, Query(ge=1, le=MOST)] = PAGE,
     before: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> ResultsBody:
-    """Results, newest first. ``text`` is looked for in subject, site, operator and review notes."""
+    """Results, newest first, each with its ten likeliest classes.
+
+    ``text`` is looked for in subject, site, operator and review notes.
+    """
     page = station.records.page(Filters(**{**filters.__dict__, "before": before}), limit)
-    rows = [shown(station, row) for row in page.results]
+    rows = [shown(station, row, IN_LISTS) for row in page.results]
     return ResultsBody(results=rows, total=page.total, next_before=page.next_before)
 
 

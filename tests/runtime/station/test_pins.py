@@ -9,6 +9,7 @@ import pytest
 
 from fieldlens.runtime.station import pins
 from fieldlens.runtime.station.pins import Pinned
+from tests.runtime.conftest import build_bundle, tiny_manifest
 from tests.runtime.station.conftest import Opened, client_of
 
 AS_BEFORE = {
@@ -32,7 +33,7 @@ def test_each_change_is_a_banner(opened: Opened, name: str) -> None:
     station = opened()
     (banner,) = station.records.banners()
     assert banner.kind == f"changed-{name.replace('_', '-')}"
-    assert AS_BEFORE[name][:20] in banner.message
+    assert AS_BEFORE[name][:16] in banner.message
     station.close()
     station = opened()
     assert station.records.banners() == (banner,), "it stays until somebody has seen it"
@@ -48,8 +49,18 @@ def test_each_change_is_a_banner(opened: Opened, name: str) -> None:
 def test_another_bundle_is_a_banner(opened: Opened, classifier_folder: Path) -> None:
     opened().close()
     station = opened(classifier_folder)
-    kinds = {banner.kind for banner in station.records.banners()}
-    assert {"changed-bundle", "changed-bundle-hash", "changed-threshold"} <= kinds
+    banners = {banner.kind: banner.message for banner in station.records.banners()}
+    assert banners.keys() == {"changed-bundle", "changed-threshold"}
+    assert banners["changed-bundle"] == "the model changed: tiny v3 → general v3"
+
+
+def test_other_contents_by_the_same_name_are_a_banner(opened: Opened, bundle_folder: Path, tmp_path: Path) -> None:
+    opened().close()
+    manifest = dataclasses.replace(tiny_manifest(), provenance={"recipe": "another"})
+    station = opened(build_bundle(tmp_path / "same-name.bundle", manifest))
+    (banner,) = station.records.banners()
+    assert banner.kind == "changed-bundle-hash"
+    assert station.model.bundle.hash[:16] in banner.message
 
 
 def test_every_pin_has_words() -> None:

@@ -131,12 +131,13 @@ async function lookForBanners() {
   const numbers = data.banners.map((banner) => banner.number).join();
   if (numbers === shownBanners) return;
   shownBanners = numbers;
-  by("banners").replaceChildren(...data.banners.slice(0, 3).map(banner));
+  const more = data.banners.length - 1;  // one at a time: the next comes when this one has been seen
+  by("banners").replaceChildren(...data.banners.slice(0, 1).map((row) => banner(row, more)));
   by("banners").hidden = !data.banners.length;
   if (data.banners.length) say(t("banners_new", { n: number(data.banners.length) }));
 }
 
-function banner(row) {
+function banner(row, more) {
   const kind = row.kind.replaceAll("-", "_");
   const name = el("input", { "aria-label": t("banner_by"), placeholder: t("banner_by"), maxlength: 100, required: true });
   name.value = operator();
@@ -145,7 +146,8 @@ function banner(row) {
     el("div", { class: "grow" },
       el("strong", { text: tOr(`banner_${kind}`, "banner_other") }),
       el("p", { text: tOr(`banner_${kind}_hint`, "banner_other_hint") }),
-      detail(row.message)),
+      detail(row.message),
+      more ? el("p", { class: "small", text: t("banners_more", { n: number(more) }) }) : null),
     el("div", { class: "seen" }, name, el("button", { type: "submit", text: t("banner_seen") })));
 }
 

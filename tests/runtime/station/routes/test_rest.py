@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from fieldlens.runtime.errors import BackendError
 from fieldlens.runtime.prediction import Finding
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.station import Station
-from tests.runtime.conftest import BROKEN, jpeg, png, scene, with_orientation
+from tests.runtime.conftest import BROKEN, build_bundle, jpeg, png, scene, tiny_manifest, with_orientation
 from tests.runtime.station.conftest import Opened, client_of
 
 PROBLEM = "application/problem+json"
@@ -205,3 +206,18 @@ def test_grey_and_odd_images_are_answered_too(client: TestClient) -> None:
     small = jpeg(np.full((8, 8, 3), 128, np.uint8))
     items = predicted(client, ("grey.png", grey), ("small.jpg", small))["items"]
     assert all(item["result"] for item in items)
+
+
+def test_a_list_has_few_of_a_thousand_classes_and_a_result_all(opened: Opened, tmp_path: Path, photo: bytes) -> None:
+    names = [f"n{number:04}" for number in range(1000)]
+    first = tiny_manifest().classes[0]
+    classes = tuple(dataclasses.replace(first, id=name, display=name.upper()) for name in names)
+    manifest = dataclasses.replace(tiny_manifest(), classes=classes, decision=None)
+    client = client_of(opened(build_bundle(tmp_path / "large.bundle", manifest)))
+    result = one(client, photo)
+    assert (len(result["probabilities"]), len(result["top"])) == (1000, 3)
+    (listed,) = client.get("/api/v1/results").json()["results"]
+    assert len(listed["probabilities"]) == 10
+    assert max(listed["probabilities"].items(), key=lambda item: item[1])[0] == result["top"][0]["id"]
+    assert listed["top"] == result["top"]
+    assert "p_n0999" in client.get("/api/v1/export.csv").text

@@ -206,7 +206,7 @@ def _add_docs(commands: Commands) -> None:
     parser = commands.add(
         "docs", "write docs/benchmarks.md from benchmarks/results/",
         "Write the page of all recorded devices. With --check only look: exit code 2 if it is old.",
-        example="--check", begin=lambda a: f"docs: reading {a.results} …",
+        example="--check", begin=_begin_docs,
     )  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="default: docs/benchmarks.md")
@@ -223,6 +223,9 @@ def _begin_measuring(arguments: argparse.Namespace) -> str:
     if isinstance(images, Path) and not beginning.is_folder(images):
         raise KitError(f"--images {images} is not a folder", "give a folder of image files")
     beginning.file(labels, "--labels")
+    beginning.outputs(
+        [getattr(arguments, "json", None)], [getattr(arguments, name, None) for name in ("out", "results")]
+    )
     what = bundle or getattr(arguments, "random", None) or getattr(arguments, "arch", "")
     return f"{arguments.command}: {what} on this machine …"
 
@@ -230,7 +233,13 @@ def _begin_measuring(arguments: argparse.Namespace) -> str:
 def _begin_agree(arguments: argparse.Namespace) -> str:
     beginning.folder(arguments.earlier, "RUN")
     beginning.folder(arguments.later, "RUN")
+    beginning.outputs([arguments.json])
     return f"agree: {arguments.earlier} and {arguments.later} …"
+
+
+def _begin_docs(arguments: argparse.Namespace) -> str:
+    beginning.outputs([] if arguments.check else [arguments.out])
+    return f"docs: reading {arguments.results} …"
 
 
 def _names(text: str) -> list[str]:

@@ -200,6 +200,7 @@ def _begin_verify(arguments: argparse.Namespace) -> str:
     beginning.bundle(arguments.bundle)
     if arguments.data is not None and not beginning.exists(arguments.data):
         raise ConfigError(f"--data {arguments.data} does not exist", "give labelled data: a folder, a CSV or an .npz")
+    beginning.outputs([arguments.predictions, arguments.json], [arguments.report])
     what = f"the {arguments.split} images of {arguments.data}" if arguments.data else "its golden images"
     return f"verify: every precision of {arguments.bundle} on {what} …"
 

@@ -156,6 +156,7 @@ def _add_calibrate_site(commands: Commands) -> None:
 
 def _begin_site(arguments: argparse.Namespace) -> str:
     beginning.bundle(arguments.bundle)
+    beginning.outputs([arguments.report])
     return f"{arguments.command}: {arguments.local} with {arguments.bundle} …"
 
 

@@ -43,7 +43,7 @@ def _add_demo_data(commands: Commands) -> None:
     parser = commands.add(
         "demo-data", "make synthetic photographs of a screening camera",
         "An interrupted run goes on where it stopped; a complete folder is reused; another folder is refused.",
-        example="demo/data", begin=lambda a: f"demo-data: {a.images} synthetic photographs into {a.folder} …",
+        example="demo/data", begin=_begin_demo_data,
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="where to write images/ and labels.csv")
     parser.add_argument("--images", type=int, default=900, metavar="N", help="how many (default: %(default)s)")
@@ -163,9 +163,15 @@ def _add_export_images(commands: Commands) -> None:
     )  # fmt: skip
 
 
+def _begin_demo_data(arguments: argparse.Namespace) -> str:
+    beginning.outputs([], [arguments.folder])
+    return f"demo-data: {arguments.images} synthetic photographs into {arguments.folder} …"
+
+
 def _begin_new_recipe(arguments: argparse.Namespace) -> str:
     if not beginning.exists(arguments.data):
         raise DataError(f"there is no data at {arguments.data}", "give a folder of images, a table, or an .npz")
+    beginning.outputs([arguments.out])
     return f"new-recipe: looking at {arguments.data} …"
 
 
@@ -179,6 +185,7 @@ def _begin_fit(arguments: argparse.Namespace) -> str:
         raise RunError(
             f"{out} exists and is not empty{which}", f"{hint}choose another --out, or remove the folder first"
         )
+    beginning.outputs([], [out])
     return f"fit: {arguments.recipe} on {arguments.data}, into {out} …"
 
 
@@ -188,6 +195,7 @@ def _begin_crossval(arguments: argparse.Namespace) -> str:
         raise RunError(
             f"{arguments.out} exists and is not a cross-validation", "choose another --out, or remove it first"
         )
+    beginning.outputs([], [arguments.out])
     return f"crossval: {arguments.recipe} on {arguments.data}, into {arguments.out} …"
 
 
@@ -219,6 +227,8 @@ def _begin_evaluate(arguments: argparse.Namespace) -> str:
         raise ConfigError(
             f"--prevalence {arguments.prevalence:g} is no share", "for example 0.05: one in twenty has it"
         )
+    stored_in = None if beginning.exists(run / "manifest.json") else run  # a bundle is never edited
+    beginning.outputs([], [arguments.out, stored_in])
     return f"evaluate: {run} on its {arguments.split} images …"
 
 
@@ -226,4 +236,5 @@ def _begin_export_images(arguments: argparse.Namespace) -> str:
     _data(arguments.data)
     if beginning.in_use(arguments.out):
         raise DataError(f"{arguments.out} exists and is not empty", "choose another --out, or remove the folder first")
+    beginning.outputs([], [arguments.out.parent])
     return f"export-images: {arguments.split} of {arguments.data} into {arguments.out} …"

@@ -22,6 +22,7 @@ from typing import Any
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files.locks import abandoned, held, is_at, taken
 from fieldlens.runtime.files.printable import json_text
+from fieldlens.runtime.files.writable import is_stream
 
 PRIVATE, PUBLIC = 0o600, 0o644
 PRIVATE_FOLDER, PUBLIC_FOLDER = 0o700, 0o755
@@ -53,8 +54,12 @@ def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> None:
 def write_bytes(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Write ``data`` to ``path`` by temporary file, fsync and rename. A kill leaves the old file or the new one.
 
-    Temporary files that killed processes left in the same folder are removed first. Raises OSError.
+    Temporary files that killed processes left in the same folder are removed first. A pipe or a device is written as it
+    is. Raises OSError.
     """
+    if is_stream(path):
+        _write_stream(path, data)
+        return
     make_folder(path.parent, PUBLIC_FOLDER if mode & 0o044 else PRIVATE_FOLDER)
     sweep(path.parent)
     handle, temporary = _new(path, lambda name: os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
@@ -70,6 +75,15 @@ def write_bytes(path: Path, data: bytes, mode: int = PRIVATE) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def _write_stream(path: Path, data: bytes) -> None:
+    try:
+        with path.open("ab", buffering=0) as stream:
+            while data:
+                data = data[stream.write(data) or 0 :]
+    except BrokenPipeError as error:
+        raise OutputError(f"{path}: nobody reads it any more", "let its reader live until the command ends") from error
 
 
 def _own_mode(path: Path) -> int | None:

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from fieldlens.runtime.errors import OutputError
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files.writable import check_file, check_folder
 
 
-def check_places(files: Iterable[Path], folders: Iterable[Path] = ()) -> list[str]:
-    """Make the folders that ``files`` and ``folders`` need, and say which were missing. Raises OutputError for one that
-    cannot be made or written."""
+def check_places(files: Iterable[Path], folders: Iterable[Path] = (), replaced: Iterable[Path] = ()) -> list[str]:
+    """Make the folders that the outputs need, and say which were missing. ``files`` get lines added, ``replaced`` are
+    written as a whole. Raises OutputError for one that cannot be made or written."""
     notes = []
-    for path, folder in [(path, path.parent) for path in files] + [(folder, folder) for folder in folders]:
-        missing = not folder.exists()
+    wanted = [(path, path.parent, False) for path in files] + [(folder, folder, False) for folder in folders]
+    for path, folder, whole in [*wanted, *((path, path.parent, True) for path in replaced)]:
+        missing = not os.path.exists(folder)  # noqa: PTH110  (False where it cannot be looked at)
         try:
+            if path == folder:
+                check_folder(folder)
+            else:
+                check_file(path, replaced=whole)
             atomic.make_folder(folder)
-            _check(path, folder)
         except OSError as error:
             hint = "choose another place, or make the folder first" if missing else "choose another place"
-            reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-            raise OutputError(f"{path}: cannot be written ({reason})", hint) from error
+            raise OutputError(f"{path}: cannot be written ({error.strerror})", hint) from error
         if missing:
             notes.append(f"the folder {folder} was missing and has been made")
     return notes
-
-
-def _check(path: Path, folder: Path) -> None:
-    """Raises OSError. What exists counts by itself: a device or a pipe may be written where its folder may not."""
-    if path != folder and path.exists():
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        allowed = os.access(path, os.W_OK)
-    else:
-        allowed = os.access(folder, os.W_OK | os.X_OK)
-    if not allowed:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -11,11 +11,12 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fieldlens.runtime.errors import BundleError, ConfigError, KitError, OutputError
 from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.files.writable import check_file, check_folder
 
 _MANIFEST = "manifest.json"
 _ABSENT, _FILE, _FOLDER, _UNKNOWN = "absent", "file", "folder", "unknown"
@@ -91,9 +92,20 @@ def file(path: Path | None, option: str) -> None:
 
 
 def new_folder(path: Path, why: str = "") -> None:
-    """Raises OutputError where a folder to be written is in use. ``why``: what the hint begins with."""
+    """Raises OutputError where a folder to be written is in use, or cannot be made. ``why``: the hint's beginning."""
     if in_use(path):
         raise OutputError(f"{path} exists and is not empty", f"{why}choose another --out")
+    outputs([], [path.parent])
+
+
+def outputs(files: Iterable[Path | None], folders: Iterable[Path | None] = ()) -> None:
+    """Raises OutputError where what a command will write at its end cannot be written, or made, there."""
+    for check, paths in ((check_file, files), (check_folder, folders)):
+        for path in filter(None, paths):
+            try:
+                check(path)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another place") from error
 
 
 def in_use(path: Path) -> bool:
@@ -101,7 +113,7 @@ def in_use(path: Path) -> bool:
     try:
         return path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:
-        raise OutputError(f"{path} cannot be read ({error.strerror})", "choose another --out") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --out") from error
 
 
 def sources(words: list[str]) -> None:

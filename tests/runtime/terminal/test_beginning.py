@@ -62,5 +62,5 @@ def test_what_cannot_be_looked_at_is_left_to_the_command(tmp_path: Path) -> None
     beginning.bundle(long)
     beginning.file(long, "--key")
     beginning.folder(long, "--images")
-    with pytest.raises(OutputError, match="cannot be read"):
+    with pytest.raises(OutputError, match="cannot be written"):
         beginning.new_folder(long)

@@ -33,15 +33,21 @@ class Collected:
 
 def places_of(arguments: argparse.Namespace) -> list[str]:
     """Look at every place that a run will write to, before any work; notes of folders made. Raises OutputError."""
-    files = [path for path in (arguments.json, arguments.csv, arguments.report) if path not in (None, STANDARD_OUTPUT)]
-    if arguments.report is not None:
-        files.append(arguments.report.with_suffix(".json"))  # its twin
-    return check_places(files, [arguments.overlays] if arguments.overlays else [])
+    files = [path for path in (arguments.json, arguments.csv) if path not in (None, STANDARD_OUTPUT)]
+    report = arguments.report
+    return check_places(
+        files,
+        [arguments.overlays] if arguments.overlays else [],
+        [report, report.with_suffix(".json")] if report is not None else [],  # with its twin
+    )
 
 
 def drawn_by(arguments: argparse.Namespace, classifier: Classifier, collected: Collected) -> list[Drawn]:
     """Who else gets each answer with its image."""
-    drawn: list[Drawn] = [OverlaySink(arguments.overlays, classifier)] if arguments.overlays else []
+    drawn: list[Drawn] = []
+    if arguments.overlays:
+        goes_on = bool(arguments.watch or arguments.rotate)  # as the lines do
+        drawn.append(OverlaySink(arguments.overlays, classifier, goes_on=goes_on))
     return drawn if collected.gallery is None else [*drawn, collected.gallery]
 
 

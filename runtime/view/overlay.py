@@ -22,12 +22,16 @@ _LONGEST_NAME = 200
 
 
 class OverlaySink(Sink):
-    """A JPEG per image in a folder, named after its source."""
+    """A JPEG per image in a folder, named after its source. ``goes_on``: what earlier runs left there stays, and a name
+    that is taken gets a number; otherwise a run over the same images writes the same files again."""
 
-    def __init__(self, folder: Path, classifier: Classifier) -> None:
+    def __init__(self, folder: Path, classifier: Classifier, *, goes_on: bool = False) -> None:
         self._folder = folder
         self._classifier = classifier
+        self._goes_on = goes_on
         self._names: set[str] = set()
+        self._last: dict[str, int] = {}
+        self._series: dict[str, str] = {}
         try:
             atomic.make_folder(folder)
             if not os.access(folder, os.W_OK | os.X_OK):
@@ -52,22 +56,39 @@ class OverlaySink(Sink):
         return path
 
     def _name(self, source: str) -> str:
-        """A file name that is safe and not taken yet. A camera's frames are numbered: nothing to remember.
-
-        A byte that is not UTF-8 becomes ``%XX``, and no other ``%`` is left.
+        """A file name that is safe and not taken yet. Frames have their source's name and their number: nothing to
+        remember for each.
         """
-        path = Path(source)
-        stem = path.stem if "#" not in path.name else path.name.replace("#", "_")
-        parts = re.split("([\udc80-\udcff])", stem)
-        named = (f"%{ord(p) - 0xDC00:02X}" if n % 2 else re.sub(r"[^\w.-]+", "_", p) for n, p in enumerate(parts))
-        stem = "".join(named) or "image"
-        stem = re.sub("%.?$", "", stem.encode()[:_LONGEST_NAME].decode(errors="ignore"))
-        name, number = stem, 2
-        while name in self._names:
-            name, number = f"{stem}-{number}", number + 1
-        if "#" not in source:
-            self._names.add(name)
+        whole, _, number = source.rpartition("#")
+        if not (whole and number.isdecimal()):
+            return self._taken(_safe(Path(source).stem))
+        if whole not in self._series:
+            self._series[whole] = self._taken(_safe(Path(whole).name), on_disk=False)
+        return self._free(f"{self._series[whole]}_{number}")[0]
+
+    def _taken(self, stem: str, *, on_disk: bool = True) -> str:
+        """A free name, which no other source gets."""
+        name, self._last[stem] = self._free(stem, on_disk=on_disk)
+        self._names.add(name.casefold())  # a memory card may take A for a
         return name
+
+    def _free(self, stem: str, *, on_disk: bool = True) -> tuple[str, int]:
+        """The name, with a number where it is taken; the number."""
+        name, number = stem, self._last.get(stem, 1)
+        while name.casefold() in self._names or (
+            on_disk and self._goes_on and os.path.lexists(self._folder / f"{name}.jpg")
+        ):
+            number += 1
+            name = f"{stem}-{number}"
+        return name, number
 
     def close(self) -> None:
         """Every image is stored already."""
+
+
+def _safe(name: str) -> str:
+    """A byte that is not UTF-8 becomes ``%XX``, and no other ``%`` is left; every other odd sign is ``_``."""
+    parts = re.split("([\udc80-\udcff])", name)
+    named = (f"%{ord(p) - 0xDC00:02X}" if n % 2 else re.sub(r"[^\w.-]+", "_", p) for n, p in enumerate(parts))
+    stem = "".join(named) or "image"
+    return re.sub("%.?$", "", stem.encode()[:_LONGEST_NAME].decode(errors="ignore"))

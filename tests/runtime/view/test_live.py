@@ -226,4 +226,28 @@ def test_a_numbered_frame_leaves_nothing_behind_in_the_overlays_names(classifier
     for number in range(3):
         sink.picture(*answer(classifier, number, f"http://cam/#{number}"))
     assert len(list(tmp_path.iterdir())) == 3
-    assert sink._names == set()
+    assert len(sink._names) == len(sink._last) == len(sink._series) == 1
+
+
+OVERLAYS_OF = [
+    (["x/a.jpg", "y/a.jpg", "y/a.png"], ["a", "a-2", "a-3"]),
+    (["x/a#1.jpg", "y/a#1.jpg", "x#1/b.jpg", "y#1/b.jpg"], ["a_1", "a_1-2", "b", "b-2"]),
+    (["x/v.mp4#1", "y/v.mp4#1", "x/v.mp4#2", "y/v.mp4#2"], ["v.mp4_1", "v.mp4-2_1", "v.mp4_2", "v.mp4-2_2"]),
+    (["a.jpg", "A.jpg"], ["a", "A-2"]),
+    (["a-2.jpg", "x/a.jpg", "y/a.jpg"], ["a-2", "a", "a-3"]),
+]
+
+
+@pytest.mark.parametrize(("sources", "names"), OVERLAYS_OF)
+def test_no_overlay_takes_anothers_place(
+    classifier: Classifier, tmp_path: Path, sources: list[str], names: list[str]
+) -> None:
+    def written(*, goes_on: bool) -> list[str]:
+        sink = overlay.OverlaySink(tmp_path, classifier, goes_on=goes_on)
+        return [sink.picture(*answer(classifier, 1, source)).stem for source in sources]
+
+    assert written(goes_on=True) == names
+    assert written(goes_on=False) == names  # a run over the same images again
+    count = len(list(tmp_path.iterdir()))
+    assert not set(written(goes_on=True)) & set(names)  # what was there before a restart stays
+    assert len(list(tmp_path.iterdir())) == count + len(names)

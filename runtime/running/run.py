@@ -217,7 +217,9 @@ class ClassificationRun:
             self._notice(ready.notice)
             return
         result = ready.failure if isinstance(ready, Broken) else answer_ready(self._classifier, ready)
-        repeated = self._sources is not None and self._sources.begin(result.source)
+        hidden = ready.instead_of if isinstance(ready, Broken) else ""
+        source = hidden or result.source
+        repeated = self._sources is not None and self._sources.begin(source, private=bool(hidden))
         result = replace(result, possibly_repeated=repeated) if repeated else result
         if isinstance(result, Failure):
             self._fail(result)
@@ -225,7 +227,7 @@ class ClassificationRun:
             assert isinstance(ready, Prepared)
             self._answered(result, ready, second)
         if self._sources is not None:
-            self._sources.done(result.source)
+            self._sources.done(source)
 
     def _answered(self, prediction: Prediction, prepared: Prepared, second: float) -> None:
         self.log.latency.add(second, prediction.latency_ms)

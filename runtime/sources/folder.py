@@ -6,19 +6,31 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fieldlens.runtime.sources.complete import looks_complete
 from fieldlens.runtime.sources.inotify import CLOSED, OPENED, WRITING, Inotify
 from fieldlens.runtime.sources.journal import Journal
 from fieldlens.runtime.sources.walk import Walk, natural, walk
 
+T = TypeVar("T")
 WATCH_S = 0.5
 REST_S = 10.0
 """How long nothing must have changed in a file that does not show that it is complete."""
 _Stamp = tuple[int, int, int]
 """Time of the last change in ns, size in bytes, number of the file. A size of -1: no ordinary file, never read."""
+
+
+@dataclass
+class _Item:
+    """Of a file that was given: ``last``: nothing more comes of it; ``private``: its path may name a patient."""
+
+    path: str
+    private: bool
+    last: bool
 
 
 class FolderWatch:
@@ -30,15 +42,24 @@ class FolderWatch:
     still open for writing. What is remembered shrinks with the folder: a file that is gone is forgotten.
     """
 
-    def __init__(self, folders: list[Path], kernel: Inotify | None = None, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        folders: list[Path],
+        kernel: Inotify | None = None,
+        journal: Journal | None = None,
+        hashed: Callable[[str], str] = str,
+    ) -> None:
+        """``hashed``: a path that may name a patient, as the journal may hold it."""
         self._folders = folders
         self._kernel = kernel or Inotify()
         self._before: dict[str, _Stamp] = {}
         self._since: dict[str, float] = {}
         self._done: dict[str, _Stamp] = {}
         self._journal = journal
+        self._hashed = hashed
         self._first: dict[str, _Stamp] | None = None
         self._given: dict[str, list[_Stamp]] = {}
+        self._items: dict[str, list[_Item]] = {}
         self._lock = threading.Lock()  # with workers, a thread of its own looks
         self.walks: dict[str, Walk] = {}
         """What the last look saw below each folder."""
@@ -74,35 +95,50 @@ class FolderWatch:
         """What an earlier run has answered is done; the first look also forgets what is not there any more."""
         if journal.known:
             for path, stamp in found.items():
-                if path not in self._done and journal.known.get(os.path.abspath(path)) == stamp[:2]:  # noqa: PTH100
+                if path not in self._done and any(journal.known.get(n) == stamp[:2] for n in self._names(path)):
                     self._done[path] = stamp
         if self._first is None:
             self._first = dict(found)
-            there = {os.path.abspath(path) for path in found}  # noqa: PTH100
+            there = {name for path in found for name in self._names(path)}
             # An empty folder may be a drive that is not mounted yet.
             journal.forget([path for path in journal.known if path not in there] if found else [])
 
-    def begin(self, source: str) -> bool:
-        """The result of an image is about to be written; whether an earlier run may have written it, too."""
-        stamps = self._given.get(source)
-        if self._journal is None or not stamps:
+    def _names(self, path: str) -> tuple[str, str]:
+        """A path as the journal may have it: plain, or hashed."""
+        whole = os.path.abspath(path)  # noqa: PTH100
+        return whole, self._hashed(whole)
+
+    def gives(self, path: Path, source: str, *, last: bool, private: bool) -> None:
+        """A file becomes an item by the name ``source``; ``last``: no further one comes of it (DICOM has frames).
+        ``private``: its path may name a patient."""
+        if self._journal is not None:
+            with self._lock:
+                self._items.setdefault(source, []).append(_Item(str(path), private, last))
+
+    def begin(self, source: str, *, private: bool = False) -> bool:
+        """The result of an item is about to be written; whether an earlier run may have written it, too. ``private``:
+        its path turned out to be one that may name a patient."""
+        if self._journal is None or not (items := self._items.get(source)):
             return False
-        path, stamp = os.path.abspath(source), stamps[0]  # noqa: PTH100
-        unsure = self._journal.unsure and (self._first or {}).get(source) == stamp
-        repeated = unsure or self._journal.was_begun(path, stamp[:2])
-        self._journal.begin(path, stamp[:2])
+        item = items[0]
+        item.private = item.private or private
+        name, stamp = self._names(item.path)[item.private], self._given[item.path][0]
+        unsure = self._journal.unsure and (self._first or {}).get(item.path) == stamp
+        repeated = unsure or self._journal.was_begun(name, stamp[:2])
+        self._journal.begin(name, stamp[:2])
         return repeated
 
     def done(self, source: str) -> None:
-        """The result of an image is written."""
-        stamps = self._given.get(source)
-        if self._journal is None or not stamps:
+        """The result of an item is written; with that of the last one, its file is done."""
+        if self._journal is None or not (items := self._items.get(source)):
             return
-        self._journal.done(os.path.abspath(source), stamps[0][:2])  # noqa: PTH100
+        item = items[0]
+        if item.last:
+            self._journal.done(self._names(item.path)[item.private], self._given[item.path][0][:2])
         with self._lock:
-            del stamps[0]
-            if not stamps:
-                del self._given[source]
+            _drop_first(self._items, source)
+            if item.last:
+                _drop_first(self._given, item.path)
 
     def _complete(self, path: str, stamp: _Stamp, now_s: float) -> bool:
         state = self._kernel.state(path)
@@ -136,3 +172,9 @@ class FolderWatch:
                 ordinary = stat.S_ISREG(status.st_mode)
                 inode = status.st_ino
                 found[path] = (status.st_mtime_ns, status.st_size, inode) if ordinary else (0, -1, inode)
+
+
+def _drop_first(lists: dict[str, list[T]], key: str) -> None:
+    del lists[key][0]
+    if not lists[key]:
+        del lists[key]

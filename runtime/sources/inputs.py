@@ -25,7 +25,7 @@ from fieldlens.runtime.sources.cameras.link import Link
 from fieldlens.runtime.sources.cameras.open_link import open_link
 from fieldlens.runtime.sources.dicom import DicomSource
 from fieldlens.runtime.sources.folder import FolderWatch
-from fieldlens.runtime.sources.item import Broken, File, Item, ReadItem, loaded
+from fieldlens.runtime.sources.item import Broken, File, Item, News, ReadItem, loaded
 from fieldlens.runtime.sources.journal import Journal
 from fieldlens.runtime.sources.path_list import ONE_A_LINE, paths_from
 from fieldlens.runtime.sources.regular import FILE, FOLDER, MISSING, kind_of
@@ -101,19 +101,35 @@ class Sources:
             elif Path(name) not in self._watched:
                 yield from self._open(name, ring)
         if self._watched:
-            self._watch = FolderWatch(self._watched, journal=self._journal)
+            self._watch = FolderWatch(self._watched, journal=self._journal, hashed=self._hashed)
             with contextlib.closing(iter(self._watch)) as paths:
                 for path in paths:
-                    yield from (None,) if path is None else self._file(path, self._root_of(path))
+                    yield from (None,) if path is None else self._seen(self._watch, path)
+
+    def _seen(self, watch: FolderWatch, path: Path) -> Iterator[Item]:
+        """The items of a file that came into a watched folder."""
+        private = self._dicom.takes(path)
+        items = iter(self._file(path, self._root_of(path)))
+        item = next(items, None)
+        while item is not None:
+            following = next(items, None)
+            source = str(path) if isinstance(item, News) else item.source
+            watch.gives(path, source, last=following is None, private=private)
+            yield item
+            item = following
+
+    def _hashed(self, path: str) -> str:
+        return f"dicom:{self.private.hashed(path)}"
 
     def keep_journal(self, state: Path, results: Iterable[Path]) -> None:
         """Go on where an earlier run with the same watched folders and ``results`` was ended."""
         if self._watched:
             self._journal = Journal(state, self._watched, results)
 
-    def begin(self, source: str) -> bool:
-        """A result is about to be written; whether it may have been written before (:class:`Journal`)."""
-        return self._watch is not None and self._watch.begin(source)
+    def begin(self, source: str, *, private: bool = False) -> bool:
+        """A result is about to be written; whether it may have been written before (:class:`Journal`). ``private``: the
+        item's name may be a patient's."""
+        return self._watch is not None and self._watch.begin(source, private=private)
 
     def done(self, source: str) -> None:
         """A result is written."""

@@ -58,10 +58,11 @@ class News:
 
 @dataclass(frozen=True)
 class Broken:
-    """What should have been an image, and why it is none."""
+    """What should have been an image, and why it is none. ``instead_of``: the item's name, where it is not written."""
 
     source: str
     error: KitError
+    instead_of: str = field(default="", repr=False)
 
     @property
     def failure(self) -> Failure:
@@ -94,7 +95,7 @@ def loaded(item: Item) -> ReadItem:
     if is_dicom(data):  # named as another format, so that nobody has looked whose it is
         shown = _without_patient(item.source, data)
         message = f"{shown}: a DICOM file by the name of another format"
-        return Broken(shown, ImageError(message, "rename it to end in .dcm"))
+        return Broken(shown, ImageError(message, "rename it to end in .dcm"), instead_of=item.source)
     return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))
 
 

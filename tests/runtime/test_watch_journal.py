@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from fieldlens.runtime.cli import main
+from fieldlens.runtime.sources import folder
 from tests.runtime.conftest import jpeg, scene
+from tests.runtime.dicom_made import NAME, PATIENT, ct
+from tests.runtime.dicom_second import shipped
 from tests.runtime.test_classify import ROOT, command
 
 GOOD = jpeg(scene(1, 120, 160))
@@ -145,17 +149,17 @@ def records(path: Path) -> list[dict[str, Any]]:
 def test_nothing_is_missed_and_nothing_is_repeated_unmarked(
     basic: Sequence[object], tmp_path: Path, seconds: float, workers: int
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
+    inbox = tmp_path / "in"
+    inbox.mkdir()
     results = tmp_path / "r.jsonl"
     options = ("--watch", "--json", results, "--csv", tmp_path / "r.csv", "--workers", workers)
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command("classify", folder, *basic, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command("classify", inbox, *basic, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
 
-    somebody, began = Folder(folder), time.monotonic()
+    somebody, began = Folder(inbox), time.monotonic()
     running, kills = start(), [seconds / 3, seconds * 2 / 3]
     rest_s = 8.0
     while (elapsed := time.monotonic() - began) < seconds - rest_s:
@@ -191,3 +195,34 @@ def check(somebody: Folder, found: list[dict[str, Any]]) -> None:
     marked = [r for r in found if r.get("possibly_repeated")]
     assert len(marked) <= 4, "at most what was under way at a kill"
     assert len(answered) > 50
+
+
+def test_dicom_files_are_answered_once_and_the_journal_names_no_patient(
+    basic: Sequence[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "REST_S", 1.0)  # nobody says that they are complete
+    inbox = tmp_path / "in"
+    (inbox / NAME).mkdir(parents=True)
+    (inbox / NAME / f"{PATIENT}.dcm").write_bytes(ct(1))
+    (inbox / f"{PATIENT}.jpg").write_bytes(ct(2))  # by the name of another format: refused, once
+    (inbox / "clip.dcm").write_bytes(shipped("SC_rgb_rle_2frame.dcm").read_bytes())
+    (inbox / "plain.jpg").write_bytes(GOOD)
+    for path in inbox.rglob("*.*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    results = tmp_path / "r.jsonl"
+
+    def watched(number: int) -> int:
+        options = ("--watch", "--json", results, "--limit", number, "--duration", 60)
+        main(list(map(str, ("classify", inbox, *basic, *options))))
+        return len(records(results))
+
+    assert watched(5) == 5
+    (journal,) = (tmp_path / "state" / "watch").glob("*.jsonl")
+    kept = journal.read_text()
+    assert kept.count('"done"') == 4
+    assert kept.count('["done", "dicom:') == 3
+    assert NAME.lower() not in kept.lower()
+    assert PATIENT.lower() not in kept.lower()
+    (inbox / "more.jpg").write_bytes(GOOD)
+    assert watched(1) == 6
+    assert not [each for each in records(results) if each.get("possibly_repeated")]

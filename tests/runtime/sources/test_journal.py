@@ -31,6 +31,7 @@ def run(folder: Path, state: Path, end: int | None = None, *, cut: bool = False)
     answered: list[tuple[str, bool]] = []
     for now_s in (0.0, 1.0, 2.0 + REST_S):
         for path in watch.look(now_s):
+            watch.gives(path, str(path), last=True, private=False)
             if len(answered) == end:
                 if cut:
                     watch.begin(str(path))

@@ -18,6 +18,7 @@ from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, image_files
 from fieldlens.runtime.tables.cells import said
 from fieldlens.runtime.tables.csv_rows import read_csv
 from fieldlens.runtime.tables.image_index import ImageIndex
+from fieldlens.runtime.tables.private_texts import PrivateTexts
 from fieldlens.runtime.tables.problems import Problem, all_at_once
 
 MADE = 16
@@ -109,7 +110,7 @@ def _rows(table: Path, folder: Path) -> tuple[tuple[Path, ...], list[str]]:
         else:
             found[sample] = word
     if problems:
-        raise all_at_once(f"--labels {table}", problems)
+        raise all_at_once(f"--labels {table}", PrivateTexts(folder).problems(problems))
     if not found:
         raise KitError(f"--labels {table}: no rows", _COLUMNS)
     return tuple(folder / sample for sample in found), list(found.values())

@@ -33,7 +33,7 @@ class PrivateNames:
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(_KEY_BYTES)
         self._hidden: dict[str, str] = {}
-        self._words: set[str] = set()
+        self._words: dict[str, str] = {}  # and their letters
 
     def keep(self, folder: Path) -> None:
         """Put the key into a run's folder (0600). Raises OSError."""
@@ -48,9 +48,16 @@ class PrivateNames:
         """The path with ``dicom-HASH`` for each part that carries one of the words, in whatever case and spelling."""
         wanted = tuple(words)
         if len(self._words) < _MOST_KEPT:
-            self._words.update(word for word in wanted if len(word) >= _SHORT)
+            self._words.update((word, _plain(word)) for word in wanted if len(word) >= _SHORT)
         parts = path.split("/")
         return "/".join(self._part(part) if carries(part, wanted) else part for part in parts)
+
+    def known_path(self, path: str) -> str:
+        """The path with the parts hidden that carry a word seen before: of a file that lies beside DICOM files."""
+        if not self._words:
+            return path
+        letters = _plain(path)
+        return self.path(path, tuple(word for word, plain in self._words.items() if plain in letters))
 
     def below(self, path: str, root: str = "") -> str:
         """The path with every part below ``root`` hidden: for a file of which nobody can read whose it is."""
@@ -69,7 +76,7 @@ class PrivateNames:
                 pattern = rf"(?<=/){name}(?=[/)'\":#,\s]|$)|(?<![^\s'\"(]){name}(?=/)"
                 text = re.sub(pattern, shown, text)
         letters = _plain(text)
-        if words := tuple(word for word in self._words if _plain(word) in letters):
+        if words := tuple(word for word, plain in self._words.items() if plain in letters):
             text = re.sub(r"[^\s()'\"/,:;]+", lambda m: self._part(m[0]) if carries(m[0], words) else m[0], text)
         return text
 

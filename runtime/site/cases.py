@@ -7,9 +7,10 @@ from pathlib import Path
 
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.tables.cells import alike
+from fieldlens.runtime.tables.cells import alike, is_missing, said
 from fieldlens.runtime.tables.csv_rows import Row, read_csv
 from fieldlens.runtime.tables.image_index import ImageIndex
+from fieldlens.runtime.tables.private_texts import PrivateTexts
 from fieldlens.runtime.tables.problems import Problem, all_at_once
 
 TABLE = "labels.csv"
@@ -30,22 +31,29 @@ def read_cases(folder: Path, manifest: Manifest) -> list[Case]:
     if manifest.decision is None:
         raise KitError(f"{manifest.name} has no decision, so no threshold", "name decision.positive in its recipe")
     table = read_csv(folder / TABLE, ("image", "label"))
-    problems, index, cases = list(table.problems), ImageIndex(folder), list[Case]()
+    problems, index, cases, seen = list(table.problems), ImageIndex(folder), list[Case](), set[str]()
     absent = [column for column in ("image", "label") if column not in table.columns]
     advice = "name the columns image and label"
     problems += [Problem(f"{table.name}: there is no column {column!r}", advice) for column in absent]
     if not problems:
         for line, row in table.rows:
             found, positive = index.find(row["image"]), _positive(row, manifest)
-            if isinstance(found, Problem):
+            swallowed = table.swallowed(line, "image", lambda cell: isinstance(index.find(cell), str))
+            if swallowed:
+                problems.append(swallowed)
+            elif isinstance(found, Problem):
                 problems.append(Problem(f"{table.name} line {line}: {found.text}", found.hint))
+            elif found in seen:
+                problems.append(Problem(f"{table.name} line {line}: {row['image']!r} is named twice", "name it once"))
             elif positive is None:
                 text = f"{table.name} line {line}: label {row['label']!r} is neither a class of the bundle nor 0 or 1"
                 problems.append(Problem(text, f"write one of {', '.join(manifest.class_ids)}, or 1 for a finding"))
             else:
-                cases.append(Case(folder / found, positive, row.get("group") or found))
+                seen.add(found)
+                group = said(row.get("group", ""))
+                cases.append(Case(folder / found, positive, found if is_missing(group) else group))
     if problems:
-        raise all_at_once(table.name, problems)
+        raise all_at_once(table.name, PrivateTexts(folder).problems(problems))
     if len({case.positive for case in cases}) < 2:
         raise KitError(f"{table.name} has no cases of both kinds", "add people with and without the finding")
     return cases

@@ -5,9 +5,11 @@ They are read here and not by the workers: only the file says how many frames it
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fieldlens.runtime.errors import ImageError, SourceError
@@ -24,6 +26,9 @@ WARNINGS = {
     "secondary": "DICOM images that are secondary captures: made from other images or screens, not by the modality",
 }
 
+_MOST_BESIDE = 1000
+"""Entries of a folder among which a DICOM file is looked for."""
+
 
 class DicomSource:
     """The DICOM files of a run."""
@@ -31,11 +36,32 @@ class DicomSource:
     def __init__(self, names: PrivateNames) -> None:
         self.names = names
         self._warned: dict[str, list[str]] = {}
+        self._known_folders: set[Path] = set()
 
     def takes(self, path: Path) -> bool:
         """Whether the file is to be read here."""
         suffix = path.suffix.lower()
         return may_be_dicom(path.name) and (suffix in SUFFIXES or holds_dicom(str(path)))
+
+    def learn(self, paths: Iterable[Path]) -> None:
+        """Look whose images these are: at one DICOM file of each folder, because other files beside it may be called
+        after the same patient."""
+        folders = {path.parent: path for path in reversed(list(filter(self.takes, paths)))}
+        for folder, path in folders.items():
+            self._known_folders.add(folder)
+            with contextlib.suppress(SourceError):
+                data = read_image(path)
+                _, owner = dicom_file.look(data, "DICOM") if is_dicom(data) else (None, None)
+                self.names.path(path.name, owner.words if owner is not None else ())
+
+    def learn_beside(self, path: Path) -> None:
+        """As :meth:`learn`, for a file that was named by itself."""
+        if path.parent in self._known_folders:
+            return
+        self._known_folders.add(path.parent)
+        with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+            beside = (Path(entry.path) for entry in itertools.islice(entries, _MOST_BESIDE) if entry.is_file())
+            self.learn(itertools.islice((each for each in beside if each != path and self.takes(each)), 1))
 
     def addressed(self, name: str) -> tuple[Path, int] | None:
         """``FILE.dcm#k`` where there is no such file, but a FILE.dcm."""
@@ -50,7 +76,7 @@ class DicomSource:
         try:
             data = read_image(path)
         except SourceError as error:
-            yield Broken(*self._shown_error(str(path), self.names.below(str(path), root), error))
+            yield Broken(*self._shown_error(str(path), self._below(path, root), error))
             return
         if not is_dicom(data):
             yield self._no_dicom(path, root)
@@ -58,7 +84,7 @@ class DicomSource:
         facts, identity = dicom_file.look(data, "DICOM")
         known = identity is not None and (identity.certain or not isinstance(facts, ImageError))
         words = identity.words if identity is not None else ()
-        shown = self.names.path(str(path), words) if known else self.names.below(str(path), root)
+        shown = self.names.path(str(path), words) if known else self._below(path, root)
         if isinstance(facts, ImageError):
             message = facts.message.removeprefix("DICOM: ")
             yield Broken(shown, ImageError(f"{shown}: {message}", facts.hint))
@@ -89,9 +115,15 @@ class DicomSource:
         ]
 
     def _no_dicom(self, path: Path, root: str) -> Broken:
-        shown = self.names.below(str(path), root)
+        shown = self._below(path, root)
         message = f"{shown}: not a DICOM file (no DICM behind its first 128 bytes)"
         return Broken(shown, ImageError(message, "export it again, with the file's header (PS3.10)"))
+
+    def _below(self, path: Path, root: str) -> str:
+        """The path of a file that does not say whose it is."""
+        if not root:
+            self.learn_beside(path)
+        return self.names.known_path(self.names.below(str(path), root))
 
     @staticmethod
     def _shown_error(path: str, shown: str, error: SourceError) -> tuple[str, SourceError]:

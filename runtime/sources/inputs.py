@@ -114,7 +114,7 @@ class Sources:
         while item is not None:
             following = next(items, None)
             source = str(path) if isinstance(item, News) else item.source
-            watch.gives(path, source, last=following is None, private=private)
+            watch.gives(path, source, last=following is None, private=private or source != str(path))
             yield item
             item = following
 
@@ -143,7 +143,7 @@ class Sources:
         hint = "copy it again, or under another name (.part) until it is complete"
         walks = self._watch.walks.values() if self._watch else ()
         self.notes += [note for found in walks for note in found.notes()]
-        closed = [item for found in walks for item in _closed(found.failed)]
+        closed = [item for found in walks for item in self._closed(found.failed)]
         # What is beside DICOM files may lie in folders that are called after a patient.
         self.notes = [self._dicom.names.known_in(note) for note in self.notes] + self._dicom.notes()
         return [*closed, *(_bad(str(path), f"{path}: not complete when the run ended", hint) for path in paths)]
@@ -220,7 +220,9 @@ class Sources:
         if self._dicom.takes(path):
             yield from self._dicom.items(path, root)
         else:
-            yield File(name or str(path), path)
+            if not root:
+                self._dicom.learn_beside(path)
+            yield File(self._dicom.names.known_path(name or str(path)), path)
 
     def _root_of(self, path: Path) -> str:
         """The watched folder that a path is in."""
@@ -228,14 +230,21 @@ class Sources:
 
     def _folder(self, folder: Path) -> Iterator[Item]:
         found = walk(folder)
-        yield from _closed(found.failed)
+        self._dicom.learn(Path(path) for path, _ in found.images)
+        yield from self._closed(found.failed)
         self.notes += found.notes()
         if not found.images and not found.failed:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             hint = f"images end in {endings}; DICOM files may have no ending"
-            yield _bad(str(folder), f"{folder}: no images in this folder", hint)
+            shown = self._dicom.names.known_path(str(folder))
+            yield _bad(shown, f"{shown}: no images in this folder", hint)
         for path, _ in found.images:
             yield from self._file(Path(path), str(folder))
+
+    def _closed(self, failed: Iterable[OSError]) -> list[Broken]:
+        """Folders that cannot be looked into."""
+        shown = [(self._dicom.names.known_path(str(error.filename)), error.strerror) for error in failed]
+        return [_bad(name, f"{name}: cannot be looked into ({why})", f"check: ls -ld '{name}'") for name, why in shown]
 
     def _glob(self, pattern: str, ring: int) -> Iterator[Item]:
         matches = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207  (absolute patterns, too)
@@ -265,14 +274,6 @@ def _whole(name: str, items: Iterator[T]) -> Iterator[T | Broken]:
         yield Broken(name, error)
     except (OSError, ValueError) as error:
         yield _bad(name, f"{name}: cannot be read any further ({error})", "check the disk or network drive it is on")
-
-
-def _closed(failed: Iterable[OSError]) -> list[Broken]:
-    """Folders that cannot be looked into."""
-    return [
-        _bad(f"{e.filename}", f"{e.filename}: cannot be looked into ({e.strerror})", f"check: ls -ld '{e.filename}'")
-        for e in failed
-    ]
 
 
 def describe(names: Iterable[str]) -> str:

@@ -89,13 +89,14 @@ def loaded(item: Item) -> ReadItem:
     try:
         data = read_image(item.path)
     except SourceError as error:
-        return Broken(item.source, error)
+        own, shown = str(item.path), item.source  # another one where the path may name a patient
+        return Broken(shown, SourceError(error.message.replace(own, shown), error.hint.replace(own, shown)))
     except Exception as error:  # noqa: BLE001  (whatever one file does, the next one gets its answer)
         return Broken(item.source, unexpected(item.source, error))
     if is_dicom(data):  # named as another format, so that nobody has looked whose it is
-        shown = _without_patient(item.source, data)
-        message = f"{shown}: a DICOM file by the name of another format"
-        return Broken(shown, ImageError(message, "rename it to end in .dcm"), instead_of=item.source)
+        hidden = _without_patient(item.source, data)
+        message = f"{hidden}: a DICOM file by the name of another format"
+        return Broken(hidden, ImageError(message, "rename it to end in .dcm"), instead_of=item.source)
     return Encoded(item.source, data, Timing(began, (time.perf_counter() - began) * 1e3))
 
 

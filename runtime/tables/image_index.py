@@ -71,16 +71,9 @@ class ImageIndex:
         return Problem(f"no image file for {cell!r}", _NOT_THERE)
 
     def strays(self, known: Iterable[str]) -> list[str]:
-        """Images beside the known ones, in their folders, that nobody names."""
+        """Images below the root that nobody names."""
         names = {name.rpartition("#")[0] if frame_of(name) is not None else name for name in known}
-        folders = sorted({name.rpartition("/")[0] for name in names})
-        beside = (
-            f"{folder}/{name}" if folder else name
-            for folder in folders
-            for name in sorted(path.name for path in (self._root / folder).iterdir())
-            if is_image(name)
-        )
-        return [name for name in beside if name not in names]
+        return [name for name in walk(self._root).relative() if name not in names]
 
     def _at(self, cell: str) -> str | None:
         """The file at this path, from the table's folder or the root; an absolute one only where it lies below."""

@@ -16,6 +16,7 @@ from fieldlens.runtime.files.private_names import PrivateNames, kept_in, of_run
 from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize, Window
+from fieldlens.runtime.tables.private_texts import PrivateTexts
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.forms.arrays import read_npz
 from fieldlens.train.data.forms.dicom import take_dicom
@@ -40,8 +41,7 @@ def load_data(path: Path, config: DataConfig, run: Path | None = None) -> DataSe
     Raises DataError: nothing there, missing columns, and, all at once, everything else that is wrong with the data.
     """
     data, problems = _read(path, config, run)
-    if problems:
-        raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
+    _refuse(path, run, data, problems, config)
     return data
 
 
@@ -50,9 +50,19 @@ def load_split(path: Path, config: DataConfig, run: Path | None = None) -> tuple
     what hinders a split."""
     data, problems = _read(path, config, run)
     problems += split_problems(data, config)
-    if problems:
-        raise all_at_once(data.name, [*problems, *unreadable(data, data.samples, config.skip_bad)])
+    _refuse(path, run, data, problems, config)
     return data, split(data, config)
+
+
+def _refuse(path: Path, run: Path | None, data: DataSet, problems: Sequence[Problem], config: DataConfig) -> None:
+    """Raises DataError where there are problems, with the images that cannot be read; it names no patient."""
+    if problems:
+        hidden = _hidden_in(path, run).problems(problems)
+        raise all_at_once(data.name, [*hidden, *unreadable(data, data.samples, config.skip_bad)])
+
+
+def _hidden_in(path: Path, run: Path | None) -> PrivateTexts:
+    return PrivateTexts(path if path.is_dir() else path.parent, lambda: _private(run))
 
 
 def _read(path: Path, config: DataConfig, run: Path | None) -> tuple[DataSet, list[Problem]]:
@@ -63,7 +73,10 @@ def _read(path: Path, config: DataConfig, run: Path | None) -> tuple[DataSet, li
         reading, images = read_npz(path, config)
         data: DataSet = ArrayDataSet(path.name, *reading.samples(config), images)
     else:
-        root, reading = _files(path, config)
+        try:
+            root, reading = _files(path, config)
+        except DataError as error:
+            raise _hidden_in(path, run).error(error) from None
         private = functools.cache(lambda: _private(run))
         files = take_dicom(root, reading, config, private)
         data = FileDataSet(root, *reading.samples(config), files)

@@ -10,8 +10,13 @@ _WORDS = {
     "devel": "val", "development": "val", "tuning": "val", "tune": "val",
     "test": "test", "testing": "test", "tst": "test", "ts": "test",
 }  # fmt: skip
-_HELD_OUT = ("eval", "evaluation", "evaluate", "holdout", "heldout")
-"""Some people's validation, and others' test."""
+_MAYBE = frozenset(
+    {
+        "eval", "evaluation", "evaluate", "holdout", "heldout",  # some people's validation, and others' test
+        "labeled", "labelled", "unlabeled", "unlabelled", "annotated", "unannotated",
+    }
+)  # fmt: skip
+"""Parts for which the kit has no one name."""
 _FILLERS = frozenset(
     {
         "set", "sets", "data", "dataset", "datasets", "image", "images", "img", "imgs", "photo", "photos", "split",
@@ -34,7 +39,7 @@ def part_named(word: str) -> str | None:
 def looks_like_part(word: str) -> bool:
     """Whether a part's name is in it: ``trainA``, ``xray_test``, ``eval``."""
     return part_named(word) is not None or any(
-        token in _HELD_OUT or (token in _WORDS and len(token) > 2) for token in _tokens(word)
+        token in _MAYBE or (token in _WORDS and len(token) > 2) for token in _tokens(word)
     )
 
 

@@ -6,7 +6,8 @@ that nobody can compare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,10 +16,18 @@ from fieldlens.runtime.tables.csv_rows import Table
 from fieldlens.runtime.tables.encodings import decoded, not_text
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.labels import LabelReader
-from fieldlens.train.data.part_names import part_named
+from fieldlens.train.data.part_names import looks_like_part, part_named
 from fieldlens.train.errors import Problem
 
 _DIVIDE = "--set data.split_column='' divides the images again, and drops that split"
+_PART = "(train|training|trn|test|testing|val|valid|validation|dev)"
+_IS_PART = re.compile(
+    rf"(is|in|for)[_ -]?{_PART}([_ -]?(image|set|sample|data|split))*"
+    r"|(data|dataset|train_test)?[_ -]?split|(data_)?partition|usage",
+    re.IGNORECASE,
+)
+"""Names of columns that hold parts in code: ``is_train``, ``partition``."""
+_CODE = re.compile(r"-?\d(\.0+)?|true|false|yes|no|t|f|y|n", re.IGNORECASE)
 _MOST_WORDS = 12
 """Different words in a column of parts (``train``, ``Train``, ``training``, …)."""
 
@@ -71,12 +80,22 @@ def other_split_column(table: Table, config: DataConfig) -> list[Problem]:
             words.add(said(row.get(column, "")))
             if len(words) > _MOST_WORDS:
                 break
-        parts = {part_named(word) for word in words if not is_missing(word)}
-        if len(words) <= _MOST_WORDS and len(parts) > 1 and None not in parts:
-            found = ", ".join(sorted(filter(None, parts)))
+        words = {word for word in words if not is_missing(word)}
+        if 1 < len(words) <= _MOST_WORDS and (found := _parts_in(column, words)):
             text = f"{table.name}: the column {column!r} names parts ({found}), and the recipe does not say what it is"
-            return [Problem(text, f"--set data.split_column={column!r} reads it; {_DIVIDE}")]
+            known = all(map(part_named, words))
+            read = "reads it" if known else "reads it, once it says train, val or test"
+            return [Problem(text, f"--set data.split_column={column!r} {read}; {_DIVIDE}")]
     return []
+
+
+def _parts_in(column: str, words: Collection[str]) -> str:
+    """The parts that a column's words name, or its own name with numbers or yes and no below it; empty for none."""
+    parts = set(map(part_named, words))
+    if None not in parts:
+        return ", ".join(sorted(filter(None, parts))) if len(parts) > 1 else ""
+    coded = _IS_PART.fullmatch(column.strip()) if all(map(_CODE.fullmatch, words)) else None
+    return ", ".join(sorted(words)) if coded or all(map(looks_like_part, words)) else ""
 
 
 def folders_split(reading: LabelReader) -> None:

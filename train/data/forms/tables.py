@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fieldlens.runtime.sources.dicom_peek import may_be_dicom
 from fieldlens.runtime.tables.cells import is_missing, said
 from fieldlens.runtime.tables.csv_rows import Row, Table, read_csv
 from fieldlens.runtime.tables.image_index import ImageIndex
@@ -156,5 +157,5 @@ class _Rows:
             text = f"{len(elsewhere)} images are not at the path that {self.table.name} names and were found by it"
             self.reading.notes.append(f"{text} (for example {cell!r}: {sample})")
         if strays := self.files.strays(self.reading.found):
-            text = f"{len(strays)} images are in no row of {self.table.name} (for example {strays[0]}): left out"
-            self.reading.notes.append(text)
+            named = next((f" (for example {name})" for name in strays if not may_be_dicom(name)), "")  # a patient's?
+            self.reading.notes.append(f"{len(strays)} images are in no row of {self.table.name}{named}: left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import simplejpeg
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.fields import nearest
+from fieldlens.runtime.pixels.formats.dicom.address import SUFFIXES
+from fieldlens.runtime.sources.dicom_peek import holds_dicom
 from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES, image_files
 from fieldlens.runtime.tables.cells import said
 from fieldlens.runtime.tables.csv_rows import read_csv
@@ -84,10 +87,20 @@ def read(folder: Path, labels: Path | None, manifest: Manifest) -> Images:
             raise KitError(
                 f"--images {folder}: no image files in it", "they end in " + ", ".join(sorted(IMAGE_SUFFIXES))
             )
+        _refuse_dicom(paths)
         return Images(tuple(paths), None, f"{len(paths)} files")
     named, words = _rows(labels, folder)
+    _refuse_dicom(named)
     truth = np.array([_index(word, manifest, labels) for word in words], np.int64)
     return Images(named, truth, f"{len(named)} labelled files")
+
+
+def _refuse_dicom(paths: Sequence[Path]) -> None:
+    """Raises KitError, without a name: it may be a patient's. The peers' decoders read no DICOM."""
+    count = sum(path.suffix.lower() in SUFFIXES or holds_dicom(str(path)) for path in paths)
+    if count:
+        text = f"--images: {count} of {len(paths)} files are DICOM, which is not measured here"
+        raise KitError(text, "give JPEG or PNG: classify --report shows what DICOM files cost")
 
 
 def _rows(table: Path, folder: Path) -> tuple[tuple[Path, ...], list[str]]:

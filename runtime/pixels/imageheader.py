@@ -14,7 +14,7 @@ from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels import dicom_file
 from fieldlens.runtime.pixels.decode_limits import Work
 from fieldlens.runtime.pixels.formats.bmp_header import read_bmp
-from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
+from fieldlens.runtime.pixels.formats.dicom.address import WITH_HEADER, is_dicom, lacks_header
 from fieldlens.runtime.pixels.formats.jpeg_scans import read_frame
 from fieldlens.runtime.pixels.formats.png_chunks import read_png
 from fieldlens.runtime.pixels.formats.tiff_structure import Layout, read_tiff
@@ -113,6 +113,8 @@ def _dispatch(data: bytes, name: str) -> ImageHeader:
     if is_dicom(data):
         facts = dicom_file.facts_of(data, name)
         return ImageHeader("dicom", facts.width, facts.height, facts.bits, channels=facts.channels)
+    if lacks_header(data):
+        raise ImageError(f"{name}: a DICOM file without its header (no DICM behind 128 bytes)", WITH_HEADER)
     if what := _what_else(data):
         raise ImageError(f"{name}: {what}, which this kit does not read", _GIVE)
     raise ImageError(f"{name}: not an image that this kit reads (it starts with {data[:8].hex(' ')})", _GIVE)

@@ -15,7 +15,7 @@ from pathlib import Path
 from fieldlens.runtime.errors import ImageError, SourceError
 from fieldlens.runtime.files.private_names import PrivateNames
 from fieldlens.runtime.pixels import dicom_file
-from fieldlens.runtime.pixels.formats.dicom.address import SUFFIXES, frame_of, is_dicom
+from fieldlens.runtime.pixels.formats.dicom.address import SUFFIXES, WITH_HEADER, frame_of, is_dicom
 from fieldlens.runtime.sources.dicom_peek import holds_dicom, may_be_dicom
 from fieldlens.runtime.sources.item import Broken, Encoded
 from fieldlens.runtime.sources.regular import FILE, kind_of, read_image
@@ -26,6 +26,7 @@ WARNINGS = {
     "secondary": "DICOM images that are secondary captures: made from other images or screens, not by the modality",
 }
 
+_MOST_TRIES = 5
 _MOST_BESIDE = 1000
 """Entries of a folder among which a DICOM file is looked for."""
 
@@ -45,14 +46,23 @@ class DicomSource:
 
     def learn(self, paths: Iterable[Path]) -> None:
         """Look whose images these are: at one DICOM file of each folder, because other files beside it may be called
-        after the same patient."""
-        folders = {path.parent: path for path in reversed(list(filter(self.takes, paths)))}
-        for folder, path in folders.items():
-            self._known_folders.add(folder)
-            with contextlib.suppress(SourceError):
-                data = read_image(path)
-                _, owner = dicom_file.look(data, "DICOM") if is_dicom(data) else (None, None)
-                self.names.path(path.name, owner.words if owner is not None else ())
+        after the same patient. The first ones may be damaged."""
+        tries: dict[Path, int] = {}
+        for path in filter(self.takes, paths):
+            self._known_folders.add(path.parent)
+            if tries.setdefault(path.parent, 0) < _MOST_TRIES:
+                tries[path.parent] += 1
+                if self._learnt(path):
+                    tries[path.parent] = _MOST_TRIES
+
+    def _learnt(self, path: Path) -> bool:
+        try:
+            data = read_image(path)
+        except SourceError:
+            return False
+        _, owner = dicom_file.look(data, "DICOM") if is_dicom(data) else (None, None)
+        self.names.path(path.name, owner.words if owner is not None else ())
+        return owner is not None and owner.certain
 
     def learn_beside(self, path: Path) -> None:
         """As :meth:`learn`, for a file that was named by itself."""
@@ -61,7 +71,7 @@ class DicomSource:
         self._known_folders.add(path.parent)
         with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
             beside = (Path(entry.path) for entry in itertools.islice(entries, _MOST_BESIDE) if entry.is_file())
-            self.learn(itertools.islice((each for each in beside if each != path and self.takes(each)), 1))
+            self.learn(itertools.islice((each for each in beside if each != path and self.takes(each)), _MOST_TRIES))
 
     def addressed(self, name: str) -> tuple[Path, int] | None:
         """``FILE.dcm#k`` where there is no such file, but a FILE.dcm."""
@@ -117,7 +127,7 @@ class DicomSource:
     def _no_dicom(self, path: Path, root: str) -> Broken:
         shown = self._below(path, root)
         message = f"{shown}: not a DICOM file (no DICM behind its first 128 bytes)"
-        return Broken(shown, ImageError(message, "export it again, with the file's header (PS3.10)"))
+        return Broken(shown, ImageError(message, WITH_HEADER))
 
     def _below(self, path: Path, root: str) -> str:
         """The path of a file that does not say whose it is."""

@@ -8,7 +8,7 @@ import re
 import stat
 from pathlib import Path
 
-from fieldlens.runtime.pixels.formats.dicom.address import HEAD_BYTES, SUFFIXES, is_dicom
+from fieldlens.runtime.pixels.formats.dicom.address import HEAD_BYTES, SUFFIXES, is_dicom, lacks_header
 
 _INDEX = "dicomdir"
 _NUMBER = re.compile(r"\.\d*")
@@ -23,7 +23,7 @@ def may_be_dicom(name: str) -> bool:
 
 
 def holds_dicom(path: str, status: os.stat_result | None = None) -> bool:
-    """By its content; False for what is no ordinary file, or cannot be read."""
+    """By its content, also without a header (it is refused where it is read); False for what cannot be read."""
     try:
         found = status or os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
@@ -33,7 +33,8 @@ def holds_dicom(path: str, status: os.stat_result | None = None) -> bool:
 
 def name_for_messages(path: Path, number: int) -> str:
     """The file's name; of a DICOM file, whose name may carry a patient, its ``number`` among those that were given."""
-    return f"DICOM file, number {number}" if holds_dicom(str(path)) else path.name
+    named = path.suffix.lower() in SUFFIXES or holds_dicom(str(path))
+    return f"DICOM file, number {number}" if named else path.name
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -44,7 +45,8 @@ def _peeked(path: str, _inode: int, size: int, _changed_ns: int) -> bool:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return is_dicom(os.pread(handle, HEAD_BYTES, 0))
+            head = os.pread(handle, HEAD_BYTES, 0)
+            return is_dicom(head) or lacks_header(head)
         finally:
             os.close(handle)
     except OSError:

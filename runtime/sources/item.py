@@ -10,7 +10,7 @@ from pathlib import Path
 from fieldlens.runtime.errors import ImageError, KitError, SourceError
 from fieldlens.runtime.files.private_names import PrivateNames
 from fieldlens.runtime.pixels import dicom_file
-from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom, lacks_header
 from fieldlens.runtime.pixels.preprocess import Pixels
 from fieldlens.runtime.prediction import Failure, Notice
 from fieldlens.runtime.sources.regular import read_image
@@ -93,7 +93,7 @@ def loaded(item: Item) -> ReadItem:
         return Broken(shown, SourceError(error.message.replace(own, shown), error.hint.replace(own, shown)))
     except Exception as error:  # noqa: BLE001  (whatever one file does, the next one gets its answer)
         return Broken(item.source, unexpected(item.source, error))
-    if is_dicom(data):  # named as another format, so that nobody has looked whose it is
+    if is_dicom(data) or lacks_header(data):  # named as another format, so that nobody has looked whose it is
         hidden = _without_patient(item.source, data)
         message = f"{hidden}: a DICOM file by the name of another format"
         return Broken(hidden, ImageError(message, "rename it to end in .dcm"), instead_of=item.source)

@@ -5,6 +5,7 @@ An error names a file or its row before anybody has read whose image it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from fieldlens.runtime.sources.walk import walk
 from fieldlens.runtime.tables.problems import Problem
 
 _MOST_LOOKS = 300
+_DRIVE = re.compile("[A-Za-z]:")
 _ENDING = "|".join(suffix[1:] for suffix in sorted(SUFFIXES))
 _NAMED = re.compile(
     rf"(?<=')[^'\n]*\.(?:{_ENDING})(?=['#])|(?<=\")[^\"\n]*\.(?:{_ENDING})(?=[\"#])|[^\s'\"(),;]+\.(?:{_ENDING})\b",
@@ -46,7 +48,7 @@ class PrivateTexts:
         return type(error)(shown(error.message), shown(error.hint))
 
     def _hiding(self, text: str) -> Callable[[str], str]:
-        files = self._dicom_in(text)
+        files, folders = self._dicom_in(text)
         if not files and not _NAMED.search(text):
             return str
         names, open_names = self._names(), set[str]()
@@ -54,18 +56,19 @@ class PrivateTexts:
             _look(self._root, file, names, open_names)
 
         def hidden(sentence: str) -> str:
-            return _NAMED.sub(lambda m: m[0] if m[0] in open_names else _whole(m[0], names), names.known_in(sentence))
+            return _NAMED.sub(
+                lambda m: m[0] if m[0] in open_names else _unknown(m[0], names, folders), names.known_in(sentence)
+            )
 
         return hidden
 
-    def _dicom_in(self, text: str) -> list[str]:
-        """DICOM files of which the text holds a part of the path: those by their names, and one of each folder."""
-        try:
-            below = walk(self._root, ordered=False).relative() if self._root.is_dir() else []
-        except OSError:
-            return []
+    def _dicom_in(self, text: str) -> tuple[list[str], set[str]]:
+        """DICOM files of which the text holds a part of the path: those by their names, and one of each folder. And the
+        names of all folders."""
+        below = walk(self._root, ordered=False)
+        folders = {os.path.basename(folder) for folder in below.folders}  # noqa: PTH119
         found: dict[str, str] = {}
-        for file in below:
+        for file in below.relative():
             name, folder = file.rpartition("/")[2], file.rpartition("/")[0]
             if not may_be_dicom(name):
                 continue
@@ -76,7 +79,7 @@ class PrivateTexts:
                 found.setdefault(folder, file)
             if len(found) == _MOST_LOOKS:
                 break
-        return [file for file in found.values() if holds_dicom(f"{self._root}/{file}")]
+        return [file for file in found.values() if holds_dicom(f"{self._root}/{file}")], folders
 
 
 def _look(root: Path, file: str, names: PrivateNames, open_names: set[str]) -> None:
@@ -91,7 +94,12 @@ def _look(root: Path, file: str, names: PrivateNames, open_names: set[str]) -> N
         open_names.update((file, file.rpartition("/")[2]))
 
 
-def _whole(path: str, names: PrivateNames) -> str:
-    """The last part hidden, where it is not yet."""
-    start = max(path.rfind("/"), path.rfind("\\")) + 1
-    return path if path[start:].startswith("dicom-") else path[:start] + names.whole(path[start:])
+def _unknown(path: str, names: PrivateNames, folders: set[str]) -> str:
+    """A path that nobody has looked at: hidden but for folders that are there."""
+    parts = re.split(r"([/\\\\]+)", path)  # two backslashes: a path of Windows as Python shows it
+    return "".join(
+        part
+        if number % 2 or part in folders or part.startswith("dicom-") or _DRIVE.fullmatch(part)
+        else names.whole(part)
+        for number, part in enumerate(parts)
+    )

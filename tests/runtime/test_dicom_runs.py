@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from fieldlens.runtime.sources.item import Broken, Encoded, File
 from tests.runtime.conftest import jpeg, scene
 from tests.runtime.dicom_made import ACCESSION, NAME, PATIENT, ct, encoded, made
 from tests.runtime.dicom_second import shipped
-from tests.runtime.test_classify import lines, run
+from tests.runtime.privileges import without_privileges
+from tests.runtime.test_classify import ROOT, command, lines, run
 
 SECRETS = ("zebrowski", "apolonia", "773190", ACCESSION.lower(), "19310427")
 
@@ -193,3 +195,46 @@ def test_the_made_names_are_in_the_files() -> None:
     data = ct(1).lower()
     assert NAME.lower().encode() in data
     assert PATIENT.lower().encode() in data
+
+
+SURNAME = NAME.replace("^", "_")
+
+
+def beside(tmp_path: Path) -> Path:
+    """An archive's folder with everything that lies beside its DICOM files under the same name."""
+    root = tmp_path / "in"
+    folder = root / "ill" / SURNAME
+    folder.mkdir(parents=True)
+    (folder / f"{SURNAME}_2.dcm").write_bytes(ct(1))
+    (folder / f"{SURNAME}_1.jpg").write_bytes(jpeg(scene(1)))
+    (folder / f"{SURNAME}.txt").write_text("x")
+    (folder / "damaged.dcm").write_bytes(ct(1)[:700])
+    (folder / "no-dicom.dcm").write_bytes(b"hello")
+    (folder / SURNAME.upper()).write_bytes(ct(3)[132:])  # without its header
+    (folder / f"{SURNAME}.png").write_bytes(ct(4))
+    (folder / f"{SURNAME} gone.jpg").symlink_to("nowhere")
+    (root / "ill" / f"{SURNAME} closed").mkdir(mode=0)
+    return root
+
+
+@pytest.mark.parametrize("form", ["folder", "list"])
+def test_what_lies_beside_dicom_files_carries_no_patient_either(bundle_folder: Path, tmp_path: Path, form: str) -> None:
+    root, out = beside(tmp_path), tmp_path / "out"
+    options = ("--bundle", bundle_folder, "--state", tmp_path / "state", "--backend", "fake")
+    listed = [str(path) for path in sorted((root / "ill" / SURNAME).iterdir()) if path.suffix != ".txt"]
+    listed.append(f"{root}/ill/{SURNAME}/{SURNAME}_77.dcm")
+    done = subprocess.run(
+        command(
+            "classify", root if form == "folder" else "-", *options, "--json", out / "r.jsonl", "--csv", out / "r.csv",
+            "--report", out / "r.html", "--overlays", out / "maps",
+        ),
+        cwd=ROOT, preexec_fn=without_privileges, capture_output=True, text=True, check=False,
+        input="\n".join(listed) if form == "list" else "",
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    results = lines(out / "r.jsonl")
+    assert len(results) == (7 if form == "folder" else len(listed))
+    assert sum(not result.get("error") for result in results) == 2
+    assert any("without its header" in str(r.get("error")) or "no DICM" in str(r.get("error")) for r in results)
+    said = (done.stdout + done.stderr + everything(out, tmp_path / "state")).lower()
+    assert [secret for secret in SECRETS if secret in said] == []

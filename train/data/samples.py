@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.files.private_names import PrivateNames
-from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
+from fieldlens.runtime.pixels.formats.dicom.address import is_dicom, lacks_header
 from fieldlens.runtime.pixels.preprocess import Preprocess
 
 PARTS = ("train", "val", "test")
@@ -123,7 +123,7 @@ class FileDataSet(DataSet):
             data = (self.root / self._files.get(sample.id, sample.id)).read_bytes()
         except OSError as error:
             raise ImageError(f"{sample.id}: {error.strerror or error}", "check the disk and the permissions") from error
-        if is_dicom(data) and sample.id not in self._files:  # nobody has looked whose it is: its name stays unsaid
+        if (is_dicom(data) or lacks_header(data)) and sample.id not in self._files:  # its name stays unsaid
             kind = Path(sample.id).suffix
             raise ImageError(f"a DICOM file by the name of another format ({kind})", "rename such files to end in .dcm")
         return data

@@ -107,13 +107,20 @@ def _add_classify(commands: Commands) -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=("run", "single-stream"),
+        choices=("run", "single-stream", "fixed-rate"),
         default="run",
-        help="single-stream: a benchmark by MLPerf-style rules, VALID or INVALID (not an official result)",
+        help="a benchmark, VALID or INVALID by MLPerf-style rules (not an official result): single-stream asks as "
+        "fast as it is answered, fixed-rate has images arrive by the clock",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, metavar="S", help="of single-stream: 60 (default), or 600 to compare with others"
+        "--seconds", type=_seconds, metavar="S", help="of a benchmark: 60 (default), or 600 to compare with others"
     )
+    parser.add_argument("--rate", type=_rate, metavar="N", help="of fixed-rate: images a second (default 30)")
+    parser.add_argument(
+        "--late", choices=("drop", "queue"),
+        help="of fixed-rate: while an image is answered, only the newest waits, as with a camera (drop, default), or "
+        "all wait in order (queue)",
+    )  # fmt: skip
 
 
 def _add_words(parser: argparse.ArgumentParser) -> None:
@@ -322,4 +329,11 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 10,000 images a second")
     return value

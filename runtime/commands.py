@@ -7,7 +7,6 @@ import contextlib
 import json
 import math
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,19 +37,18 @@ from fieldlens.runtime.report.diagnosis import Diagnosis, Evidence, diagnose
 from fieldlens.runtime.report.facts import Observed, megabytes, observed, report_facts, write_report
 from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, results_of, sinks_of
 from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
+from fieldlens.runtime.running.fixed_rate import DEFAULT_RATE, ArrivalPace, run_fixed_rate
 from fieldlens.runtime.running.notify import Notifier
+from fieldlens.runtime.running.rules import SHORT_S, Verdict, load_images
 from fieldlens.runtime.running.run import END_OF_INPUT, ClassificationRun, RunLog
-from fieldlens.runtime.running.single_stream import PERCENTILE, SHORT_S, load_images, run_single_stream
+from fieldlens.runtime.running.single_stream import run_single_stream
 from fieldlens.runtime.site.cases import read_cases
 from fieldlens.runtime.site.record import localised
 from fieldlens.runtime.site.study import scored, study
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.gallery import Gallery
-from fieldlens.runtime.view.live import LiveView
-
-_LOOK_S = 0.2
-"""How often a view without news looks whether its window was closed."""
+from fieldlens.runtime.view.live import LiveView, keep_showing
 
 
 def classify(arguments: argparse.Namespace) -> int:
@@ -63,8 +61,8 @@ def classify(arguments: argparse.Namespace) -> int:
     around = conditions()
     model = _load(bundle, arguments)
     sources.private = model.private
-    if arguments.mode == "single-stream":
-        return _single_stream(arguments, model, around)
+    if arguments.mode != "run":
+        return _benchmark(arguments, model, around)
     sources.keep_journal(own_state_folder(arguments.state), results_of(arguments))
     stopper = Stopper()
     for note in () if arguments.quiet else (*notes, *said_always(bundle)):
@@ -93,21 +91,8 @@ def classify(arguments: argparse.Namespace) -> int:
         code = _conclude(arguments, model, around, log, watch.record if watch else None, talk, collected)
         if view is not None and log.ended_by == END_OF_INPUT and not log.cameras and arguments.limit is None:
             left_s = math.inf if arguments.duration is None else arguments.duration - log.seconds
-            _keep_showing(view, left_s, stopper, talk, notifier)
+            keep_showing(view, left_s, stopper, talk.say, notifier.beat)
         return code
-
-
-def _keep_showing(view: LiveView, seconds: float, stopper: Stopper, talk: Talk, notifier: Notifier) -> None:
-    """Files are answered before anybody has opened the page: the last answer stays until somebody ends it."""
-    view.end()
-    until = "" if seconds < math.inf else "; Ctrl-C ends it"
-    talk.say(f"the live view keeps the last answer{f' at {view.url}' if view.url else ''}{until}")
-    end = time.monotonic() + seconds
-    with contextlib.suppress(Stop), stopper.waiting():
-        while not view.closed and time.monotonic() < end:
-            view.idle()
-            notifier.beat()
-            time.sleep(_LOOK_S)
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
@@ -118,8 +103,11 @@ def _check_options(arguments: argparse.Namespace) -> None:
         )
     if arguments.with_images and arguments.report is None:
         raise KitError("--with-images belongs to --report", "give --report FILE.html, too")
-    if arguments.seconds is not None and arguments.mode != "single-stream":
-        raise KitError("--seconds belongs to --mode single-stream", "give --duration S to end a run after S seconds")
+    if arguments.seconds is not None and arguments.mode == "run":
+        hint = "give --duration S to end a run after S seconds"
+        raise KitError("--seconds belongs to --mode single-stream and fixed-rate", hint)
+    if arguments.mode != "fixed-rate" and (given := [name for name in ("rate", "late") if getattr(arguments, name)]):
+        raise KitError(f"--{given[0]} belongs to --mode fixed-rate", "give --mode fixed-rate, too")
 
 
 def _conclude(
@@ -180,13 +168,12 @@ def _view(
     return view
 
 
-def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
-    """The benchmark: images into memory, then one query after the other."""
+def _benchmark(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
+    """A benchmark mode: images into memory, then queries by its rules."""
     others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream", "with_images")
     if given := [name for name in others if getattr(arguments, name)]:
-        raise KitError(
-            f"--{given[0].replace('_', '-')} does not go with --mode single-stream", "it takes --seconds and --report"
-        )
+        hint = "it takes --seconds and --report"
+        raise KitError(f"--{given[0].replace('_', '-')} does not go with --mode {arguments.mode}", hint)
     seconds = arguments.seconds or SHORT_S
     with model:
         pictures = load_images(Sources(arguments.sources, private=model.private))
@@ -194,17 +181,27 @@ def _single_stream(arguments: argparse.Namespace, model: Model, around: dict[str
         with stopper.listening(to_the_end=True):
             Talk(sys.stderr).say(f"{len(pictures)} images in memory; asking for {seconds:g} s or longer")
             with Recorder() as watch:
-                log, verdict = run_single_stream(model.classifier, pictures, seconds, stopper=stopper)
+                log, verdict = _measure(arguments, model.classifier, pictures, seconds, stopper)
             log.notes += keeping.notes()
-            diagnosis = diagnose(Evidence(log.latency, watch.record, PERCENTILE))
+            diagnosis = diagnose(Evidence(log.latency, watch.record, verdict.percentile, log.dropped))
             _finish(log, model, talk, diagnosis, Detail.LATENCY)
             talk.say_all(verdict.text())
             if arguments.report is not None:
-                seen = observed(around, watch.record, diagnosis, PERCENTILE, verdict)
+                seen = observed(around, watch.record, diagnosis, verdict.percentile, verdict)
                 talk.say(_report(arguments.report, log, model, seen))
             if talk.broken is not None:
                 raise talk.broken
             return EXIT_OK if verdict.valid else EXIT_INVALID_RUN
+
+
+def _measure(
+    arguments: argparse.Namespace, classifier: Classifier, pictures: list[tuple[str, bytes]], seconds: float,
+    stopper: Stopper,
+) -> tuple[RunLog, Verdict]:  # fmt: skip
+    if arguments.mode == "single-stream":
+        return run_single_stream(classifier, pictures, seconds, stopper=stopper)
+    pace = ArrivalPace(arguments.rate or DEFAULT_RATE, arguments.late or "drop")
+    return run_fixed_rate(classifier, pictures, seconds, pace, stopper=stopper)
 
 
 def unsigned(bundle: Bundle) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ STAGES = (
 the bytes (or frame) at hand to the Prediction; it is not the sum. ``frame_age`` (capture to the start of our work) and
 ``camera_to_answer`` exist for cameras. ``host_to_device``, ``device_to_host`` and ``enqueue`` exist where the backend
 measures them; ``inference`` is then the rest of the network's call, and ``enqueue`` is a part of it, not a stage more.
-``wait`` exists where workers decode ahead: the time in which an image waited for its turn, a part of ``total``.
+``wait`` exists where workers decode ahead, or images arrive by the clock: the time in which an image waited for its
+turn, a part of ``total``.
 """
 
 ALWAYS = ("decode", "preprocess", "inference", "postprocess", "total")

@@ -16,8 +16,8 @@ from fieldlens.runtime.machine.telemetry import TelemetryRecord
 from fieldlens.runtime.output.rows import RowSink
 from fieldlens.runtime.report.diagnosis import Diagnosis
 from fieldlens.runtime.report.page import page
+from fieldlens.runtime.running.rules import Verdict
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.running.single_stream import SingleStreamResult
 from fieldlens.runtime.view.gallery import Thumbnail
 
 FORMAT = 1
@@ -32,7 +32,7 @@ class Observed:
     record: TelemetryRecord
     diagnosis: tuple[Diagnosis, ...]
     percentile: float
-    verdict: SingleStreamResult | None = None
+    verdict: Verdict | None = None
 
 
 def observed(
@@ -40,7 +40,7 @@ def observed(
     record: TelemetryRecord,
     diagnosis: tuple[Diagnosis, ...],
     percentile: float = 99.0,
-    verdict: SingleStreamResult | None = None,
+    verdict: Verdict | None = None,
 ) -> Observed:
     """With the conditions of this moment as those of the end; ``percentile`` is the one that was asked for."""
     return Observed(start, conditions(), record, diagnosis, percentile, verdict)
@@ -92,7 +92,12 @@ def report_facts(
         "run": log.to_json(),
         "percentile": f"p{around.percentile:g}",
         "diagnosis": [asdict(finding) for finding in around.diagnosis],
-        "single_stream": around.verdict.to_json() if around.verdict else None,
+        "single_stream": _verdict(around, "single_stream"),
+        "fixed_rate": _verdict(around, "fixed_rate"),
         "conditions": {"start": around.start, "end": around.end},
         "telemetry": around.record.to_json(log.seconds, log.answered),
     }
+
+
+def _verdict(around: Observed, key: str) -> dict[str, Any] | None:
+    return around.verdict.to_json() if around.verdict and around.verdict.key == key else None

@@ -7,8 +7,11 @@ or until a newer one comes. What is shown when nothing comes: ``scene``.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
@@ -23,6 +26,7 @@ from fieldlens.runtime.machine.opencv_build import WINDOW_HINT, has_window
 from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
+from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.view.scene import NO_IMAGE, STALE_AFTER_S, Interruption, Scene, ShownAnswer, Situation, scene_at
 from fieldlens.runtime.view.server import LiveServer
 
@@ -34,6 +38,8 @@ _NEXT_S = 0.5
 _END_S = 0.5
 _KEYS_S = 0.05
 """How often the window's keys are asked for while there is nothing new: each question takes a millisecond."""
+_CLOSED_S = 0.2
+"""How often a view without news looks whether its window was closed."""
 _TITLE = "Fieldlens"
 _ESCAPE = 27
 
@@ -204,3 +210,18 @@ class LiveView:
 
 def _jpeg(image_rgb: npt.NDArray[np.uint8]) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image_rgb), quality=80, colorsubsampling="420"))
+
+
+def keep_showing(
+    view: LiveView, seconds: float, stopper: Stopper, say: Callable[[str], None], beat: Callable[[], None]
+) -> None:
+    """Files are answered before anybody has opened the page: the last answer stays until somebody ends it."""
+    view.end()
+    until = "" if seconds < math.inf else "; Ctrl-C ends it"
+    say(f"the live view keeps the last answer{f' at {view.url}' if view.url else ''}{until}")
+    end = time.monotonic() + seconds
+    with contextlib.suppress(Stop), stopper.waiting():
+        while not view.closed and time.monotonic() < end:
+            view.idle()
+            beat()
+            time.sleep(_CLOSED_S)

@@ -20,8 +20,9 @@ from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.prediction import ALWAYS, Prediction
 from fieldlens.runtime.running.latency import Histogram
+from fieldlens.runtime.running.rules import load_images, upper_bound
 from fieldlens.runtime.running.run import RunLog
-from fieldlens.runtime.running.single_stream import judge, load_images, run_single_stream, upper_bound
+from fieldlens.runtime.running.single_stream import judge, run_single_stream
 from fieldlens.runtime.sources.inputs import Sources
 from tests.runtime.conftest import BROKEN, jpeg, scene
 from tests.runtime.test_classify import ROOT, command, run
@@ -204,7 +205,7 @@ def test_a_broken_image_makes_it_invalid(bundle_folder: Path, tmp_path: Path) ->
     [
         (("--mode", "single-stream", "--json", "-"), "--json does not go with"),
         (("--mode", "single-stream", "--duration", "5"), "--duration does not go with"),
-        (("--seconds", "60"), "belongs to --mode single-stream"),
+        (("--seconds", "60"), "belongs to --mode single-stream and fixed-rate"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -19,7 +19,7 @@ from typing import Any
 
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.signature import device_policy, find_program, read_lists
-from fieldlens.runtime.doctor import machine_checks
+from fieldlens.runtime.doctor import csi_checks, machine_checks
 from fieldlens.runtime.doctor.machine_checks import FAIL, OK, WARN, Check
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files.printable import json_text, printable
@@ -65,12 +65,14 @@ def examine(root: Path, state: Path, bundle: Path | None, probe: Probe = importl
     """All checks, in the order in which one would fix things."""
     gpu = has_gpu(root)
     checks = [
+        machine_checks.board(root),
         python(),
         module("numpy", probe, root),
         module("simplejpeg", probe, root),
         opencv(probe, root),
         opencv_owner(host.versions(), root),
         cameras(root),
+        csi_checks.csi_cameras(root),
         cuda(root, gpu),
         gpu_module("TensorRT", "tensorrt", probe, root, gpu),
         gpu_module("pycuda", "pycuda.driver", probe, root, gpu),

@@ -25,6 +25,10 @@ NOT_BEFORE = 1_735_689_600.0
 _MAKE_SWAP = (
     "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
 )
+_LOCK_CLOCKS = (
+    "sudo jetson_clocks --store && sudo jetson_clocks, on the board and not in a container; "
+    "sudo jetson_clocks --restore goes back, and so does a restart"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Check:
     status: str
     words: str
     fix: str = ""
+
+
+def board(root: Path) -> Check:
+    """What this is, as an engineer will be asked first: board, module and release."""
+    facts = (host.device_name(root), host.jetson_module(root), host.jetpack(root))
+    return Check("device", OK, "; ".join(fact for fact in facts if fact))
 
 
 def power_mode(root: Path) -> Check:
@@ -55,7 +65,7 @@ def clocks(root: Path) -> Check:
     if all(low == high for low, high in ranges.values()):
         return Check("clocks", OK, host.clocks(root))
     if host.is_jetson(root):
-        return Check("clocks", WARN, f"{host.clocks(root)}: benchmarks will wander", "sudo jetson_clocks")
+        return Check("clocks", WARN, f"{host.clocks(root)}: benchmarks will wander", _LOCK_CLOCKS)
     governor = host.read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     words = f"{host.clocks(root)}, governor {governor}"
     if governor == "performance":

@@ -18,6 +18,7 @@ from typing import Any
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import keeping
 from fieldlens.runtime.files.trusted import UntrustedError, make_private_folder
+from fieldlens.runtime.machine.jetson_modules import module_of
 
 ROOT = Path("/")
 _LIBRARIES = (
@@ -31,6 +32,7 @@ def conditions(root: Path = ROOT) -> dict[str, Any]:
     """Device, CPU, load, power mode, clocks and versions, as they are now."""
     found = {
         "device": device_name(root),
+        "module": jetson_module(root),
         "jetpack": jetpack(root),
         "cpu": cpu_name(root),
         "cores": usable_cores(),
@@ -81,8 +83,14 @@ def device_name(root: Path = ROOT) -> str:
 
 
 def is_jetson(root: Path = ROOT) -> bool:
-    """Whether this is an NVIDIA board with Jetson's Linux."""
-    return (root / "etc/nv_tegra_release").exists() or "jetson" in read(root / "proc/device-tree/model").lower()
+    """Whether this is an NVIDIA board with Jetson's Linux. A container on one has the device tree, but not the file."""
+    named = "jetson" in read(root / "proc/device-tree/model").lower()
+    return named or (root / "etc/nv_tegra_release").exists() or bool(jetson_module(root))
+
+
+def jetson_module(root: Path = ROOT) -> str:
+    """The module with its part number, ``Jetson Orin Nano 8 GB, p3767-0003``; empty elsewhere."""
+    return module_of(read(root / "proc/device-tree/compatible"))
 
 
 def jetson_linux(root: Path = ROOT) -> str:

@@ -41,6 +41,8 @@ def meminfo(total_kb: int, available_kb: int, swap_kb: int = 0, swap_free_kb: in
 def orin_nano(root: Path) -> Path:
     """Jetson Orin Nano, JetPack 6.2, mode 15W, clocks free."""
     write(root, "proc/device-tree/model", "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0")
+    compatible = "nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"
+    write(root, "proc/device-tree/compatible", compatible)
     release = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 2025"
     write(root, "etc/nv_tegra_release", release)
     package = "Package: nvidia-jetpack\nStatus: install ok installed\nArchitecture: arm64\nVersion: 6.2+b77\n"
@@ -74,8 +76,24 @@ def orin_nano(root: Path) -> Path:
     gpu_clock(root, 306_000_000, 624_750_000, 408_000_000)
     write(root, "sys/class/devfreq/17000000.gpu/device/load", 423)
     write(root, "sys/class/devfreq/15340000.vic/cur_freq", 115_200_000)
-    write(root, "sys/class/video4linux/video0/name", "vi-output, imx219 9-0010")
+    csi_camera(root)
     return root
+
+
+def csi_camera(root: Path) -> None:
+    """An IMX219 that works: overlay, driver, video node, GStreamer's plugin, NVIDIA's daemon and its socket.
+
+    Nodes of the device tree: Jetson Linux Developer Guide, "Sensor Software Driver Programming"; the daemon reads them
+    as its log in OE4T/meta-tegra#943 shows. The video node's name: dusty-nv/jetson-inference#1398.
+    """
+    module = "proc/device-tree/tegra-camera-platform/modules/module0"
+    write(root, f"{module}/badge", "jakku_front_RBP194\0")
+    write(root, f"{module}/drivernode0/devname", "imx219 9-0010\0")
+    write(root, "sys/bus/i2c/drivers/imx219/9-0010/name", "imx219")
+    write(root, "sys/class/video4linux/video0/name", "vi-output, imx219 9-0010")
+    write(root, "usr/lib/aarch64-linux-gnu/gstreamer-1.0/libgstnvarguscamerasrc.so", "")
+    write(root, "proc/1021/comm", "nvargus-daemon")
+    write(root, "tmp/argus_socket", "")
 
 
 def _orin_power(root: Path) -> None:

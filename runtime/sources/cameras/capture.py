@@ -184,7 +184,8 @@ class ProcessLink:
         device = self._address.target
         return {
             "v4l2": f"see who uses it: fuser -v {device}; what it can: v4l2-ctl -d {device} --list-formats-ext",
-            "csi": "look at the sensor's ribbon cable; restart its daemon: sudo systemctl restart nvargus-daemon",
+            "csi": "fieldlens doctor says what is missing; else look at its ribbon cable, and restart its daemon: "
+            "sudo systemctl restart nvargus-daemon",
         }.get(self._address.kind, "try the address with: ffplay -rtsp_transport tcp URL")
 
     def interrupt(self) -> None:

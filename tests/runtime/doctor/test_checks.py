@@ -172,7 +172,7 @@ def test_no_backend_at_all(tmp_path: Path) -> None:
 
 def test_power_mode_and_clocks(orin: Path, tmp_path: Path) -> None:
     assert machine_checks.power_mode(orin).words == "nvpmodel 0 (15W)"
-    assert machine_checks.clocks(orin).fix == "sudo jetson_clocks"
+    assert machine_checks.clocks(orin).fix.startswith("sudo jetson_clocks --store && sudo jetson_clocks")
     for policy in (0, 4):
         cpu_clock(orin, policy, 1_510_400, 1_510_400, 1_510_400)
     gpu_clock(orin, 624_750_000, 624_750_000, 624_750_000)

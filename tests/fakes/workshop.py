@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from fieldlens.convert.cli import main
@@ -33,3 +34,24 @@ def precision_that_runs(bundle: Bundle, state: Path) -> str:
     with choose_backend(bundle, "tensorrt", "auto", LoadOptions(), state).backend as backend:
         assert run_selftest(bundle, backend, load_golden(bundle)).passed
         return backend.info.precision
+
+
+class SharedEngines:
+    """Each engine built once for all tests of a session: on a GPU a build takes most of a minute, and loading it none.
+
+    All are built in one state, so that ``auto`` finds the FP16 engine of before, and every build the timings of the
+    last one. A test gets a copy of what the state was after its precision, and may do with it what it likes.
+    """
+
+    def __init__(self, bundle: Bundle, folder: Path, *options: str) -> None:
+        self.bundle = bundle
+        self._folder, self._options = folder, options
+        self._state = folder / "state"
+
+    def state(self, precision: str, copy: Path) -> Path:
+        """A state folder with the engine of ``precision`` chosen, at ``copy``, which is not there yet."""
+        kept = self._folder / precision
+        if not kept.exists():
+            build_engine(self.bundle, self._state, "--ensure", "--precision", precision, *self._options)
+            shutil.copytree(self._state, kept)
+        return Path(shutil.copytree(kept, copy))

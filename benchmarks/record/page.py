@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fieldlens.benchmarks.record import noted
 from fieldlens.benchmarks.record.page_parts import PARTS, how_quiet
 from fieldlens.runtime.errors import KitError
 
 _HEAD = """# Benchmarks
 
 Written by `python -m benchmarks docs` from `benchmarks/results/`; do not edit it. Every figure stands with the
-conditions it was measured under, and a run on a machine that was not quiet is not kept.
+conditions it was measured under, and a run on a machine that was not quiet is not kept. Figures that were noted
+outside of `record` come last, under a title that says so.
 
 ```bash
 python -m benchmarks compare --bundle NAME.bundle --images DIR --labels labels.csv  # your bundle, your images
@@ -52,6 +54,8 @@ def render(results: Path, page: Path) -> str:
     """The whole page; images are linked relative to ``page``. Raises KitError for a folder that is not whole."""
     devices = sorted(path for path in results.glob("[!.]*") if (path / "conditions.json").is_file())
     parts = [_device(folder, page) for folder in devices]
+    noted_folders = sorted(path.parent for path in results.glob(f"[!.]*/{noted.FILE}"))
+    parts += [noted.section(_read(folder / noted.FILE)) for folder in noted_folders]
     if not parts:
         parts = ["## Devices\n\nNone recorded yet.\n"]
     return "\n".join([_HEAD, *parts])

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.station.records.rows import ResultRow
 
-_FORMULA = re.compile(r"\s*[=+\-@\t\r|%]")
+_FORMULA = re.compile(r"((?:^|;)\s*)(?=[=+\-@\t\r|%\uff1d\uff0b\uff0d\uff20])")
+"""At a cell's start (full-width signs count too), and behind a semicolon: where numbers have a decimal comma (Spain),
+spreadsheets divide the lines of this file there."""
 _PLAIN = (
     "id", "created_utc", "origin", "subject", "site", "operator", "outcome", "label", "score", "threshold", "ood_score",
     "backend", "precision", "bundle", "bundle_hash", "bundle_signed_by",
@@ -44,5 +46,4 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, (int, float)):
         return f"{value:.9g}"
-    text = printable(str(value))
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub(r"\1'", printable(str(value)))

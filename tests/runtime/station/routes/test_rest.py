@@ -221,3 +221,14 @@ def test_a_list_has_few_of_a_thousand_classes_and_a_result_all(opened: Opened, t
     assert max(listed["probabilities"].items(), key=lambda item: item[1])[0] == result["top"][0]["id"]
     assert listed["top"] == result["top"]
     assert "p_n0999" in client.get("/api/v1/export.csv").text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "  =1+1", "a;=1+1", "a; @SUM(1)", ";-1", "＝1+1", "+44 20", "|calc"])
+def test_no_cell_is_a_formula_wherever_a_spreadsheet_divides_the_line(
+    client: TestClient, photo: bytes, text: str
+) -> None:
+    one(client, photo, operator=text)
+    (row,) = csv.DictReader(io.StringIO(client.get("/api/v1/export.csv").text))
+    assert row["operator"].replace("'", "") == text, "nothing is lost"
+    for cell in [*row.values(), *row["operator"].split(";")]:
+        assert cell.lstrip()[:1] not in set("=+-@|%＝")

@@ -103,7 +103,10 @@ class ModelThread:
             prepared = preparer(image)
             prediction = self._ask(prepared)
             view = preparer.preprocess.view(prepared.pixels_rgb)
-            seen_rgb = prepared.pixels_rgb if prepared.pixels.dtype == np.uint8 else view
+            as_shown = prepared.pixels.dtype == np.uint8 and prepared.pixels.shape[2:] == (
+                3,
+            )  # grey levels have a window
+            seen_rgb = prepared.pixels_rgb if as_shown else view
             image_jpeg = jpeg_of(_whole(seen_rgb, image), 92) if whole else None
             return SeenImage(prediction, small(view), image_jpeg)
         finally:

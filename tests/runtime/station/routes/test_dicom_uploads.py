@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import simplejpeg
 from starlette.testclient import TestClient
 
 from fieldlens.runtime.pixels import dicom_file
+from fieldlens.runtime.pixels.steps import Window
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.serving.limits import RequestLimits
-from tests.runtime.conftest import jpeg, scene
+from tests.runtime.conftest import build_bundle, jpeg, png, scene, tiny_manifest
 from tests.runtime.dicom_made import ACCESSION, NAME, PATIENT, ct, encoded, made
 from tests.runtime.station.conftest import Opened, client_of
 
@@ -112,6 +114,22 @@ def test_of_a_file_that_is_two_the_answered_image_is_kept(opened: Opened) -> Non
     (item,) = items_of(client_of(station), ("two.dcm", two))
     kept = client_of(station).get(f"/api/v1/results/{item['result']['id']}/image?kind=image")  # type: ignore[index]
     assert simplejpeg.decode_jpeg_header(kept.content)[:2] == (64, 64)
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "8 bits", "colour", "grey PNG"])
+def test_what_is_kept_of_grey_levels_is_what_the_window_shows(opened: Opened, tmp_path: Path, kind: str) -> None:
+    orient, *others = tiny_manifest().preprocess
+    manifest = dataclasses.replace(tiny_manifest(), preprocess=(orient, Window(40, 400), *others))
+    client = client_of(opened(build_bundle(tmp_path / "ct.bundle", manifest), rules=KeepingRules(images=True)))
+    values = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    grey = np.ascontiguousarray(values[..., 0])
+    data = {"16 bits": ct(1), "8 bits": encoded(made(grey)), "colour": encoded(made(values)), "grey PNG": png(grey)}[
+        kind
+    ]
+    (item,) = items_of(client, ("a", data))
+    path = f"/api/v1/results/{item['result']['id']}"  # type: ignore[index]
+    for what in ("image?kind=image", "image", "heatmap"):
+        assert simplejpeg.decode_jpeg(client.get(f"{path}/{what}").content).shape[2] == 3
 
 
 def test_without_the_extra_a_dicom_file_is_a_clear_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fieldlens.runtime.pixels.formats.dicom.address import frame_of
 from fieldlens.runtime.sources.dicom_peek import holds_dicom, may_be_dicom
-from fieldlens.runtime.sources.walk import is_image, walk
+from fieldlens.runtime.sources.walk import is_image, natural, walk
 from fieldlens.runtime.tables.cells import said
 from fieldlens.runtime.tables.problems import Problem
 
@@ -73,7 +74,7 @@ class ImageIndex:
     def strays(self, known: Iterable[str]) -> list[str]:
         """Images below the root that nobody names."""
         names = {name.rpartition("#")[0] if frame_of(name) is not None else name for name in known}
-        return [name for name in walk(self._root).relative() if name not in names]
+        return sorted((name for name in self._all if name not in names), key=natural)
 
     def _at(self, cell: str) -> str | None:
         """The file at this path, from the table's folder or the root; an absolute one only where it lies below."""
@@ -104,12 +105,17 @@ class ImageIndex:
         declared = [sample for sample in found if sample.startswith(self._folders)] if self._folders else []
         return declared or found
 
+    @functools.cached_property
+    def _all(self) -> list[str]:
+        """All images below the root."""
+        return sorted(walk(self._root, ordered=False).relative())
+
     def _below(self) -> dict[str, list[str]]:
         """All images below the root by name, stem and number, looked for once, and only if something is not at its
         path."""
         if self._names is None:
             self._names = {}
-            for sample in sorted(walk(self._root, ordered=False).relative()):
+            for sample in self._all:
                 self._add(sample, _name(sample))
         return self._names
 

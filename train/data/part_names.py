@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _WORDS = {
@@ -27,6 +28,7 @@ _TOGETHER = frozenset({"train_and_validation_sets"})
 """LIMUC's: validation is taken from it."""
 
 
+@functools.lru_cache(maxsize=4096)
 def part_named(word: str) -> str | None:
     """``Validation`` → ``val``; None for a word that names no part, or that may name two."""
     if word.strip().lower() in _TOGETHER:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.runtime.sources.walk import walk
 from fieldlens.runtime.tables.image_index import ImageIndex
 from fieldlens.train.errors import Problem
 
@@ -50,4 +51,7 @@ def test_what_is_not_there_hidden_or_outside_is_told(root: Path, cell: str) -> N
 
 def test_images_that_nobody_names(root: Path) -> None:
     (root / "images/8.png").touch()
-    assert ImageIndex(root, ("images",)).strays(["images/7.png", "a/b7.jpg"]) == ["images/8.png"]
+    (root / "elsewhere/deep").mkdir(parents=True)
+    (root / "elsewhere/deep/9.png").touch()
+    known = [name for name in walk(root).relative() if name not in ("images/8.png", "elsewhere/deep/9.png")]
+    assert ImageIndex(root, ("images",)).strays(known) == ["elsewhere/deep/9.png", "images/8.png"]

@@ -80,6 +80,7 @@ REFUSED = {
     "hospitals above classes": [f"{place}/{name}" for place in ("hill", "river") for name in CLASSES],
     "folds above classes": [f"fold_{n}/{name}" for n in range(3) for name in CLASSES],
     "cameras above classes": [f"{n}/{name}" for n in (1, 2) for name in ("0", "1")],
+    "what is labelled and what is not": ["labeled/ill", "labeled/well", "unlabeled"],
     "a copy among the classes": ["ill", "well", "all/ill", "all/well"],
     "a copy of other files": ["ill", "well", "more/well"],
 }

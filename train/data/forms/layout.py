@@ -108,6 +108,9 @@ def _unwrapped(tree: Tree, known: Container[str], notes: list[str]) -> tuple[str
         prefix, tree = f"{prefix}{folder}/", inner
     if prefix:
         notes.append(f"read from {prefix}, the only folder with images")
+        if tree.images:
+            example = f"{prefix}{tree.images[0]}"
+            notes.append(f"{len(tree.images)} images lie in no class folder (for example {example}): left out")
     return prefix, tree
 
 

@@ -111,11 +111,24 @@ def _decision(manifest: Manifest) -> list[str]:
     low, high = decision.band
     promise = promise_of(decision.reached)
     proved = f" What that promises: {promise.words()}." if promise else ""
+    carried = decision.reached.get("carried_over")
+    proved += f" {_carried(carried)}" if isinstance(carried, dict) else ""
     return [
         f"Refers when the score of {' + '.join(decision.positive)} is at least {decision.threshold:.3f}; uncertain, "
         f"which is to be treated as refer, within {low:.3f}–{high:.3f}. Chosen for {decision.target}.{proved}",
         "",
     ]
+
+
+def _carried(found: dict[str, Any]) -> str:
+    """What this network reaches where others have chosen the threshold."""
+    cells = [
+        f"{measure} {found[measure]:.3f} ({low:.3f}–{high:.3f})"
+        for measure in ("sensitivity", "specificity")
+        if found.get(measure) is not None
+        for low, high in [found[f"{measure}_interval"]]
+    ]
+    return f"This network itself reaches {' and '.join(cells)} there on {found['n']} images it was not trained on."
 
 
 def _row(name: str, value: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ _Half = Annotated[float, Between(0, 0.5)]
 _One = Annotated[float, Between(0, 1)]
 _Band = Annotated[float, Between(0, 0.99)]
 _Confidence = Annotated[float, Between(0.5, 0.9999)]
+_Inner = Annotated[int, Between(0, 100)]
 _Decay = Annotated[float, Between(0, 0.99999)]
 _Late = Annotated[float, Between(0, 0.95)]
 _Gamma = Annotated[float, Between(0, 10)]
@@ -248,10 +249,13 @@ class DecisionConfig:
     missed_below: _Share = 0.0  # share of the sick below the "uncertain" band at most; 0: what the target leaves
     referred_above: _Share = 0.0  # share of the well above it at most; 0: twice what the target leaves
     band: _Band = 0.9  # 0: no band. Any other value: the band of the two keys above
+    inner_folds: _Inner = 0  # fit, where validation proves too little: so many more networks choose; 0: it stays so
     rounds: Annotated[int, Between(10, 100_000)] = 1000  # not used any more (the band was once bootstrapped)
 
     def __post_init__(self) -> None:
         _check(self, "decision")
+        if self.inner_folds == 1:
+            raise ConfigError("decision.inner_folds is 1", "2 or more, for example 5; 0 for none")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class Promise:
 
     ``wanted``: the target. ``groups`` and ``images`` of the measure's own side (the sick for sensitivity) were there
     to prove it. ``needed``: the fewest groups that could prove what is wanted, all of them right. ``labels``: of how
-    many labels it holds together (each was tested at ``1 - (1 - confidence) / labels``: Bonferroni).
+    many labels it holds together (each was tested at ``1 - (1 - confidence) / labels``: Bonferroni). ``networks``: how
+    many others of the same recipe gave the scores (out-of-fold ones), so that the proof is about those; 0: itself.
     """
 
     measure: Annotated[str, OneOf(MEASURES)]
@@ -55,6 +56,7 @@ class Promise:
     images: _Count
     needed: _Count
     labels: Annotated[int, Between(1, 2**53)] = 1
+    networks: _Count = 0
 
     @property
     def kept(self) -> bool:
@@ -68,23 +70,25 @@ class Promise:
 
     @property
     def noun(self) -> str:
-        """``positives``, or ``positive groups`` where some have several images."""
-        noun = _NOUNS[self.measure]
-        return f"{noun[:-1]} groups" if self.groups < self.images else noun
+        """``positives``, or ``positive groups`` where some have several images; ``positive`` of one."""
+        one = _NOUNS[self.measure][:-1]
+        word = f"{one} group" if self.groups < self.images else one
+        return word if self.groups == 1 else f"{word}s"
 
     def words(self) -> str:
         """One sentence for people, without its full stop."""
         sure = f"one-sided at {100 * self.confidence:g}%"
         together = f", for all {self.labels} labels together" if self.labels > 1 else ""
+        by = f", as scored by {self.networks} other networks of the same recipe" if self.networks else ""
         if self.kept:
             return (
                 f"{self.measure} on new patients is at least {self.wanted:g} ({sure}{together}), "
-                f"proved by {self.groups} {self.noun}"
+                f"proved by {self.groups} {self.noun}{by}"
             )
         more = f"{self.wanted:g} needs {self.needed} without a miss" if self.wanted < 1 else "no number proves 1"
         return (
             f"{self.groups} {self.noun} can prove a {self.measure} of at most {rounded_down(self.proved):g}; "
-            f"{more} ({sure}{together})"
+            f"{more} ({sure}{together}){by}"
         )
 
     def to_json(self) -> dict[str, Any]:

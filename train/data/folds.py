@@ -48,8 +48,9 @@ def fold_split(data: DataSet, config: Config) -> Split:
     return {s.id: inner.get(s.id, "test" if s.id in folds else HELD_OUT) for s in data.samples}
 
 
-def check_folds(data: DataSet, splits: Sequence[Split]) -> None:
-    """Raises DataError for empty folds and for classes that a fold's training or validation lacks, all at once."""
+def check_folds(data: DataSet, splits: Sequence[Split], key: str = "crossval.folds") -> None:
+    """Raises DataError for empty folds and for classes that a fold's training or validation lacks, all at once.
+    ``key``: which of the recipe's says how many."""
     problems = []
     for number, parts in enumerate(splits, 1):
         chosen: dict[str, list[Sample]] = {part: [] for part in (*PARTS, HELD_OUT)}
@@ -64,5 +65,5 @@ def check_folds(data: DataSet, splits: Sequence[Split]) -> None:
     if problems:
         raise DataError(
             listing(f"{data.name}: {len(splits)} folds cannot be made", problems),
-            "fewer folds (crossval.folds), a larger data.val_fraction, more groups of that class, or merge classes",
+            f"fewer folds ({key}), a larger data.val_fraction, more groups of that class, or merge classes",
         )

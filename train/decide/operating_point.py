@@ -108,9 +108,11 @@ def counted(referred: Bools, positive: Bools) -> dict[str, Any]:
 
 
 def choose_decision(
-    probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
-) -> Decision | None:
+    probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig,
+    networks: int = 0,
+) -> Decision | None:  # fmt: skip
     """The decision for calibrated ``probabilities`` ``[n,C]``; None when the recipe names no positive classes.
+    ``networks``: how many others gave them (out-of-fold); 0: the one that decides.
 
     Its ``target`` says what is proved, which may be less than was wanted; ``reached`` has the promise in full.
     """
@@ -121,12 +123,12 @@ def choose_decision(
     draft = Decision("sum", config.positive, dict.fromkeys(config.positive, 0.5), (0.5, 0.5), config.target, {})
     reached: dict[str, Any] = {}
     if multilabel(labels):
-        borders, reached["labels"] = _label_borders(probabilities, labels, classes, groups, config)
+        borders, reached["labels"] = _label_borders(probabilities, labels, classes, groups, config, networks)
         draft = replace(draft, rule="any", thresholds={name: border.threshold for name, border in borders.items()})
         promise = min((border.promise for border in borders.values()), key=lambda each: each.proved)
-        data = Scored(draft.score(probabilities, classes), positive, groups)
+        data = Scored(draft.score(probabilities, classes), positive, groups, networks)
     else:
-        data = Scored(draft.score(probabilities, classes), positive, groups)
+        data = Scored(draft.score(probabilities, classes), positive, groups, networks)
         border = _border(data, target, config.confidence)
         draft = replace(draft, thresholds=dict.fromkeys(config.positive, border.threshold))
         promise = border.promise
@@ -163,8 +165,9 @@ def truly_positive(labels: Ints, positive: Sequence[str], classes: Sequence[str]
 
 
 def _label_borders(
-    probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
-) -> tuple[dict[str, Border], dict[str, Any]]:
+    probabilities: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig,
+    networks: int,
+) -> tuple[dict[str, Border], dict[str, Any]]:  # fmt: skip
     """A threshold for each positive label, all of them together for the target, and what each reached.
 
     A label that validation shows on every image or on none gives nothing to choose by: 0.5, and its rates say so.
@@ -173,7 +176,8 @@ def _label_borders(
     borders, reached = {}, {}
     for name in config.positive:
         scores, present = probabilities[:, classes.index(name)], labels[:, classes.index(name)] == 1
-        borders[name] = _border(Scored(scores, present, groups), target, config.confidence, len(config.positive))
+        data = Scored(scores, present, groups, networks)
+        borders[name] = _border(data, target, config.confidence, len(config.positive))
         reached[name] = {
             **rates(scores, present, borders[name].threshold),
             "chosen": bool(present.any() and not present.all()), "promise": borders[name].promise.to_json(),
@@ -195,12 +199,14 @@ def check_decision(config: DecisionConfig, classes: Sequence[str], task: str = "
 
 
 def fit_operating_point(
-    logits: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig
-) -> tuple[OperatingPoint, dict[str, Any]]:
-    """The operating point from validation logits ``[n,C]``, and the object that ``operating-point.json`` holds."""
+    logits: Floats, labels: Ints, classes: Sequence[str], groups: Sequence[str], config: DecisionConfig,
+    networks: int = 0,
+) -> tuple[OperatingPoint, dict[str, Any]]:  # fmt: skip
+    """The operating point from validation logits ``[n,C]``, and the object that ``operating-point.json`` holds.
+    ``networks``: how many others gave the logits; 0: the one that decides."""
     temperature, task = fit_temperature(logits, labels, groups), task_of(labels)
     before, after = calibrated(logits, 1.0, task), calibrated(logits, temperature, task)
-    decision = choose_decision(after, labels, classes, groups, config)
+    decision = choose_decision(after, labels, classes, groups, config, networks)
     return OperatingPoint(temperature, decision), {
         "temperature": temperature,
         "decision": decision.to_json() if decision else None,

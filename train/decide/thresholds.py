@@ -35,11 +35,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores ``[n]``, the truth ``[n]``, and the group of each image."""
+    """Scores ``[n]``, the truth ``[n]``, and the group of each image. ``networks``: how many others than the one that
+    decides gave the scores (out-of-fold ones); 0: itself."""
 
     scores: Floats
     positive: Bools
     groups: Sequence[str]
+    networks: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def border_for(data: Scored, target: Target, confidence: float, labels: int = 1)
     outermost, proved = promised_border(side, target.least, each)
     promise = Promise(
         target.measure, target.least, proved, confidence, side.groups, len(side.scores),
-        groups_needed(target.least, each), labels,
+        groups_needed(target.least, each), labels, data.networks,
     )  # fmt: skip
     own, others = side.scores, data.scores[~chosen]
     if sensitive:
@@ -111,7 +113,8 @@ def empty_border(data: Scored, target: Target, confidence: float, labels: int = 
     chosen = data.positive if target.measure == "sensitivity" else ~data.positive
     count = int(chosen.sum())
     needed = groups_needed(target.least, 1 - (1 - confidence) / labels)
-    return Border(0.5, Promise(target.measure, target.least, 0.0, confidence, count, count, needed, labels))
+    promise = Promise(target.measure, target.least, 0.0, confidence, count, count, needed, labels, data.networks)
+    return Border(0.5, promise)
 
 
 def band_around(

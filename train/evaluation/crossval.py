@@ -22,10 +22,11 @@ from fieldlens.train.data.load import load_data
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.data.splits import Split, split, split_hash
 from fieldlens.train.decide.operating_point import check_decision
+from fieldlens.train.decide.pooled import said
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.errors import RunError
 from fieldlens.train.evaluation.evaluate import store, write_report
-from fieldlens.train.evaluation.pooled_point import finish, said, with_pooled_points
+from fieldlens.train.evaluation.pooled_point import finish, with_pooled_points
 from fieldlens.train.fitting import plots
 from fieldlens.train.fitting.fit import fit_parts
 from fieldlens.train.report.contents import Setting, build, read_curves
@@ -101,6 +102,7 @@ def crossval(
     """
     own = config.data
     config = replace(config, data=replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad))
+    config = replace(config, decision=replace(config.decision, inner_folds=0))  # its own folds serve for that
     with atomic.alone(out):
         return _crossval(config, data_path, out, weights, reporter)
 
@@ -127,7 +129,7 @@ def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter
     pooled = with_pooled_points(folds, runs, data, config.decision)
     carried = finish(load_run(final), data, folds, config.decision)
     if carried:
-        reporter.say(said(carried, final))
+        reporter.say(said(carried, final.name, len(folds)))
     return _judge(out, final, config, data, splits, pooled, carried)
 
 

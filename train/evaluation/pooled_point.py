@@ -4,7 +4,8 @@ A fold of 200 images has a dozen positives in its validation part, and all folds
 had trained on. A fold's threshold then comes from the images of the *other* folds, so that its own are still judged by
 something that has not seen them (as in cross-conformal prediction: Vovk, Annals of Mathematics and Artificial
 Intelligence 2015); the final network's from all of them. Logits are pooled as they are: the folds' networks have the
-same recipe. How well a threshold carries over to another network is therefore measured, and reported.
+same recipe. How well a threshold carries over to another network shows in the folds' own figures, because each is
+judged at a threshold that others have chosen; for the final network it is measured on its validation images.
 """
 
 from __future__ import annotations
@@ -16,32 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from fieldlens.runtime.bundle.decision import calibrated
-from fieldlens.runtime.bundle.promise import groups_needed
 from fieldlens.runtime.files import atomic
 from fieldlens.train.checkpoint import TrainingRun, read_split
 from fieldlens.train.config import DecisionConfig
 from fieldlens.train.data.cache import load_tensors
 from fieldlens.train.data.samples import DataSet, Sample
-from fieldlens.train.decide.operating_point import OperatingPoint, fit_operating_point, rates, truly_positive
-from fieldlens.train.decide.thresholds import parse_target
+from fieldlens.train.decide.operating_point import OperatingPoint
+from fieldlens.train.decide.pooled import carried_over, pooled_point, proves_too_little, with_carried
 from fieldlens.train.epoch.loop import predict
-from fieldlens.train.metrics import multilabel
 from fieldlens.train.scoring.out_of_fold import Fold
 from fieldlens.train.scoring.scored_predictions import labels_of
 
 
-def proves_too_little(samples: Sequence[Sample], classes: Sequence[str], config: DecisionConfig) -> bool:
-    """Have these validation images fewer groups than the target needs (of several labels: for any of them)?"""
-    if not config.positive:
-        return False
-    labels, target = labels_of(samples), parse_target(config.target)
-    several = multilabel(labels)
-    findings = [(name,) for name in config.positive] if several else [config.positive]
-    needed = groups_needed(target.least, 1 - (1 - config.confidence) / len(findings))
-    groups = np.array(_groups(samples))
-    sides = [truly_positive(labels, names, classes) == (target.measure == "sensitivity") for names in findings]
-    return min(len(set(groups[side])) for side in sides) < needed
+def _too_few(samples: Sequence[Sample], classes: Sequence[str], config: DecisionConfig) -> bool:
+    return proves_too_little(labels_of(samples), _groups(samples), classes, config)
 
 
 def _groups(samples: Sequence[Sample]) -> list[str]:
@@ -55,10 +44,10 @@ def with_pooled_points(
     written into the fold's run."""
     found = []
     for fold, run in zip(folds, runs, strict=True):
-        if not proves_too_little(validation_of(run, data), data.classes, config):
+        if not _too_few(validation_of(run, data), data.classes, config):
             found.append(fold)
             continue
-        point, value = pooled_point([other for other in folds if other is not fold], data.classes, config)
+        point, value = _point_of([other for other in folds if other is not fold], data.classes, config)
         atomic.write_json(run / "operating-point.json", value)
         found.append(replace(fold, point=point))
     return found
@@ -70,49 +59,26 @@ def validation_of(run: Path, data: DataSet) -> list[Sample]:
     return [sample for sample in data.samples if parts.get(sample.id) == "val"]
 
 
-def pooled_point(
+def _point_of(
     folds: Sequence[Fold], classes: Sequence[str], config: DecisionConfig
 ) -> tuple[OperatingPoint, dict[str, Any]]:
-    """The operating point of these folds' images, and the object for ``operating-point.json``."""
     samples = [sample for fold in folds for sample in fold.samples]
     logits = np.concatenate([fold.answers.logits for fold in folds])
-    point, value = fit_operating_point(logits, labels_of(samples), classes, _groups(samples), config)
-    value["fitted_on"] = {**value["fitted_on"], "split": "out-of-fold", "networks": len(folds)}
-    return point, value
+    return pooled_point(logits, labels_of(samples), classes, _groups(samples), config, len(folds))
 
 
 def finish(final: TrainingRun, data: DataSet, folds: Sequence[Fold], config: DecisionConfig) -> dict[str, Any] | None:
     """Give the final run the pooled operating point, and measure how it carries over: what its network reaches there
     on its own validation images, which it was not trained on. None where its own validation proves enough."""
-    if not proves_too_little(validation_of(final.path, data), final.class_ids, config):
-        return None
-    point, value = pooled_point(folds, final.class_ids, config)
-    value["carried_over"] = _reached(final, data, point)
-    atomic.write_json(final.path / "operating-point.json", value)
-    found: dict[str, Any] = value["carried_over"]
-    return found
-
-
-def _reached(final: TrainingRun, data: DataSet, point: OperatingPoint) -> dict[str, Any]:
     samples = validation_of(final.path, data)
+    if not _too_few(samples, final.class_ids, config):
+        return None
+    point, value = _point_of(folds, final.class_ids, config)
     tensors = load_tensors(data, samples, final.preprocess, "decoding the final run's validation part")
-    labels = labels_of(samples)
-    decision = point.decision
-    assert decision is not None
-    probabilities = calibrated(predict(final.model, tensors.images), point.temperature, final.task)
-    scores = decision.score(probabilities, final.class_ids)
-    return rates(scores, truly_positive(labels, decision.positive, final.class_ids), decision.threshold)
-
-
-def said(carried: dict[str, Any], own: Path) -> str:
-    """One line for people."""
-    found = carried
-    cells = [
-        f"{measure} {found[measure]:.3f} ({found[f'{measure}_interval'][0]:.3f}–{found[f'{measure}_interval'][1]:.3f})"
-        for measure in ("sensitivity", "specificity")
-        if found[measure] is not None
-    ]
-    return (
-        f"{own.name}: temperature and threshold are those of all out-of-fold scores; its own network reaches "
-        f"{', '.join(cells)} there on its {found['n']} validation images"
-    )
+    answered = {
+        sample.id: row for fold in folds for sample, row in zip(fold.samples, fold.answers.logits, strict=True)
+    }  # fmt: skip
+    others = np.stack([answered[sample.id] for sample in samples])
+    found = carried_over(predict(final.model, tensors.images), others, labels_of(samples), final.class_ids, point)
+    atomic.write_json(final.path / "operating-point.json", with_carried(value, found))
+    return found

@@ -51,12 +51,10 @@ def decision(report: Report) -> Html:
     ]
     low, high = found["band"]
     counts = ", ".join(f"{name} {count}" for name, count in found["outcomes"].items())
-    words = f"Chosen on validation for {found['target']}: refer from a score of {found['threshold']:.3f}; "
+    words = f"Chosen for {found['target']}: refer from a score of {found['threshold']:.3f}; "
     words += f"uncertain, to be treated as refer, from {low:.3f} to {high:.3f}."
     if report["part"]["name"] == OUT_OF_FOLD:
-        words = (
-            f"Chosen for {found['target']} on each fold's own validation images. {report['crossval']['pooled']['how']}"
-        )
+        words = f"Chosen for {found['target']}. {report['crossval']['pooled']['how']}"
     if found.get("promise"):
         words += f" What that promises: {found['promise']}. The 95% intervals below are another thing: two-sided, and "
         words += "about where the true share may lie as far as the images judged here tell."

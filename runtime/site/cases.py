@@ -8,7 +8,7 @@ from pathlib import Path
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.tables.cells import alike, is_missing, said
-from fieldlens.runtime.tables.csv_rows import Row, read_csv
+from fieldlens.runtime.tables.csv_rows import Row, Table, read_csv
 from fieldlens.runtime.tables.image_index import ImageIndex
 from fieldlens.runtime.tables.private_texts import PrivateTexts
 from fieldlens.runtime.tables.problems import Problem, all_at_once
@@ -30,32 +30,42 @@ def read_cases(folder: Path, manifest: Manifest) -> list[Case]:
     """Raises DataError with all that is wrong, KitError for a bundle without a decision or cases of one side only."""
     if manifest.decision is None:
         raise KitError(f"{manifest.name} has no decision, so no threshold", "name decision.positive in its recipe")
+    if not (folder / TABLE).exists():
+        hint = f"LOCAL is a folder of images with {TABLE} beside them: columns image, label and, if any, group"
+        raise KitError(f"there is no {folder / TABLE}", hint)
     table = read_csv(folder / TABLE, ("image", "label"))
-    problems, index, cases, seen = list(table.problems), ImageIndex(folder), list[Case](), set[str]()
     absent = [column for column in ("image", "label") if column not in table.columns]
-    advice = "name the columns image and label"
-    problems += [Problem(f"{table.name}: there is no column {column!r}", advice) for column in absent]
-    if not problems:
-        for line, row in table.rows:
-            found, positive = index.find(row["image"]), _positive(row, manifest)
-            swallowed = table.swallowed(line, "image", lambda cell: isinstance(index.find(cell), str))
-            if swallowed:
-                problems.append(swallowed)
-            elif isinstance(found, Problem):
-                problems.append(Problem(f"{table.name} line {line}: {found.text}", found.hint))
-            elif found in seen:
-                problems.append(Problem(f"{table.name} line {line}: {row['image']!r} is named twice", "name it once"))
-            elif positive is None:
-                text = f"{table.name} line {line}: label {row['label']!r} is neither a class of the bundle nor 0 or 1"
-                problems.append(Problem(text, f"write one of {', '.join(manifest.class_ids)}, or 1 for a finding"))
-            else:
-                seen.add(found)
-                group = said(row.get("group", ""))
-                cases.append(Case(folder / found, positive, found if is_missing(group) else group))
+    advice = f"name the columns image and label; there are {', '.join(map(repr, table.columns)) or 'none'}"
+    problems = [*table.problems, *(Problem(f"{table.name}: there is no column {name!r}", advice) for name in absent)]
+    cases = [] if problems else _cases(table, folder, manifest, problems)
     if problems:
         raise all_at_once(table.name, PrivateTexts(folder).problems(problems))
-    if len({case.positive for case in cases}) < 2:
-        raise KitError(f"{table.name} has no cases of both kinds", "add people with and without the finding")
+    sick = sum(case.positive for case in cases)
+    if not 0 < sick < len(cases):
+        counts = f"{table.name} has {sick} cases with the finding and {len(cases) - sick} without"
+        raise KitError(counts, "a threshold needs both kinds: add people with and without the finding")
+    return cases
+
+
+def _cases(table: Table, folder: Path, manifest: Manifest, problems: list[Problem]) -> list[Case]:
+    """A case for each row that is right; what is wrong with the others is added to ``problems``."""
+    index, cases, seen = ImageIndex(folder), list[Case](), set[str]()
+    for line, row in table.rows:
+        found, positive = index.find(row["image"]), _positive(row, manifest)
+        swallowed = table.swallowed(line, "image", lambda cell: isinstance(index.find(cell), str))
+        if swallowed:
+            problems.append(swallowed)
+        elif isinstance(found, Problem):
+            problems.append(Problem(f"{table.name} line {line}: {found.text}", found.hint))
+        elif found in seen:
+            problems.append(Problem(f"{table.name} line {line}: {row['image']!r} is named twice", "name it once"))
+        elif positive is None:
+            text = f"{table.name} line {line}: label {row['label']!r} is neither a class of the bundle nor 0 or 1"
+            problems.append(Problem(text, f"write one of {', '.join(manifest.class_ids)}, or 1 for a finding"))
+        else:
+            seen.add(found)
+            group = said(row.get("group", ""))
+            cases.append(Case(folder / found, positive, found if is_missing(group) else group))
     return cases
 
 

@@ -20,6 +20,7 @@ from fieldlens.runtime.bundle.promise import (
     Bools,
     Floats,
     Promise,
+    Side,
     groups_needed,
     promise_of,
     promised_border,
@@ -168,19 +169,38 @@ def propose(local: Local, decision: Decision) -> Proposal:
     promise = Promise(
         measure, wanted, proved, confidence, side.groups, len(side.scores), groups_needed(wanted, confidence)
     )
-    other = promised_border(well if side is sick else sick, max(1 - 2 * (1 - wanted), 0.5), confidence)[0]
     before = np.concatenate(([0.0], np.cumsum(side.weights)))[:-1]
     open_ = [
         score
         for score, misses in zip(side.scores, before, strict=True)
         if not proves(side.groups - misses, side.groups, 1 - wanted, 0.95)
     ]
-    strict = promised_border(side, wanted, 0.95)[0]
+    strict, surely = promised_border(side, wanted, 0.95)
+    if surely < wanted - 1e-12:  # so few that even the outermost score proves too little: that end is open
+        strict = 0.0 if side is sick else 1.0
     ends = sorted((float(strict), float(open_[-1])))
     threshold = float(border) if side is sick else float(min(np.nextafter(border, 2), 1.0))
-    band = (min(threshold, other), max(threshold, other)) if (other > threshold) == (side is sick) else (threshold,) * 2
     needed = tuple((misses, groups_needed(wanted, confidence, misses)) for misses in range(4))
-    return Proposal(threshold, (ends[0], ends[1]), (band[0], band[1]), promise, needed)
+    band = _band(sick, well, threshold, decision)
+    return Proposal(threshold, (ends[0], ends[1]), band, promise, needed)
+
+
+def _band(sick: Side, well: Side, threshold: float, decision: Decision) -> Range:
+    """Around ``threshold``, with the shares that the bundle's own band has; none where it has none. A bundle of before
+    there were promises has those of a recipe that names none."""
+    measure, wanted, confidence = _target(decision)
+    ends = decision.reached.get("band")
+    if ends == {}:
+        return threshold, threshold
+    low = promise_of(ends, "low") if isinstance(ends, dict) else None
+    high = promise_of(ends, "high") if isinstance(ends, dict) else None
+    free = max(1 - 2 * (1 - wanted), 0.5)
+    found_share = low.wanted if low else wanted if measure == "sensitivity" else free
+    passed_share = high.wanted if high else wanted if measure == "specificity" else free
+    return (
+        min(threshold, promised_border(sick, found_share, confidence)[0]),
+        max(threshold, promised_border(well, passed_share, confidence)[0]),
+    )
 
 
 def _target(decision: Decision) -> tuple[str, float, float]:

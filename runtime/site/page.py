@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fieldlens.runtime.bundle.decision import logit
 from fieldlens.runtime.files.printable import html_text as escape
 from fieldlens.runtime.site.figures import Costs, Drift, Local, Proposal, Row, cheapest
 
@@ -46,10 +47,14 @@ def words(proposal: Proposal, drifts: Sequence[Drift], own: float) -> list[str]:
     low, high = proposal.threshold_range
     needed = ", ".join(f"{count} with {misses}" for misses, count in proposal.needed)
     noun = proposal.promise.noun
+    exact = f"the threshold that exactly keeps {proposal.promise.wanted:g} lies between {low:.4f} and {high:.4f} (90%)"
+    promised = proposal.promise.words()
+    first = [f"nothing to approve yet, {own:.4f} stays: {promised}", exact]
+    if proposal.promise.kept:
+        change = f"proposed: {proposal.threshold:.4f} instead of {own:.4f}; {exact}"
+        first = [change, f"promised there: {promised}"]
     return [
-        f"proposed: {proposal.threshold:.4f} instead of {own:.4f}; the threshold that exactly keeps "
-        f"{proposal.promise.wanted:g} lies between {low:.4f} and {high:.4f} (90%)",
-        f"promised there: {proposal.promise.words()}",
+        *first,
         f"{noun} that prove {proposal.promise.wanted:g}: {needed} missed; here are {proposal.promise.groups}",
         *([drift.words() for drift in drifts] or ["the bundle does not say how its own scores were spread: no drift"]),
     ]
@@ -58,10 +63,15 @@ def words(proposal: Proposal, drifts: Sequence[Drift], own: float) -> list[str]:
 def _mark(row: Row, proposal: Proposal, rows: Sequence[Row], own: float) -> str:
     best = cheapest(rows)
     found = (
-        ("proposed", row.threshold == proposal.threshold), ("the bundle's", row.threshold == own),
+        (_name(proposal), row.threshold == proposal.threshold), ("the bundle's", row.threshold == own),
         ("cheapest", best is not None and row.threshold == best.threshold),
     )  # fmt: skip
     return ", ".join(name for name, is_it in found if is_it)
+
+
+def _name(proposal: Proposal) -> str:
+    """What its row and its line are called."""
+    return "proposed" if proposal.promise.kept else "best proof"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -128,12 +138,21 @@ def _cost_plot(rows: Sequence[Row], own: float, proposal: Proposal) -> str:
     return _figure(name, rows, ends, max(ends(row)[2] for row in rows) or 1.0, own, proposal)
 
 
+def _place(threshold: float) -> float:
+    """On the logit's scale; the table rounds to four digits, and what is beyond them lies at the end."""
+    return float(logit(min(max(threshold, 1e-4), 1 - 1e-4)))
+
+
 def _figure(
     name: str, rows: Sequence[Row], ends: Callable[[Row], tuple[float, float, float]], top: float, own: float,
     proposal: Proposal,
 ) -> str:  # fmt: skip
+    start, end = _place(rows[0].threshold), _place(rows[-1].threshold)
+    reach = end - start or 1.0  # a sure network has nearly all scores at the ends: on the logit's scale they spread
+
     def at(threshold: float, value: float) -> str:
-        return f"{_PAD + threshold * (_W - 2 * _PAD):.1f},{_H - _PAD - value / top * (_H - 2 * _PAD):.1f}"
+        across = _PAD + (_place(threshold) - start) / reach * (_W - 2 * _PAD)
+        return f"{across:.1f},{_H - _PAD - value / top * (_H - 2 * _PAD):.1f}"
 
     values: list[tuple[float, Any]] = [(row.threshold, ends(row)) for row in rows]
     band = " ".join([*(at(t, v[2]) for t, v in values), *(at(t, v[0]) for t, v in reversed(values))])
@@ -146,12 +165,12 @@ def _figure(
     label = f"{top:,.0f}" if top >= 10 else f"{top:.3g}"
     labels = (
         f'<text x="2" y="{_PAD}" font-size="11">{label}</text><text x="2" y="{_H - _PAD}" font-size="11">0</text>'
-        f'<text x="{_PAD}" y="{_H - 8}" font-size="11">threshold 0</text>'
-        f'<text x="{_W - _PAD}" y="{_H - 8}" font-size="11" text-anchor="end">1</text>'
+        f'<text x="{_PAD}" y="{_H - 8}" font-size="11">threshold {rows[0].threshold:.4f}</text>'
+        f'<text x="{_W - _PAD}" y="{_H - 8}" font-size="11" text-anchor="end">{rows[-1].threshold:.4f}</text>'
     )
     return (
         f'<figure><svg viewBox="0 0 {_W} {_H}" role="img" aria-label="{escape(name)}">'
         f'<polygon points="{band}" fill="{_COLOURS[0]}" opacity=".2"/>'
         f'<polyline points="{line}" fill="none" stroke="{_COLOURS[0]}" stroke-width="2"/>{marks}{labels}</svg>'
-        f"<figcaption>{escape(name)}. Brown: proposed. Green: the bundle's.</figcaption></figure>"
+        f"<figcaption>{escape(name)}. Brown: {_name(proposal)}. Green: the bundle's.</figcaption></figure>"
     )

@@ -67,9 +67,11 @@ def network_of(manifest: Manifest) -> str:
 
 
 def approve(state: Path, bundle: Bundle, record: SiteThreshold) -> Path:
-    """Keep it and add a line to ``audit.jsonl``, whose lines are chained by their hashes. Raises OSError."""
+    """Add a line to ``audit.jsonl``, whose lines are chained by their hashes, then keep the record. Raises OSError.
+
+    In this order, so that whatever is killed half-way, no threshold holds that the log does not know.
+    """
     path, log = _path(state, bundle), state / SITE / "audit.jsonl"
-    kept.save(path, _identity(bundle), json.dumps(asdict(record), allow_nan=False).encode())
     old = log.read_bytes() if log.exists() else b""
     before = bundle.manifest.decision
     event = {
@@ -78,7 +80,9 @@ def approve(state: Path, bundle: Bundle, record: SiteThreshold) -> Path:
         "before": before.threshold if before else None, "after": record.threshold, "cases": record.cases,
         "previous": hashlib.sha256(old).hexdigest(),
     }  # fmt: skip
+    atomic.make_folder(log.parent)
     atomic.write_bytes(log, old + json.dumps(event, sort_keys=True).encode() + b"\n", 0o600)
+    kept.save(path, _identity(bundle), json.dumps(asdict(record), allow_nan=False).encode())
     return path
 
 

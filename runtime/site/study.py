@@ -44,22 +44,28 @@ class Study:
 
     def conclude(self, bundle: Bundle, state: Path, approved_by: str | None, report: Path | None) -> str:
         """Keep what was approved, write the page, and say which of both holds. Raises KitError as :meth:`record`, and
-        OutputError."""
-        status = f"not approved: {bundle.title} keeps its own threshold (--approved-by NAME keeps the proposed one)"
+        OutputError, which says what holds where only the page is missing."""
+        status = f"not approved: {bundle.title} keeps its own threshold"
+        if self.proposal.promise.kept:
+            status += " (--approved-by NAME keeps the proposed one)"
         refusal: KitError | None = None
-        try:
-            if approved_by is not None:
-                try:
-                    record = self.record(approved_by)
-                except KitError as error:
-                    refusal, status = error, f"{error.message}; {bundle.title} keeps its own threshold"
-                else:
-                    path = approve(state, bundle, record)
-                    status = f"approved: {record.words()}; kept in {path}, delete it to go back to the bundle's"
-            if report is not None:
+        if approved_by is not None:
+            try:
+                record = self.record(approved_by)
+                path = approve(state, bundle, record)
+                status = f"approved: {record.words()}; kept in {path}, delete it to go back to the bundle's"
+            except KitError as error:
+                refusal = error
+            except OSError as error:
+                kept = f"the threshold cannot be kept in {state} ({error.strerror}); {status}"
+                raise OutputError(kept, "give --state a folder that can be written") from error
+        if report is not None:
+            try:
                 atomic.write_text(report, self.page(status))
-        except OSError as error:
-            raise OutputError(f"it cannot be kept ({error.strerror})", "give a place that can be written") from error
+            except OSError as error:
+                raise OutputError(
+                    f"{report} cannot be written ({error.strerror}); {status}", "give --report a place that can be"
+                ) from error
         if refusal is not None:
             raise refusal
         return status

@@ -42,10 +42,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_REFUSED, f"error: {self.prog}: {message}\nhint: {hint}\n")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """As argparse's, but an empty name is no path: for pathlib it would be the current folder."""
+        """As argparse's, but an empty name is no path (for pathlib it would be the current folder), and what is no
+        number is called that, not by the name of the function that read it."""
         if action.type is Path and not arg_string:
             raise argparse.ArgumentError(action, "an empty name (an unset variable of the shell?)")
-        return super()._get_value(action, arg_string)
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            if isinstance(error.__context__, ValueError):
+                raise argparse.ArgumentError(action, f"{arg_string!r} is not a number") from error
+            raise
 
     def _unknown_option(self) -> str | None:
         """The first word that looks like a long option and is none, abbreviations included."""

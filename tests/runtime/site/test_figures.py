@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.bundle.decision import Decision, logit
+from fieldlens.runtime.bundle.promise import Promise
 from fieldlens.runtime.site.figures import Costs, Local, candidates, cheapest, drift, propose, row_at, wilson
 
 GRID = np.linspace(0, 1, 21)
@@ -68,6 +71,42 @@ def test_the_new_threshold_is_right_within_its_interval_and_keeps_the_target(mea
         assert found.band[0] <= found.threshold <= found.band[1]
     assert np.mean(inside) >= 0.84
     assert np.mean(kept) >= 0.84
+
+
+def test_two_sites_of_the_same_people_differ_by_the_shift_alone() -> None:
+    """One clinic's camera adds 1.2 to every logit: there drift is found and the threshold moves by just that."""
+    one, another = site(0, 5), site(1.2, 5)
+    assert [each.found for each in drift(one, decision().reached)] == [False, False]
+    assert [each.found for each in drift(another, decision().reached)] == [True, True]
+    here, there = propose(one, decision()), propose(another, decision())
+    for first, second in zip((here.threshold, *here.band), (there.threshold, *there.band), strict=True):
+        assert logit(second) - logit(first) == pytest.approx(1.2)
+    assert here.promise == there.promise
+
+
+def test_the_band_has_the_shares_of_the_bundles_own() -> None:
+    def promised(measure: str, share: float) -> dict[str, object]:
+        return Promise(measure, share, share, 0.9, 200, 200, 45).to_json()
+
+    local, own = site(0, 6, sick=400, well=400), decision()
+    narrow, wide = (
+        replace(own, reached={**own.reached, "band": {"low": promised("sensitivity", 1 - low), "high": promised(
+            "specificity", 1 - high)}})
+        for low, high in ((0.05, 0.2), (0.02, 0.02))
+    )  # fmt: skip
+    none = propose(local, replace(own, reached={**own.reached, "band": {}}))
+    assert none.band == (none.threshold, none.threshold)
+    bands = [propose(local, each).band for each in (narrow, wide)]
+    assert bands[1][0] < none.threshold
+    assert bands[0][0] == none.threshold
+    assert bands[0][1] < bands[1][1]
+    assert np.mean(local.scores[local.positive] < bands[1][0]) <= 0.02
+    assert np.mean(local.scores[~local.positive] > bands[1][1]) <= 0.02
+
+
+def test_the_exact_threshold_has_an_open_end_where_so_few_prove_nothing() -> None:
+    assert propose(site(0, 0, sick=20), decision()).threshold_range[0] == 0.0
+    assert propose(site(0, 0, well=20), decision("specificity")).threshold_range[1] == 1.0
 
 
 def test_too_few_local_cases_say_how_many_are_needed() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,52 @@ def test_it_is_shown_approved_said_and_ignored_by_another_network(
         load(bundle_folder, state=state, backend="onnxruntime")
 
 
+def test_killed_half_way_no_threshold_holds_that_the_log_does_not_know(
+    site: Path, bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException): ...
+
+    state, writes, replace = tmp_path / "state", list[Path](), os.replace
+
+    def killed_at(count: int) -> None:
+        writes.clear()
+
+        def stop(source: str, target: Path, **more: object) -> None:
+            if Path(target).parent == state / "site":
+                writes.append(Path(target))
+                if len(writes) == count:
+                    raise Killed
+            replace(source, target, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(os, "replace", stop)
+
+    for count, logged in ((1, 0), (2, 1)):
+        killed_at(count)
+        with pytest.raises(Killed):
+            calibrate(site, bundle_folder, state, "--approved-by", "Dr Amina")
+        log = state / "site/audit.jsonl"
+        assert (len(log.read_text().splitlines()) if log.exists() else 0) == logged
+        with load(bundle_folder, state=state, backend="onnxruntime") as model:
+            assert model.classifier.origin.threshold_from is None
+    killed_at(0)
+    assert calibrate(site, bundle_folder, state, "--approved-by", "Dr Amina") == 0
+    first, second = log.read_bytes().splitlines(keepends=True)
+    assert json.loads(second)["previous"] == hashlib.sha256(first).hexdigest()
+    with load(bundle_folder, state=state, backend="onnxruntime") as model:
+        assert "Dr Amina" in str(model.classifier.origin.threshold_from)
+
+
+def test_a_page_that_cannot_be_written_says_which_threshold_holds(
+    site: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    page = ("--report", tmp_path / "file/site.html")
+    with pytest.raises(KitError, match=r"cannot be written .*; not approved: tiny v3 keeps its own"):
+        calibrate(site, bundle_folder, tmp_path / "state", *page)
+    with pytest.raises(KitError, match=r"cannot be written .*; approved: this clinic's own, approved by Dr Amina"):
+        calibrate(site, bundle_folder, tmp_path / "state", "--approved-by", "Dr Amina", *page)
+
+
 def test_too_few_cases_or_wrong_ones_keep_nothing(site: Path, bundle_folder: Path, tmp_path: Path) -> None:
     rows = (site / "labels.csv").read_text().splitlines()
     few = tmp_path / "few"
@@ -99,7 +147,15 @@ def test_too_few_cases_or_wrong_ones_keep_nothing(site: Path, bundle_folder: Pat
         calibrate(few, bundle_folder, tmp_path / "state")
     assert "77.jpg" in caught.value.message
     (few / "labels.csv").write_text("image,label\n0.jpg,1\n")
-    with pytest.raises(KitError, match="no cases of both kinds"):
+    with pytest.raises(KitError, match="1 cases with the finding and 0 without"):
         calibrate(few, bundle_folder, tmp_path / "state")
+    (few / "labels.csv").write_text("file,diagnosis\n0.jpg,1\n")
+    with pytest.raises(KitError, match="no column 'image'") as caught:
+        calibrate(few, bundle_folder, tmp_path / "state")
+    assert "there are 'file', 'diagnosis'" in caught.value.hint
+    (few / "labels.csv").unlink()
+    with pytest.raises(KitError, match=r"there is no .*labels\.csv") as caught:
+        calibrate(few, bundle_folder, tmp_path / "state")
+    assert "columns image, label" in caught.value.hint
     with pytest.raises(KitError, match="belong together"):
         calibrate(site, bundle_folder, tmp_path / "state", "--cost-miss", 3)

@@ -22,6 +22,7 @@ from fieldlens.runtime.terminal.parser import Commands, Parser, subcommands
         ("classify a --bundle b --precision fp17", "--precision fp17: no such choice", "did you mean fp16?"),
         ("classify a --bundle b --xyz", "unknown option --xyz", "`fieldlens classify --help`"),
         ("info a.bundle b.bundle", "unexpected: b.bundle", "`fieldlens info --help`"),
+        ("calibrate-site a --bundle b --prevalence x", "--prevalence: 'x' is not a number", "calibrate-site --help`"),
         ("classify a", "the following arguments are required: --bundle", "`fieldlens classify --help`"),
     ],
 )

@@ -3,28 +3,29 @@
 A fold of 200 images has a dozen positives in its validation part, and all folds together have a hundred that no network
 had trained on. A fold's threshold then comes from the images of the *other* folds, so that its own are still judged by
 something that has not seen them (as in cross-conformal prediction: Vovk, Annals of Mathematics and Artificial
-Intelligence 2015); the final network's from all of them. Logits are pooled as they are: the folds' networks have the
-same recipe. How well a threshold carries over to another network shows in the folds' own figures, because each is
-judged at a threshold that others have chosen; for the final network it is measured on its validation images.
+Intelligence 2015); the final network's from all of them, each at the scale of the network that is to use it. How well a
+threshold carries over shows in the folds' own figures, because each is judged at a threshold that others have chosen;
+for the final network it is measured on its validation images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fieldlens.runtime.files import atomic
-from fieldlens.train.checkpoint import TrainingRun, read_split
+from fieldlens.train.checkpoint import TrainingRun, load_run, read_split
 from fieldlens.train.config import DecisionConfig
 from fieldlens.train.data.cache import load_tensors
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.decide.operating_point import OperatingPoint
-from fieldlens.train.decide.pooled import carried_over, pooled_point, proves_too_little, with_carried
+from fieldlens.train.decide.pooled import carried_over, on_scale_of, pooled_point, proves_too_little, with_carried
 from fieldlens.train.epoch.loop import predict
+from fieldlens.train.metrics import Floats, multilabel
 from fieldlens.train.scoring.out_of_fold import Fold
 from fieldlens.train.scoring.scored_predictions import labels_of
 
@@ -44,10 +45,12 @@ def with_pooled_points(
     written into the fold's run."""
     found = []
     for fold, run in zip(folds, runs, strict=True):
-        if not _too_few(validation_of(run, data), data.classes, config):
+        validation = validation_of(run, data)
+        if not _too_few(validation, data.classes, config):
             found.append(fold)
             continue
-        point, value = _point_of([other for other in folds if other is not fold], data.classes, config)
+        pool = _Pool.of([other for other in folds if other is not fold], _own(load_run(run), validation, data))
+        point, value = pool.point(data.classes, config)
         atomic.write_json(run / "operating-point.json", value)
         found.append(replace(fold, point=point))
     return found
@@ -59,12 +62,37 @@ def validation_of(run: Path, data: DataSet) -> list[Sample]:
     return [sample for sample in data.samples if parts.get(sample.id) == "val"]
 
 
-def _point_of(
-    folds: Sequence[Fold], classes: Sequence[str], config: DecisionConfig
-) -> tuple[OperatingPoint, dict[str, Any]]:
-    samples = [sample for fold in folds for sample in fold.samples]
-    logits = np.concatenate([fold.answers.logits for fold in folds])
-    return pooled_point(logits, labels_of(samples), classes, _groups(samples), config, len(folds))
+def _own(run: TrainingRun, samples: Sequence[Sample], data: DataSet) -> Floats:
+    """What the run's network says of its validation images, which it was not trained on: logits ``[m,C]``."""
+    tensors = load_tensors(data, samples, run.preprocess, f"decoding {run.path.name}'s validation part")
+    return predict(run.model, tensors.images)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Out-of-fold logits ``[n,C]`` at the scale of the network that they choose for."""
+
+    samples: tuple[Sample, ...]
+    logits: Floats
+    networks: int
+
+    @classmethod
+    def of(cls, folds: Sequence[Fold], own: Floats) -> _Pool:
+        """``own``: that network's validation logits ``[m,C]``."""
+        samples = tuple(sample for fold in folds for sample in fold.samples)
+        logits = np.concatenate([fold.answers.logits for fold in folds])
+        network = np.repeat(np.arange(len(folds)), [len(fold.samples) for fold in folds])
+        return cls(samples, on_scale_of(own, logits, network, multilabel(labels_of(samples))), len(folds))
+
+    def point(self, classes: Sequence[str], config: DecisionConfig) -> tuple[OperatingPoint, dict[str, Any]]:
+        """The operating point of all of them."""
+        groups = _groups(self.samples)
+        return pooled_point(self.logits, labels_of(self.samples), classes, groups, config, self.networks)
+
+    def of_images(self, samples: Sequence[Sample]) -> Floats:
+        """The logits of these."""
+        row = {sample.id: place for place, sample in enumerate(self.samples)}
+        return self.logits[[row[sample.id] for sample in samples]]
 
 
 def finish(final: TrainingRun, data: DataSet, folds: Sequence[Fold], config: DecisionConfig) -> dict[str, Any] | None:
@@ -73,12 +101,9 @@ def finish(final: TrainingRun, data: DataSet, folds: Sequence[Fold], config: Dec
     samples = validation_of(final.path, data)
     if not _too_few(samples, final.class_ids, config):
         return None
-    point, value = _point_of(folds, final.class_ids, config)
-    tensors = load_tensors(data, samples, final.preprocess, "decoding the final run's validation part")
-    answered = {
-        sample.id: row for fold in folds for sample, row in zip(fold.samples, fold.answers.logits, strict=True)
-    }  # fmt: skip
-    others = np.stack([answered[sample.id] for sample in samples])
-    found = carried_over(predict(final.model, tensors.images), others, labels_of(samples), final.class_ids, point)
+    own = _own(final, samples, data)
+    pool = _Pool.of(folds, own)
+    point, value = pool.point(final.class_ids, config)
+    found = carried_over(own, pool.of_images(samples), labels_of(samples), final.class_ids, point)
     atomic.write_json(final.path / "operating-point.json", with_carried(value, found))
     return found

@@ -125,6 +125,7 @@ def _finish(
     if inner is None:
         point, value = fit_operating_point(logits, val.labels, classes, val.groups, config.decision)
     else:
+        inner = inner.on_scale_of(logits)
         point, value = pooled_point(
             inner.logits, inner.labels, classes, inner.groups, config.decision, inner.networks
         )  # fmt: skip

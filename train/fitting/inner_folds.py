@@ -26,7 +26,7 @@ from fieldlens.train.data.cache import Tensors
 from fieldlens.train.data.folds import check_folds, fold_split
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.data.splits import Split
-from fieldlens.train.decide.pooled import groups_to_prove, proves_too_little
+from fieldlens.train.decide.pooled import groups_to_prove, on_scale_of, proves_too_little
 from fieldlens.train.epoch.distributed import ALONE
 from fieldlens.train.epoch.history import History
 from fieldlens.train.epoch.loop import pick_device, predict
@@ -34,7 +34,7 @@ from fieldlens.train.errors import RunError
 from fieldlens.train.fitting.epochs import Fitting
 from fieldlens.train.fitting.resume import last_state
 from fieldlens.train.fitting.run_data import RunData
-from fieldlens.train.metrics import Floats, Ints
+from fieldlens.train.metrics import Floats, Ints, multilabel
 from fieldlens.train.model import build_model, load_weights
 
 FOLDER = "inner"
@@ -44,13 +44,23 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Logits ``[n,C]`` of all training and validation images by networks that had not seen their groups."""
+    """Logits ``[n,C]`` of all training and validation images by networks that had not seen their groups; ``network``
+    ``[n]`` is the number of each."""
 
     samples: tuple[Sample, ...]
     labels: Ints
     groups: tuple[str, ...]
     logits: Floats
-    networks: int
+    network: Ints
+
+    @property
+    def networks(self) -> int:
+        """How many."""
+        return len(np.unique(self.network))
+
+    def on_scale_of(self, own: Floats) -> OutOfFold:
+        """The same at the scale of the kept network's validation logits ``[m,C]``."""
+        return replace(self, logits=on_scale_of(own, self.logits, self.network, multilabel(self.labels)))
 
     def of(self, samples: Sequence[Sample]) -> Floats:
         """The logits of these ``[n,C]``."""
@@ -117,6 +127,7 @@ def out_of_fold(
         np.concatenate((train.labels, val.labels)),
     )  # fmt: skip
     logits: Floats = np.zeros((len(whole), len(material.data.classes)))
+    network = np.zeros(len(whole), np.int64)
     for number, parts in enumerate(splits, 1):
         chosen = {part: _part(whole, parts, part) for part in ("train", "val", "test")}
         ids = tuple(whole.samples[index].id for index in chosen["test"])
@@ -129,8 +140,8 @@ def out_of_fold(
             value = asdict(_Fold(ids, tuple(map(tuple, found.tolist()))))
             atomic.write_json(run / FOLDER / f"fold-{number}.json", value)
             shutil.rmtree(place)
-        logits[chosen["test"]] = found
-    return OutOfFold(whole.samples, whole.labels, whole.groups, logits, len(splits))
+        logits[chosen["test"]], network[chosen["test"]] = found, number
+    return OutOfFold(whole.samples, whole.labels, whole.groups, logits, network)
 
 
 def _part(whole: Tensors, parts: Split, name: str) -> list[int]:

@@ -24,8 +24,9 @@ HOW = (
 )
 HOW_POOLED = (
     "Validation parts are too small to prove the target, so each fold's temperature and threshold come from the images "
-    "of the other folds, scored by networks that had not seen them; the final network's come from all folds. Scores "
-    "are relative to the threshold (0.5 is the border)."
+    "of the other folds, scored by networks that had not seen them and brought to the scale of the fold's own network "
+    "(mean and spread of its validation logits); the final network's come from all folds. Scores are relative to the "
+    "threshold (0.5 is the border)."
 )
 
 

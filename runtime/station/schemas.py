@@ -256,7 +256,8 @@ class QueueBody(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """What answers. ``fault``: why it does not any more."""
+    """What answers. ``fault``: why it does not any more. ``threshold_from``: whose threshold it is, where it is this
+    clinic's own."""
 
     bundle: str
     bundle_hash: str
@@ -268,6 +269,7 @@ class ModelBody(BaseModel):
     threads: int
     decides: bool
     threshold: float | None
+    threshold_from: str | None
     classes: dict[str, str]
     notes: list[str]
     fault: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fieldlens.runtime.machine.sensors import Sensors
+from fieldlens.runtime.site.record import threshold_from
 from fieldlens.runtime.station.schemas import (
     CameraBody,
     ClockBody,
@@ -61,7 +62,7 @@ def _model(station: Station) -> ModelBody:
     return ModelBody(
         bundle=bundle.title, bundle_hash=bundle.hash, signed=bundle.signed, backend=info.name, version=info.version,
         device=info.device, precision=info.precision, threads=info.threads, decides=decision is not None,
-        threshold=None if decision is None else decision.threshold,
+        threshold=None if decision is None else decision.threshold, threshold_from=threshold_from(decision),
         classes={each.id: each.display for each in bundle.manifest.classes},
         notes=list(station.model.notes), fault=None if fault is None else fault.message,
     )  # fmt: skip

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.promise import Promise
+from fieldlens.runtime.site.record import SiteThreshold, approve
 from fieldlens.runtime.station import pins
 from fieldlens.runtime.station.pins import Pinned
 from tests.runtime.conftest import build_bundle, tiny_manifest
@@ -52,6 +55,23 @@ def test_another_bundle_is_a_banner(opened: Opened, classifier_folder: Path) -> 
     banners = {banner.kind: banner.message for banner in station.records.banners()}
     assert banners.keys() == {"changed-bundle", "changed-threshold"}
     assert banners["changed-bundle"] == "the model changed: tiny v3 → general v3"
+
+
+def test_a_clinics_own_threshold_holds_in_the_station_and_is_said(
+    opened: Opened, bundle_folder: Path, tmp_path: Path, photo: bytes
+) -> None:
+    opened().close()
+    promise = Promise("sensitivity", 0.95, 0.951, 0.9, 60, 60, 45)
+    record = SiteThreshold(0.125, (0.125, 0.25), promise, "Dr Amina", "2026-11-27T09:00:00Z", 120, 60)
+    approve(tmp_path / "state", open_bundle(bundle_folder), record)
+    station = opened()
+    assert [banner.kind for banner in station.records.banners()] == ["changed-threshold"]
+    client = client_of(station)
+    answer = client.post("/api/v1/predict", files={"images": ("a.jpg", photo)}).json()["items"][0]["result"]
+    assert answer["threshold"] == 0.125
+    model = client.get("/api/v1/status").json()["model"]
+    assert (model["threshold"], "approved by Dr Amina" in model["threshold_from"]) == (0.125, True)
+    assert any("approved by Dr Amina" in note for note in model["notes"])
 
 
 def test_other_contents_by_the_same_name_are_a_banner(opened: Opened, bundle_folder: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.train.small_network import take_small_networks
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = (
-    "preprocess.size=64", "train.stages.0.epochs=20", "train.stages.1.epochs=15", "train.stages.0.lr=0.004",
+    "preprocess.size=64", "train.stages.0.epochs=20", "train.stages.1.epochs=8", "train.stages.0.lr=0.004",
     "train.stages.1.lr=0.004", "train.precision=fp32",
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_two_hundred_of_pneumoniamnist(tmp_path: Path) -> None:
     # As one part, without a split of its own: crossval deals the folds.
     np.savez(tmp_path / "drawn.npz", train_images=whole["train_images"][chosen], train_labels=labels)
     config = make_config(
-        data={"val_fraction": 0.2}, preprocess={"size": 64}, decision={"positive": ["1"]}, crossval={"folds": 5},
+        data={"val_fraction": 0.2}, preprocess={"size": 32}, decision={"positive": ["1"]}, crossval={"folds": 5},
         train={"epochs": 15, "lr": 0.004, "batch_size": 16, "schedule": "one-cycle", "metric": "val_auc"},
         augment={"rotate_degrees": 8, "zoom": 0.1, "shift": 0.08, "flip_horizontal": False},
     )  # fmt: skip

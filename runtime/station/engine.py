@@ -103,10 +103,8 @@ class ModelThread:
             prepared = preparer(image)
             prediction = self._ask(prepared)
             view = preparer.preprocess.view(prepared.pixels_rgb)
-            as_shown = prepared.pixels.dtype == np.uint8 and prepared.pixels.shape[2:] == (
-                3,
-            )  # grey levels have a window
-            seen_rgb = prepared.pixels_rgb if as_shown else view
+            in_colour = prepared.pixels.dtype == np.uint8 and prepared.pixels.shape[2:] == (3,)
+            seen_rgb = prepared.pixels_rgb if in_colour else view  # grey levels are shown through their window
             image_jpeg = jpeg_of(_whole(seen_rgb, image), 92) if whole else None
             return SeenImage(prediction, small(view), image_jpeg)
         finally:

@@ -123,10 +123,8 @@ def test_what_is_kept_of_grey_levels_is_what_the_window_shows(opened: Opened, tm
     client = client_of(opened(build_bundle(tmp_path / "ct.bundle", manifest), rules=KeepingRules(images=True)))
     values = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     grey = np.ascontiguousarray(values[..., 0])
-    data = {"16 bits": ct(1), "8 bits": encoded(made(grey)), "colour": encoded(made(values)), "grey PNG": png(grey)}[
-        kind
-    ]
-    (item,) = items_of(client, ("a", data))
+    files = {"16 bits": ct(1), "8 bits": encoded(made(grey)), "colour": encoded(made(values)), "grey PNG": png(grey)}
+    (item,) = items_of(client, ("a", files[kind]))
     path = f"/api/v1/results/{item['result']['id']}"  # type: ignore[index]
     for what in ("image?kind=image", "image", "heatmap"):
         assert simplejpeg.decode_jpeg(client.get(f"{path}/{what}").content).shape[2] == 3

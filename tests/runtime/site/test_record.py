@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from fieldlens import load
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.cli import main
 from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.files import atomic
 from tests.runtime.conftest import build_bundle, jpeg, scene, tiny_manifest
 
 COUNT = 104
@@ -122,10 +124,13 @@ def test_killed_half_way_no_threshold_holds_that_the_log_does_not_know(
 
 
 def test_a_page_that_cannot_be_written_says_which_threshold_holds(
-    site: Path, bundle_folder: Path, tmp_path: Path
+    site: Path, bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
-    page = ("--report", tmp_path / "file/site.html")
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic, "write_text", full)  # after the look at the place, before the page
+    page = ("--report", tmp_path / "site.html")
     with pytest.raises(KitError, match=r"cannot be written .*; not approved: tiny v3 keeps its own"):
         calibrate(site, bundle_folder, tmp_path / "state", *page)
     with pytest.raises(KitError, match=r"cannot be written .*; approved: this clinic's own, approved by Dr Amina"):

@@ -15,7 +15,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from fieldlens.convert.graph.execute import Executor
+from fieldlens.convert.graph.execute import Executor, dense
 
 METHODS = ("MinMax", "Entropy")
 _BATCH = 16
@@ -41,14 +41,32 @@ class ActivationHistogram:
 
     def add(self, values: Tensor) -> None:
         """Count ``values``; where they reach beyond ``top``, pairs of bins are merged until they fit."""
-        low, high = (float(value) for value in values.aminmax())
+        low, high = extremes(values)
         self.low, self.high = min(self.low, low), max(self.high, high)
         while self.top < max(-low, high):
             merged = self.counts.reshape(-1, 2).sum(axis=1)
             self.counts = np.concatenate([merged, np.zeros(_BINS // 2)])
             self.top *= 2.0
         every = next((prime for prime in _PRIMES if values.numel() <= prime * _SAMPLE), _PRIMES[-1])
-        self.counts += torch.histc(values.flatten()[::every].abs(), _BINS, 0.0, self.top).double().numpy()
+        self.counts += torch.histc(every_nth(values, every).abs(), _BINS, 0.0, self.top).double().numpy()
+
+
+def extremes(values: Tensor) -> tuple[float, float]:
+    """The least and the largest value."""
+    low, high = dense(values).aminmax()
+    return float(low), float(high)
+
+
+def every_nth(values: Tensor, every: int) -> Tensor:
+    """``values.flatten()[::every]``, without a copy of all where they lie in memory in another order."""
+    whole = dense(values)
+    if whole.data_ptr() != values.data_ptr():  # with gaps: it is a copy
+        return values.flatten()[::every]
+    place, offset = torch.arange(0, values.numel(), every), torch.zeros((), dtype=torch.int64)
+    for size, stride in zip(reversed(values.shape), reversed(values.stride()), strict=True):
+        offset = offset + place % size * stride
+        place = place // size
+    return whole[offset]
 
 
 @dataclass(frozen=True)
@@ -65,8 +83,8 @@ def observe(model: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]) ->
 
     def watch(name: str, values: Tensor) -> None:
         if name not in seen:
-            top = max(float(values.abs().max()), 1e-12)
-            seen[name] = ActivationHistogram(np.inf, -np.inf, top, np.zeros(_BINS))
+            low, high = extremes(values)
+            seen[name] = ActivationHistogram(np.inf, -np.inf, max(-low, high, 1e-12), np.zeros(_BINS))
         seen[name].add(values)
 
     executor = Executor(model, half=False)

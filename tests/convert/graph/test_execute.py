@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from fieldlens.convert.graph.contract import ConversionError
 from fieldlens.convert.graph.deployment import DeploymentGraph
-from fieldlens.convert.graph.execute import Executor
+from fieldlens.convert.graph.execute import Executor, dense
 from fieldlens.convert.graph.export import export_fp32, to_bytes
 from fieldlens.convert.measure.emulate import Emulation
 from fieldlens.runtime.backends import onnxruntime
@@ -117,3 +118,25 @@ def test_a_closed_emulation_says_so() -> None:
     emulation.close()
     with pytest.raises(BackendError, match="closed"):
         emulation.infer(np.zeros((1, 2, 2, 3), np.uint8))
+
+
+@pytest.mark.parametrize("file", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("half", [False, True])
+def test_no_node_changes_what_an_earlier_one_gave(file: str, half: bool) -> None:
+    """Results are rounded in place, which must never reach a value that another node still reads."""
+    seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+    executor = Executor(onnx.load_from_string(models.model(file)), half=half)
+    image = np.stack([models.picture(seed) for seed in range(3)])
+    executor.run(image, lambda name, values: seen.append((name, values, values.clone())))
+    assert len(seen) > 10
+    assert [name for name, values, copy in seen if not torch.equal(values, copy)] == []
+
+
+def test_extremes_are_taken_without_a_copy_in_whatever_order_the_values_lie() -> None:
+    values = torch.randn(3, 5, 7, 9, generator=torch.Generator().manual_seed(0))
+    for laid in (values, values.to(memory_format=torch.channels_last), values.permute(3, 1, 0, 2)):
+        flat = dense(laid)
+        assert flat.data_ptr() == laid.data_ptr()
+        assert torch.equal(flat.sort().values, laid.flatten().sort().values)
+    gaps = values[:, ::2]
+    assert torch.equal(dense(gaps).sort().values, gaps.flatten().sort().values)

@@ -7,7 +7,14 @@ import onnx
 import pytest
 import torch
 
-from fieldlens.convert.quantization.ranges import ActivationHistogram, entropy_threshold, observe, ranges
+from fieldlens.convert.quantization.ranges import (
+    ActivationHistogram,
+    entropy_threshold,
+    every_nth,
+    extremes,
+    observe,
+    ranges,
+)
 from tests.convert.graph.test_contract import small
 
 
@@ -72,3 +79,19 @@ def test_minmax_is_what_was_seen(model: onnx.ModelProto) -> None:
 def test_an_unknown_method_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="Percentile"):
         ranges({}, "Percentile")
+
+
+@pytest.mark.parametrize("every", [1, 3, 11, 97])
+def test_the_same_values_are_counted_however_they_lie_in_memory(every: int) -> None:
+    """The sample walks an activation in its own order, so that files do not depend on how torch laid it out."""
+    values = torch.randn(2, 6, 10, 14, generator=torch.Generator().manual_seed(0))
+    laid = (
+        values,
+        values.to(memory_format=torch.channels_last),
+        values.permute(0, 2, 3, 1),
+        values[:, ::2],
+        values[:1],
+    )
+    for each in laid:
+        assert torch.equal(every_nth(each, every), each.flatten()[::every])
+        assert extremes(each) == (float(each.min()), float(each.max()))

@@ -105,8 +105,8 @@ def dense(values: Tensor) -> Tensor:
     The convolutions give channels last, and torch copies such a tensor whole before it looks for its extremes: a fifth
     of the time of a run.
     """
-    order = sorted(range(values.ndim), key=lambda axis: -values.stride(axis))
-    return values.permute(order).reshape(-1)
+    strides = values.stride()
+    return values.permute(sorted(range(values.ndim), key=strides.__getitem__, reverse=True)).reshape(-1)
 
 
 def _constants(model: onnx.ModelProto, half: bool) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import simplejpeg
 
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels import dicom_file, killable_decoder
+from fieldlens.runtime.pixels.area import AreaAverage
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.formats import tiff_pixels
 from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
@@ -75,6 +76,7 @@ class Preprocess:
         self._buffer = bytearray()
         self._enlarged: Pixels | None = None
         self._blocks: Pixels | None = None
+        self._area = AreaAverage()
         self.size = self._resize.size
 
     def empty(self, count: int = 1) -> npt.NDArray[np.uint8]:
@@ -285,10 +287,9 @@ class Preprocess:
         pixels = self._reduced(pixels, target)
         height, width = pixels.shape[:2]
         shrinks = max(width / target[0], height / target[1]) > BARELY
-        scaled = cv2.resize(
-            pixels, target, dst=place if place.flags.c_contiguous else None,
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )  # fmt: skip
+        into = place if place.flags.c_contiguous else None
+        linear = cv2.INTER_LINEAR
+        scaled = self._area(pixels, target, into) if shrinks else cv2.resize(pixels, target, into, interpolation=linear)
         if not np.shares_memory(scaled, place):
             place[:] = scaled
         return out

@@ -234,7 +234,7 @@ def _add_serve(commands: Commands) -> None:
 
 
 def _add_station(commands: Commands) -> None:
-    group = commands.group("station", "a station's records: backup, restore, export")
+    group = commands.group("station", "a station's records: backup, restore, export, audit")
     below = Commands(group, STATION)
     for name, title, example in (
         ("backup", "everything into one file, while the station runs", "monday.tar"),
@@ -244,6 +244,9 @@ def _add_station(commands: Commands) -> None:
         parser = below.add(name, title, example=example, begin=_begin_station)
         parser.add_argument("file", type=Path, help="the backup or CSV file")
         _add_data(parser)
+    parser = below.add("verify-audit", "whether the audit log is as it was written", example="--head 1204:9f3c…")
+    parser.add_argument("--head", action="append", default=[], help="one that was printed; may be given again")
+    _add_data(parser)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

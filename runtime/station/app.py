@@ -11,13 +11,13 @@ from starlette.types import ASGIApp
 
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.station.page import routes as page
-from fieldlens.runtime.station.routes import operation, predict, preview, results
+from fieldlens.runtime.station.routes import operation, predict, preview, results, trust
 from fieldlens.runtime.station.serving import problems
 from fieldlens.runtime.station.serving.guard import Guard
 from fieldlens.runtime.station.station import Station
 
 VERSION = "1"
-_PARTS = (predict.routes, preview.routes, results.routes, operation.routes, page.routes)
+_PARTS = (predict.routes, preview.routes, results.routes, operation.routes, trust.routes, page.routes)
 
 
 def build_service(station: Station) -> FastAPI:
@@ -26,7 +26,7 @@ def build_service(station: Station) -> FastAPI:
         title="Fieldlens station", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json",
         description="Images in, calibrated answers out, stored on this device.",
     )  # fmt: skip
-    service.state.station = station
+    service.state.station, service.state.records = station, station.records
     for part in _PARTS:
         service.include_router(part.router)
     service.mount("/static", page.static_files(), "static")

@@ -17,6 +17,7 @@ from fieldlens.runtime.sources.cameras.address import Address, parse_address
 from fieldlens.runtime.station.app import build_app, own_hosts
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.records import backup
+from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.serving.server import listen, serve
 from fieldlens.runtime.station.station import Station, StationSettings
 from fieldlens.runtime.stopping import Stopper
@@ -103,9 +104,19 @@ def export_table(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def verify_audit(arguments: argparse.Namespace) -> int:
+    """Every row, and the heads that were printed."""
+    head = verify_log(data_folder(arguments.data), arguments.head)
+    print(f"{head.number} rows, none changed or missing; the log ends at {head}")
+    if not arguments.head:
+        print("note: only a printed head (--head) shows whether the end was cut off or the log written again")
+    return EXIT_OK
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": run_station,
     "backup": make_backup,
     "restore": restore_backup,
     "export": export_table,
+    "verify-audit": verify_audit,
 }

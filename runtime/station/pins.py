@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.station.records.store import Records
 
@@ -55,6 +56,7 @@ def compare_pins(records: Records, model: Model, created_utc: str) -> list[str]:
             title, hint = _WORDS[name]
             message = f"the {title} changed: {_short(old)} → {_short(value)}"
             records.notify(f"changed-{name.replace('_', '-')}", message, hint, created_utc)
+            records.audit(AuditEntry("model-change", detail=message))
             said.append(message)
     if before != now:
         records.remember(_FACT, now)

@@ -172,6 +172,36 @@ class BannersBody(BaseModel):
     banners: list[BannerBody]
 
 
+class ForgetForm(_Strict):
+    """Whose results are to be deleted."""
+
+    subject: Subject
+
+
+class ForgottenBody(BaseModel):
+    """How many results were deleted."""
+
+    results: int
+
+
+class AuditRowBody(BaseModel):
+    """One event. ``about``: the ID of the result; of a deleted subject a keyed hash."""
+
+    number: int
+    created_utc: str
+    event: str
+    who: str
+    about: str
+    detail: str
+
+
+class AuditBody(BaseModel):
+    """The newest events first, and where the log ends."""
+
+    rows: list[AuditRowBody]
+    head: str
+
+
 class SubjectBody(BaseModel):
     """A new ID."""
 
@@ -276,7 +306,7 @@ class ModelBody(BaseModel):
 
 
 class StatusBody(BaseModel):
-    """The status bar."""
+    """The status bar. ``audit_head``: where the audit log ends now, ``number:hexadecimal``, to be printed."""
 
     ready: bool
     site: str
@@ -289,6 +319,7 @@ class StatusBody(BaseModel):
     model: ModelBody
     temperature_c: float | None
     banners: int
+    audit_head: str
 
 
 class HealthBody(BaseModel):

@@ -38,6 +38,7 @@ def state_of(station: Station) -> StatusBody:
         model=_model(station),
         temperature_c=_hottest(station.sensors),
         banners=len(station.records.banners()),
+        audit_head=str(station.records.audit_head()),
     )
 
 

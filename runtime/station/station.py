@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.machine.sensors import Sensors
@@ -21,7 +22,7 @@ from fieldlens.runtime.station.live_camera import LiveCamera
 from fieldlens.runtime.station.pins import compare_pins
 from fieldlens.runtime.station.recent import RecentViews
 from fieldlens.runtime.station.records.rows import ResultRow
-from fieldlens.runtime.station.records.store import Records
+from fieldlens.runtime.station.records.store import STATION, Records
 from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.station.serving.metrics import Metrics
 from fieldlens.runtime.station.subjects import new_subject
@@ -50,6 +51,8 @@ class AboutResult:
     subject: str = ""
     site: str = ""
     operator: str = ""
+    by: str = STATION
+    """The account that asks; for the audit log."""
 
 
 class Station:
@@ -73,6 +76,7 @@ class Station:
             self.records.close()
             raise
         self.model = self.engine.model
+        self.records.audit(AuditEntry("start", detail=f"{self.model.bundle.title}, {self.model.bundle.hash}"))
         compare_pins(self.records, self.model, clock.stamp())
         classifier = self.model.classifier
         self.camera = LiveCamera(camera, classifier.preparer(), classifier.limits) if camera is not None else None
@@ -118,7 +122,7 @@ class Station:
         images = []
         if keep and seen.image_jpeg is not None:
             images = [("image", seen.image_jpeg), ("view", jpeg_of(seen.view_rgb, VIEW_QUALITY))]
-        stored = self.records.add(self._row(seen, origin, about), images)
+        stored = self.records.add(self._row(seen, origin, about), images, about.by)
         if pixels_kept:
             self.recent.put(stored.id, seen.view_rgb)
         self.metrics.count("outcomes", "outcome", stored.outcome)

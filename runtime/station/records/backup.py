@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldlens.runtime.audit.chain import AuditEntry
+from fieldlens.runtime.audit.key import KEY_FILE
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.files.printable import json_text
+from fieldlens.runtime.station.records.audit_key import add_event
 from fieldlens.runtime.station.records.database import DATABASE, copy_to, open_database, own_schemas, reading
 from fieldlens.runtime.station.records.image_files import IMAGES
 from fieldlens.runtime.station.records.search import Filters, find_all
@@ -41,11 +44,12 @@ def make(data: Path, target: Path) -> BackupMade:
         raise KitError(f"{target}: exists already", "choose another name; a backup never replaces one")
     part = target.with_name(f".{target.name}.part")
     copy = target.with_name(f".{target.name}.records")
+    add_event(data, AuditEntry("export", detail="backup"))
     try:
         atomic.make_folder(target.parent)
         with reading(source) as connection:
             copy_to(connection, copy)
-        made = _write(part, copy, data / IMAGES)
+        made = _write(part, copy, data)
         part.replace(target)
         atomic.fsync_folder(target.parent)
     except (OSError, sqlite3.Error) as error:
@@ -56,10 +60,11 @@ def make(data: Path, target: Path) -> BackupMade:
     return made
 
 
-def _write(part: Path, copy: Path, images: Path) -> BackupMade:
+def _write(part: Path, copy: Path, data_folder: Path) -> BackupMade:
     """The records as they were copied, and the images that they name. One deleted meanwhile is left out with its row
     still there; restore tells."""
     listed: dict[str, str] = {}
+    images = data_folder / IMAGES
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         results = int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
         named = [(path, digest) for path, digest in connection.execute("SELECT path, sha256 FROM files ORDER BY path")]
@@ -67,6 +72,7 @@ def _write(part: Path, copy: Path, images: Path) -> BackupMade:
     with os.fdopen(handle, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             listed[DATABASE] = _add(archive, DATABASE, copy.read_bytes())
+            listed[KEY_FILE] = _add(archive, KEY_FILE, (data_folder / KEY_FILE).read_bytes())
             for path, digest in named:
                 data = (images / path).read_bytes() if (images / path).is_file() else b""
                 if hashlib.sha256(data).hexdigest() == digest:
@@ -74,7 +80,7 @@ def _write(part: Path, copy: Path, images: Path) -> BackupMade:
             _add(archive, _CONTENTS, json_text({"format": 1, "files": listed}).encode())
         file.flush()
         os.fsync(file.fileno())
-    return BackupMade(results, len(listed) - 1, part.stat().st_size)
+    return BackupMade(results, len(listed) - 2, part.stat().st_size)
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> str:
@@ -104,11 +110,11 @@ def restore(source: Path, data: Path) -> BackupMade:
         raise broken from error
     except OSError as error:
         raise KitError(f"{data}: cannot be written ({_text(error)})", f"make room: df -h '{data.parent}'") from error
-    return BackupMade(results, listed - 1, source.stat().st_size)
+    return BackupMade(results, listed, source.stat().st_size)
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> int | None:
-    """Ordinary files of our own names only, compared with the list at the end; their number, or None."""
+    """Ordinary files of our own names only, compared with the list at the end; the number of images, or None."""
     found: dict[str, str] = {}
     listed: dict[str, str] | None = None
     for member in archive:
@@ -118,12 +124,13 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> int | None:
         if member.name == _CONTENTS:
             listed = json.loads(stream.read())["files"]
             continue
-        if member.name != DATABASE and not _ours(member.name):
+        if member.name not in (DATABASE, KEY_FILE) and not _ours(member.name):
             return None
         data = stream.read()
         atomic.write_bytes(folder / member.name, data)
         found[member.name] = hashlib.sha256(data).hexdigest()
-    return len(found) if listed is not None and found == listed and DATABASE in found else None
+    whole = listed is not None and found == listed and DATABASE in found
+    return sum(name.startswith(f"{IMAGES}/") for name in found) if whole else None
 
 
 def _ours(name: str) -> bool:
@@ -134,9 +141,11 @@ def _ours(name: str) -> bool:
 def export_table(data: Path, target: Path) -> int:
     """Every result as a CSV file; how many. Raises KitError."""
     count = 0
-    with reading(_records_in(data)) as connection:
+    source = _records_in(data)
+    head = add_event(data, AuditEntry("export", detail="CSV"))
+    with reading(source) as connection:
         classes = _classes(connection.execute)
-        lines = list(table_lines(find_all(connection, Filters()), classes))
+        lines = list(table_lines(find_all(connection, Filters()), classes, str(head)))
         count = len(lines) - 1
     try:
         atomic.write_text(target, "".join(lines))

@@ -72,6 +72,7 @@ def _connected(uri: str) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")  # nothing of a patient in /tmp
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten in the file
     return connection
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import hmac
 import json
 import os
 import sqlite3
@@ -10,16 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fieldlens.runtime.audit import chain
+from fieldlens.runtime.audit.chain import AuditEntry, AuditHead, AuditRow
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic, locks
 from fieldlens.runtime.files.printable import json_text
-from fieldlens.runtime.station.records.database import DATABASE, RecordsError, reading
+from fieldlens.runtime.station.clock import CLOCK
+from fieldlens.runtime.station.records.audit_key import key_of_log
+from fieldlens.runtime.station.records.database import DATABASE, RecordsError, open_database, reading
 from fieldlens.runtime.station.records.image_files import IMAGES, ImageFiles, KeptFile
 from fieldlens.runtime.station.records.rows import BannerRow, ResultRow, Review
 from fieldlens.runtime.station.records.search import PAGE, Filters, ResultsPage, find_all, find_one, find_page
 from fieldlens.runtime.station.records.writer import RecordWriter
 
 _LOCK = ".station.lock"
+STATION = "station"
+"""Who, in the audit log, where nobody has logged in."""
 
 
 class Records:
@@ -30,6 +39,7 @@ class Records:
         self._lock, self._closed = hold(folder), False
         try:
             self._write = RecordWriter(self.path, schemas)
+            self._key = key_of_log(self.path)
             self.files = ImageFiles(folder / IMAGES)
             self.swept = self.files.sweep(self._known_files())
         except BaseException:
@@ -38,8 +48,8 @@ class Records:
 
     # ---------------------------------------------------------------- results
 
-    def add(self, result: ResultRow, images: Sequence[tuple[str, bytes]] = ()) -> ResultRow:
-        """Store a result with its ``(kind, JPEG)`` images; when this returns, both are on disk.
+    def add(self, result: ResultRow, images: Sequence[tuple[str, bytes]] = (), by: str = STATION) -> ResultRow:
+        """Store a result with its ``(kind, JPEG)`` images and its audit row; when this returns, all are on disk.
 
         Files first, then the row: a row never names a file that is not there. Raises RecordsError.
         """
@@ -51,8 +61,14 @@ class Records:
                 text = f"the image cannot be kept ({error.strerror})"
                 raise RecordsError(text, f"make room: df -h '{self.folder}'") from error
         whole = replace(result, files=files)
+
+        def insert(connection: sqlite3.Connection) -> int:
+            event = "capture" if whole.origin == "camera" else "result"
+            self._append(connection, AuditEntry(event, by, whole.id, whole.outcome))
+            return _insert(connection, whole)
+
         try:
-            number = self._write(lambda connection: _insert(connection, whole))
+            number = self._write(insert)
         except BaseException:
             self.files.doubt(files)
             raise
@@ -75,7 +91,7 @@ class Records:
         with reading(self.path) as connection:
             return find_one(connection, result_id)
 
-    def review(self, result_id: str, review: Review) -> bool:
+    def review(self, result_id: str, review: Review, by: str = STATION) -> bool:
         """Add a clinician's word; False where there is no such result."""
 
         def insert(connection: sqlite3.Connection) -> bool:
@@ -85,22 +101,62 @@ class Records:
             connection.execute(
                 "INSERT INTO reviews (result_id, created_utc, agrees, note, reviewer) VALUES (?, ?, ?, ?, ?)", values
             )
+            self._append(connection, AuditEntry("review", by, result_id, "agrees" if review.agrees else "disagrees"))
             return True
 
         return self._write(insert)
 
     def forget_before(self, created_utc: str) -> int:
         """Delete results older than that, rows first and then their files; how many."""
+        return self._forget("created_utc < ?", created_utc, AuditEntry("delete", detail=f"older than {created_utc}"))
 
+    def forget_subject(self, subject: str, by: str = STATION) -> int:
+        """Delete all results of one subject; how many. The log says how many, and not whose: only its keyed hash.
+
+        Copies that a migration put aside go, too: they hold the same rows. Backups are elsewhere, out of reach.
+        """
+        count = self._forget("subject = ?", subject, AuditEntry("delete", by, self._hash(subject), "one subject"))
+        for copy in self.folder.glob(f"{self.path.stem}-before-schema-*.db"):
+            copy.unlink(missing_ok=True)
+        return count
+
+    def _forget(self, which: str, value: str, entry: AuditEntry) -> int:
         def delete(connection: sqlite3.Connection) -> tuple[int, list[str]]:
-            old = "SELECT id FROM results WHERE created_utc < ?"
-            paths = connection.execute(f"SELECT path FROM files WHERE result_id IN ({old})", (created_utc,)).fetchall()
-            count = connection.execute("DELETE FROM results WHERE created_utc < ?", (created_utc,)).rowcount
+            chosen = f"SELECT id FROM results WHERE {which}"
+            paths = connection.execute(f"SELECT path FROM files WHERE result_id IN ({chosen})", (value,)).fetchall()
+            count = connection.execute(f"DELETE FROM results WHERE {which}", (value,)).rowcount
+            if count or entry.about:
+                self._append(connection, replace(entry, detail=f"{entry.detail}: {count} results"))
             return count, [row["path"] for row in paths]
 
         count, paths = self._write(delete)
         self.files.remove(paths)
+        if count:
+            with contextlib.closing(open_database(self.path)) as connection:  # nothing of it stays in the WAL
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
+
+    def _hash(self, subject: str) -> str:
+        return hmac.new(self._key, f"subject {subject}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    # ---------------------------------------------------------------- audit
+
+    def audit(self, entry: AuditEntry) -> AuditHead:
+        """Add a row to the log; when this returns, it is on disk."""
+        return self._write(lambda connection: self._append(connection, entry))
+
+    def audit_head(self) -> AuditHead:
+        """Where the log ends now."""
+        with reading(self.path) as connection:
+            return chain.head(connection)
+
+    def audit_rows(self, limit: int, before: int = 0) -> list[AuditRow]:
+        """The newest rows of the log, those below ``before``."""
+        with reading(self.path) as connection:
+            return chain.newest(connection, limit, before)
+
+    def _append(self, connection: sqlite3.Connection, entry: AuditEntry) -> AuditHead:
+        return chain.append(connection, self._key, CLOCK.stamp(), entry)
 
     def image_bytes(self) -> int:
         """What the kept images take, by the records."""
@@ -140,12 +196,13 @@ class Records:
         with reading(self.path) as connection:
             return tuple(BannerRow(**dict(row)) for row in connection.execute(every if everything else unseen))
 
-    def seen(self, number: int, by: str, at_utc: str) -> BannerRow | None:
+    def seen(self, number: int, by: str, at_utc: str, account: str = STATION) -> BannerRow | None:
         """Somebody has seen a banner: the first one counts. None where there is no such banner."""
 
         def update(connection: sqlite3.Connection) -> BannerRow | None:
             statement = "UPDATE notices SET seen_utc = ?, seen_by = ? WHERE number = ? AND seen_utc IS NULL"
-            connection.execute(statement, (at_utc, by, number))
+            if connection.execute(statement, (at_utc, by, number)).rowcount:
+                self._append(connection, AuditEntry("settings", account, str(number), "a banner was seen"))
             row = connection.execute("SELECT * FROM notices WHERE number = ?", (number,)).fetchone()
             return None if row is None else BannerRow(**dict(row))
 

@@ -20,9 +20,9 @@ _PLAIN = (
 _REVIEW = ("agrees", "note", "reviewer", "reviewed_utc")
 
 
-def table_lines(results: Iterable[ResultRow], classes: Sequence[str]) -> Iterator[str]:
-    """The heading and a line for each result, each with its line end (CRLF, RFC 4180)."""
-    yield _line([*_PLAIN, "findings", "total_ms", *(f"p_{name}" for name in classes), *_REVIEW])
+def table_lines(results: Iterable[ResultRow], classes: Sequence[str], audit_head: str) -> Iterator[str]:
+    """The heading and a line for each result, each with its line end (CRLF, RFC 4180) and the end of the audit log."""
+    yield _line([*_PLAIN, "findings", "total_ms", *(f"p_{name}" for name in classes), *_REVIEW, "audit_head"])
     for row in results:
         values: list[object] = [getattr(row, name) for name in _PLAIN]
         values += ["; ".join(str(finding["check"]) for finding in row.findings), row.latency_ms.get("total")]
@@ -31,7 +31,7 @@ def table_lines(results: Iterable[ResultRow], classes: Sequence[str]) -> Iterato
         values += ["", "", "", ""] if review is None else [
             "agrees" if review.agrees else "disagrees", review.note, review.reviewer, review.created_utc,
         ]  # fmt: skip
-        yield _line(values)
+        yield _line([*values, audit_head])
 
 
 def _line(values: Sequence[object]) -> str:

@@ -17,7 +17,7 @@ from fieldlens.runtime.station.schemas import (
     banner_body,
 )
 from fieldlens.runtime.station.serving import metrics
-from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.access import AuditEvent, CallerOf, Role, Routes
 from fieldlens.runtime.station.serving.problems import HttpProblem
 from fieldlens.runtime.station.state import gauges, state_of, why_not_ready
 
@@ -62,9 +62,11 @@ def banners(station: StationOf, which: Literal["unseen", "all"] = "unseen") -> B
     "POST", "/api/v1/banners/{number}/seen", may=Role.OPERATOR, event=AuditEvent.SETTINGS, problems=(404, 507),
     response_model=BannerBody,
 )  # fmt: skip
-def seen(number: Annotated[int, Path(ge=1, le=2**53)], form: SeenForm, station: StationOf) -> BannerBody:
+def seen(
+    number: Annotated[int, Path(ge=1, le=2**53)], form: SeenForm, station: StationOf, caller: CallerOf
+) -> BannerBody:
     """Somebody has seen a banner. It leaves the page and stays in the records; who was first counts."""
-    row = station.records.seen(number, form.by, station.clock.stamp())
+    row = station.records.seen(number, form.by, station.clock.stamp(), caller.name)
     if row is None:
         raise HttpProblem(404, "no-banner", "there is no such banner", "")
     return banner_body(row)

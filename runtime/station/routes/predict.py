@@ -16,7 +16,7 @@ from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.routes.given import StationOf, shown
 from fieldlens.runtime.station.schemas import AboutForm, PredictedBody, PredictedItem, ResultBody, SubjectBody
 from fieldlens.runtime.station.serving import problems
-from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.access import AuditEvent, CallerOf, Role, Routes
 from fieldlens.runtime.station.serving.parts import UploadPart, parts_of
 from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 from fieldlens.runtime.station.serving.uploads import UploadedImage, read_form
@@ -52,7 +52,7 @@ _FORM: dict[str, Any] = {
     "POST", "/predict", may=Role.OPERATOR, event=AuditEvent.RESULT, problems=(408, 413, 415, 503, 507),
     response_model=PredictedBody, openapi_extra=_FORM,
 )  # fmt: skip
-async def predict(request: Request, station: StationOf) -> Response:
+async def predict(request: Request, station: StationOf, caller: CallerOf) -> Response:
     """Answer one or many images (JPEG, PNG, BMP, TIFF, WebP; DICOM where its extra is installed). Each gets its result
     or its problem, in order; a DICOM file of several frames one for each frame.
 
@@ -61,7 +61,7 @@ async def predict(request: Request, station: StationOf) -> Response:
     form = await read_form(request, station.settings.limits, _FIELDS)
     if not form.images:
         raise HttpProblem(422, "no-images", "the form has no file named images", "add at least one")
-    about = _about(form.fields)
+    about = replace(_about(form.fields), by=caller.name)
     return Response(await run_in_threadpool(_all, station, form.images, about), media_type="application/json")
 
 
@@ -127,9 +127,9 @@ def _checked(form: AboutForm) -> AboutResult:
     "POST", "/capture", may=Role.OPERATOR, event=AuditEvent.CAPTURE, problems=(409, 503, 507),
     response_model=ResultBody,
 )  # fmt: skip
-def capture(form: AboutForm, station: StationOf) -> ResultBody:
+def capture(form: AboutForm, station: StationOf, caller: CallerOf) -> ResultBody:
     """Answer what the camera sees now: a frame that was captured after this request came in."""
-    about = _checked(form)
+    about = replace(_checked(form), by=caller.name)
     if station.camera is None:
         raise HttpProblem(409, "no-camera", "this station has no camera", "start it with --camera, or upload a file")
     try:

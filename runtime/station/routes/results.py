@@ -17,7 +17,7 @@ from fieldlens.runtime.station.records.search import MOST, PAGE, Filters
 from fieldlens.runtime.station.records.table import table_lines
 from fieldlens.runtime.station.routes.given import StationOf, found, shown
 from fieldlens.runtime.station.schemas import IN_LISTS, Line, ResultBody, ResultId, ResultsBody, ReviewForm
-from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.access import AuditEvent, CallerOf, Role, Routes
 from fieldlens.runtime.station.serving.problems import HttpProblem
 
 routes = Routes("/api/v1", "results")
@@ -107,10 +107,10 @@ def heat_map(id: Id, station: StationOf) -> Response:
     "POST", "/results/{id}/review", may=Role.CLINICIAN, event=AuditEvent.REVIEW, problems=(404, 507),
     response_model=ResultBody,
 )  # fmt: skip
-def review(id: Id, form: ReviewForm, station: StationOf) -> ResultBody:
+def review(id: Id, form: ReviewForm, station: StationOf, caller: CallerOf) -> ResultBody:
     """Agree or disagree, with a note. Earlier reviews stay in the records; the newest is shown."""
     found(station, id)
-    station.records.review(id, Review(station.clock.stamp(), form.agrees, form.note, form.reviewer))
+    station.records.review(id, Review(station.clock.stamp(), form.agrees, form.note, form.reviewer), caller.name)
     return shown(station, found(station, id))
 
 
@@ -118,13 +118,17 @@ def review(id: Id, form: ReviewForm, station: StationOf) -> ResultBody:
     "GET", "/export.csv", may=Role.CLINICIAN, event=AuditEvent.EXPORT, response_class=StreamingResponse, responses=_CSV
 )
 def export(station: StationOf, filters: FiltersOf) -> StreamingResponse:
-    """Every result that fits, as CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    """Every result that fits, as CSV, with the audit's head in the last column.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     classes = station.model.bundle.manifest.class_ids
+    head = str(station.records.audit_head())
 
     def lines() -> Iterator[str]:
-        yield from table_lines(station.records.all(filters), classes)
+        yield from table_lines(station.records.all(filters), classes, head)
 
-    headers = {"Content-Disposition": 'attachment; filename="results.csv"'}
+    headers = {"Content-Disposition": 'attachment; filename="results.csv"', "X-Audit-Head": head}
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 

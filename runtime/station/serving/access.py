@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 
 
@@ -36,6 +37,13 @@ class AuditEvent(str, Enum):
     REVIEW = "review"
     EXPORT = "export"
     SETTINGS = "settings"
+    DELETE = "delete"
+    LOG = "read-log"
+    LOGIN = "login"
+
+
+_BEFORE = (AuditEvent.VIEW, AuditEvent.EXPORT, AuditEvent.LOG)
+"""Looked at: in the log before anything is shown. What changes the records is logged in the same transaction."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,14 @@ class _Permit:
 
     role: Role
     event: AuditEvent
+    path: str
 
     async def __call__(self, request: Request, caller: CallerOf) -> None:
         if caller.role < self.role:
             raise HttpProblem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
+        if self.event in _BEFORE:
+            entry = AuditEntry(self.event.value, caller.name, request.path_params.get("id", ""), self.path)
+            request.app.state.records.audit(entry)
 
 
 class Routes:
@@ -92,7 +104,7 @@ class Routes:
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.router.add_api_route(
-                path, function, methods=[method], dependencies=[Depends(_Permit(may, event))],
+                path, function, methods=[method], dependencies=[Depends(_Permit(may, event, path))],
                 responses=responses, openapi_extra=extra, **options,
             )  # fmt: skip
             return function
@@ -100,5 +112,5 @@ class Routes:
         return register
 
 
-_ANY = (400, 403, 422, 429)
+_ANY = (400, 403, 422, 429, 507)
 _CONTENT: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.records.database import DATABASE
 from fieldlens.runtime.station.records.image_files import IMAGES
 from fieldlens.runtime.station.records.rows import ResultRow
@@ -30,10 +31,14 @@ def made(subject: str = "A-1", created_utc: str = "2026-11-27T10:00:00.000Z", **
 def check_whole(data: Path, acknowledged: Iterable[str]) -> int:
     """Open the records as the next start does: what was acknowledged is there, nothing is half there. The results."""
     Records(data).close()
+    verify_log(data, [])
     connection = sqlite3.connect(data / DATABASE)
     try:
         lost = set(acknowledged) - {row[0] for row in connection.execute("SELECT id FROM results")}
         assert not lost, f"acknowledged and lost: {lost}"
+        logged = {row[0] for row in connection.execute("SELECT about FROM audit WHERE event IN ('result', 'capture')")}
+        stored = {row[0] for row in connection.execute("SELECT id FROM results")}
+        assert stored <= logged, "no result without its audit row"
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         rows = dict(connection.execute("SELECT path, bytes FROM files"))

@@ -19,7 +19,8 @@ from tests.runtime.station.made_results import made
 
 ROOT = Path(__file__).parents[4]
 FIRST_SHA256 = "41f7222e7f1ca33b3b452a73ba4c0cb4962b2af017cc8b6b26fc1865ad0a9434"
-"""Of schema-1.sql: stations in the field have it, so a change goes into schema-2.sql."""
+"""Of schema-1.sql: stations in the field have it, so a change goes into a new file."""
+NEW = max(own_schemas()) + 1
 SECOND = """
 ALTER TABLE results ADD COLUMN eye TEXT NOT NULL DEFAULT '';  -- made up
 CREATE TABLE visits (number INTEGER PRIMARY KEY, subject TEXT NOT NULL) STRICT;
@@ -43,7 +44,7 @@ def traced(uri):
     connection.set_trace_callback(steps)
     return connection
 database._connected = traced
-database.open_database(path, {**database.own_schemas(), 2: second})
+database.open_database(path, {**database.own_schemas(), max(database.own_schemas()) + 1: second})
 """
 
 
@@ -68,11 +69,11 @@ def test_the_first_schema_never_changes() -> None:
 
 def test_a_second_schema_takes_everything_along(first: Path) -> None:
     before = rows(first, "SELECT id, number FROM results ORDER BY number")
-    open_database(first, {**own_schemas(), 2: SECOND}).close()
-    assert rows(first, "PRAGMA user_version") == [(2,)]
+    open_database(first, {**own_schemas(), NEW: SECOND}).close()
+    assert rows(first, "PRAGMA user_version") == [(NEW,)]
     assert rows(first, "SELECT id, number FROM results ORDER BY number") == before
     assert rows(first, "SELECT count(*) FROM visits") == [(7,)]
-    aside = first.with_name("records-before-schema-2.db")
+    aside = first.with_name(f"records-before-schema-{NEW}.db")
     assert rows(aside, "SELECT id, number FROM results ORDER BY number") == before
     assert aside.stat().st_mode & 0o077 == 0
 
@@ -87,28 +88,28 @@ def test_killed_at_every_statement_it_is_of_one_version_or_the_other(first: Path
         version = rows(first, "PRAGMA user_version")[0][0]
         columns = [row[1] for row in rows(first, "PRAGMA table_info(results)")]
         tables = {row[0] for row in rows(first, "SELECT name FROM sqlite_master")}
-        assert ("eye" in columns) == ("visits" in tables) == ("results_by_eye" in tables) == (version == 2)
+        assert ("eye" in columns) == ("visits" in tables) == ("results_by_eye" in tables) == (version == NEW)
         assert rows(first, "SELECT id FROM results ORDER BY number") == before
         assert rows(first, "PRAGMA integrity_check") == [("ok",)]
         versions.append(version)
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    assert versions[-1] == 2, "in the end it gets there"
-    assert versions.count(1) > 8, "and it was killed in the middle"
+    assert versions[-1] == NEW, "in the end it gets there"
+    assert versions.count(NEW - 1) > 8, "and it was killed in the middle"
 
 
 def test_records_of_a_newer_program_are_refused(first: Path) -> None:
-    open_database(first, {**own_schemas(), 2: SECOND}).close()
+    open_database(first, {**own_schemas(), NEW: SECOND}).close()
     with pytest.raises(RecordsError, match="newer version"):
         Records(first.parent)
-    assert rows(first, "PRAGMA user_version") == [(2,)], "and left alone"
+    assert rows(first, "PRAGMA user_version") == [(NEW,)], "and left alone"
 
 
 def test_a_schema_that_fails_changes_nothing(first: Path) -> None:
     with pytest.raises(RecordsError):
-        open_database(first, {**own_schemas(), 2: SECOND + "INSERT INTO nowhere VALUES (1);"})
-    assert rows(first, "PRAGMA user_version") == [(1,)]
+        open_database(first, {**own_schemas(), NEW: SECOND + "INSERT INTO nowhere VALUES (1);"})
+    assert rows(first, "PRAGMA user_version") == [(NEW - 1,)]
     with pytest.raises(ValueError, match="middle of a statement"):
         list(database.statements("CREATE TABLE a (b); CREATE TABLE"))
 

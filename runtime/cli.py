@@ -11,6 +11,7 @@ from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
 MODULE = "fieldlens.runtime.commands"
+ROLES = ("operator", "clinician", "admin")
 STATION = "fieldlens.runtime.station.commands"
 """Behind the extra ``station``: loaded by name, and only when one of its commands is run."""
 SOURCE_HELP = (
@@ -220,7 +221,9 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     parser.add_argument("--camera", metavar="URI", help="csi://N, v4l2://N, rtsp://HOST/PATH or http://HOST/PATH")
     _add_data(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default 127.0.0.1)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="default 127.0.0.1; beyond this machine only after `fieldlens station init`"
+    )
     parser.add_argument("--port", type=_port, default=8080, help="default 8080; 0 takes a free one")
     parser.add_argument("--site", default="", help="the clinic's name in every result that names none")
     parser.add_argument("--keep-images", action="store_true", help="keep the images, too; off unless given")
@@ -246,6 +249,25 @@ def _add_station(commands: Commands) -> None:
         _add_data(parser)
     parser = below.add("verify-audit", "whether the audit log is as it was written", example="--head 1204:9f3c…")
     parser.add_argument("--head", action="append", default=[], help="one that was printed; may be given again")
+    _add_data(parser)
+    _add_accounts(below)
+
+
+def _add_accounts(commands: Commands) -> None:
+    parser = commands.add("init", "the first admin and a certificate", example="--name station.clinic.example")
+    parser.add_argument("--name", action="append", required=True, help="host name or address; may be given again")
+    parser.add_argument("--certificate", type=Path, metavar="PEM", help="the clinic's own (default: self-signed)")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="its key, without a passphrase")
+    _add_data(parser)
+    parser = commands.add("account", "list, make, change or remove accounts", example='"Ada" --role operator')
+    parser.add_argument("name", nargs="?", help="whose; without it all are listed")
+    parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
+    parser.add_argument("--remove", action="store_true", help="remove it")
+    _add_data(parser)
+    parser = commands.add("token", "a machine's access, shown once", example="printer --role clinician")
+    parser.add_argument("name", help="of the machine")
+    parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
+    parser.add_argument("--revoke", action="store_true", help="end all of that name")
     _add_data(parser)
 
 

@@ -10,14 +10,26 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.station.page import login as login_page
 from fieldlens.runtime.station.page import routes as page
-from fieldlens.runtime.station.routes import operation, predict, preview, results, trust
+from fieldlens.runtime.station.routes import login, operation, predict, preview, results, trust
 from fieldlens.runtime.station.serving import problems
 from fieldlens.runtime.station.serving.guard import Guard
+from fieldlens.runtime.station.serving.sessions import Sessions
 from fieldlens.runtime.station.station import Station
 
 VERSION = "1"
-_PARTS = (predict.routes, preview.routes, results.routes, operation.routes, trust.routes, page.routes)
+_HTTPS = 443
+_PARTS = (
+    predict.routes,
+    preview.routes,
+    results.routes,
+    operation.routes,
+    trust.routes,
+    login.routes,
+    login_page.routes,
+    page.routes,
+)
 
 
 def build_service(station: Station) -> FastAPI:
@@ -27,6 +39,7 @@ def build_service(station: Station) -> FastAPI:
         description="Images in, calibrated answers out, stored on this device.",
     )  # fmt: skip
     service.state.station, service.state.records = station, station.records
+    service.state.sessions = Sessions(station.records, loopback=station.settings.tls is None)
     for part in _PARTS:
         service.include_router(part.router)
     service.mount("/static", page.static_files(), "static")
@@ -40,9 +53,11 @@ def build_service(station: Station) -> FastAPI:
 
 def build_app(station: Station, hosts: Iterable[str]) -> ASGIApp:
     """What the server runs. ``hosts``: what a Host header may be."""
-    return Guard(build_service(station), hosts, station.settings.limits)
+    scheme = "http" if station.settings.tls is None else "https"
+    return Guard(build_service(station), hosts, station.settings.limits, scheme)
 
 
-def own_hosts(port: int) -> list[str]:
-    """The names of this machine for itself."""
-    return [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+def own_hosts(port: int, names: Iterable[str] = ()) -> list[str]:
+    """The names of this machine for itself, and those that others know it by."""
+    every = ["127.0.0.1", "localhost", "[::1]", *(f"[{name}]" if ":" in name else name for name in names)]
+    return [f"{name}:{port}" for name in every] + (every if port == _HTTPS else [])

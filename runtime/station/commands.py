@@ -14,21 +14,25 @@ from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.model import Model, load
 from fieldlens.runtime.output.sinks import Talk
 from fieldlens.runtime.sources.cameras.address import Address, parse_address
+from fieldlens.runtime.station import account_commands
+from fieldlens.runtime.station.account_commands import names_if_ready
 from fieldlens.runtime.station.app import build_app, own_hosts
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.records import backup
 from fieldlens.runtime.station.records.audit_key import verify_log
+from fieldlens.runtime.station.serving.certificate import TlsFiles, tls_in
 from fieldlens.runtime.station.serving.server import listen, serve
 from fieldlens.runtime.station.station import Station, StationSettings
 from fieldlens.runtime.stopping import Stopper
 
 
 def run_station(arguments: argparse.Namespace) -> int:
-    """Answer on a loopback address until a signal comes."""
-    host = _loopback(arguments.host)
+    """Answer until a signal comes: on a loopback address, or with accounts and TLS on any."""
+    data = data_folder(arguments.data)
+    host, tls, names = _where(arguments.host, data)
     camera = _camera(arguments.camera)
     rules = KeepingRules(arguments.keep_images, arguments.retention_days, arguments.image_quota)
-    settings = StationSettings(data_folder(arguments.data), arguments.site, rules)
+    settings = StationSettings(data, arguments.site, rules, tls=tls)
     talk, stopper = Talk(), Stopper()
 
     def loading() -> Model:
@@ -46,25 +50,30 @@ def run_station(arguments: argparse.Namespace) -> int:
         talk.say(f"records: {settings.data}")
         for note in (*station.model.notes, *keeping.notes(), *(banner.message for banner in station.records.banners())):
             talk.say(f"note: {note}")
-        talk.say(f"page: http://{f'[{host}]' if ':' in host else host}:{port}/")
-        serve(build_app(station, own_hosts(port)), listener, settings.limits, stopper)
+        shown = names[0] if names else host
+        talk.say(f"page: {'http' if tls is None else 'https'}://{f'[{shown}]' if ':' in shown else shown}:{port}/")
+        serve(build_app(station, own_hosts(port, names)), listener, settings.limits, stopper, tls)
         talk.say(f"ended by {stopper.reason or 'itself'}; {station.records.count()} results in the records")
     return EXIT_OK
 
 
-def _loopback(host: str) -> str:
-    """Others must not reach the page before there are accounts."""
+def _where(host: str, data: Path) -> tuple[str, TlsFiles | None, list[str]]:
+    """The address, and beyond loopback the certificate and this machine's names. Raises KitError without accounts."""
     name = "127.0.0.1" if host == "localhost" else host
     try:
         inside = ipaddress.ip_address(name).is_loopback
     except ValueError:
         inside = False
-    if not inside:
+    if inside:
+        return name, None, []
+    tls = tls_in(data)
+    names = names_if_ready(data)
+    if tls is None or names is None:
         raise KitError(
             f"--host {host}: the page has no accounts yet, so only this machine may reach it",
-            "leave --host at 127.0.0.1; from elsewhere: ssh -L 8080:127.0.0.1:8080 STATION",
+            "fieldlens station init makes an admin and a certificate; or: ssh -L 8080:127.0.0.1:8080 STATION",
         )
-    return name
+    return name, tls, names
 
 
 def _camera(name: str | None) -> Address | None:
@@ -119,4 +128,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore": restore_backup,
     "export": export_table,
     "verify-audit": verify_audit,
+    "init": lambda arguments: account_commands.init(data_folder(arguments.data), arguments),
+    "account": lambda arguments: account_commands.account(data_folder(arguments.data), arguments),
+    "token": lambda arguments: account_commands.token(data_folder(arguments.data), arguments),
 }

@@ -23,6 +23,7 @@ from fieldlens.runtime.station.pins import compare_pins
 from fieldlens.runtime.station.recent import RecentViews
 from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.records.store import STATION, Records
+from fieldlens.runtime.station.serving.certificate import TlsFiles
 from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.station.serving.metrics import Metrics
 from fieldlens.runtime.station.subjects import new_subject
@@ -42,6 +43,8 @@ class StationSettings:
     limits: RequestLimits = field(default_factory=RequestLimits)
     waiting: int = 16
     preparers: int = 2
+    tls: TlsFiles | None = None
+    """Not None: others than this machine can ask, so accounts are needed."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from fieldlens.runtime.station.records.database import DATABASE, RecordsError, o
 from fieldlens.runtime.station.records.image_files import IMAGES, ImageFiles, KeptFile
 from fieldlens.runtime.station.records.rows import BannerRow, ResultRow, Review
 from fieldlens.runtime.station.records.search import PAGE, Filters, ResultsPage, find_all, find_one, find_page
-from fieldlens.runtime.station.records.writer import RecordWriter
+from fieldlens.runtime.station.records.writer import RecordWriter, T, Work
 
 _LOCK = ".station.lock"
 STATION = "station"
@@ -144,6 +144,10 @@ class Records:
     def audit(self, entry: AuditEntry) -> AuditHead:
         """Add a row to the log; when this returns, it is on disk."""
         return self._write(lambda connection: self._append(connection, entry))
+
+    def change(self, work: Work[T]) -> T:
+        """Run ``work`` inside of a transaction; its result, once that is on disk."""
+        return self._write(work)
 
     def audit_head(self) -> AuditHead:
         """Where the log ends now."""

@@ -1,12 +1,13 @@
 """Who may call what: the one place where every route says so.
 
-Until accounts exist, the station listens on loopback only, and whoever sits at it is its administrator. Accounts, CSRF
-tokens and the audit have their places here: :func:`caller_of` finds out who calls, :class:`Routes` refuses a route
-that does not say for whom it is and which event it is for the audit.
+Until accounts exist, the station listens on loopback only, and whoever sits at it is its administrator. After that
+:func:`caller_of` finds out who calls, by a session's cookie or a machine's token; :class:`Routes` refuses a route that
+does not say for whom it is and which event it is for the audit.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -15,7 +16,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from fieldlens.runtime.audit.chain import AuditEntry
+from fieldlens.runtime.station.records.store import STATION
 from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
+from fieldlens.runtime.station.serving.sessions import Sessions
+
+LOGIN_PAGE = "/login"
 
 
 class Role(IntEnum):
@@ -52,11 +57,27 @@ class Caller:
 
     name: str
     role: Role
+    csrf: str = ""
+    """Of the session; empty where no cookie vouches for the caller."""
 
 
-async def caller_of(request: Request) -> Caller:
-    """Whoever sits at the station. Accounts will look at the session's cookie or the token here."""
-    return Caller("station", Role.ADMIN)
+COOKIE = "fieldlens-session"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def caller_of(request: Request) -> Caller:
+    """The machine of a token, the account of a cookie, or nobody; without accounts whoever sits at the station."""
+    sessions: Sessions = request.app.state.sessions
+    if sessions.everything_is_open():
+        return Caller(STATION, Role.ADMIN)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme:
+        found = sessions.of_token(token.strip()) if scheme.lower() == "bearer" else None
+        return Caller("", Role.ANYBODY) if found is None else Caller(f"token {found[0]}", Role[found[1].upper()])
+    session = sessions.of_cookie(request.cookies.get(COOKIE, ""))
+    if session is None:
+        return Caller("", Role.ANYBODY)
+    return Caller(session.account.name, Role[session.account.role.upper()], session.csrf)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
@@ -69,13 +90,26 @@ class _Permit:
     role: Role
     event: AuditEvent
     path: str
+    is_page: bool
 
-    async def __call__(self, request: Request, caller: CallerOf) -> None:
-        if caller.role < self.role:
-            raise HttpProblem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
+    def __call__(self, request: Request, caller: CallerOf) -> None:
+        if self.is_page and caller.role == Role.ANYBODY and self.path != LOGIN_PAGE:
+            raise HttpProblem(303, "log-in", "nobody is logged in", "log in", {"Location": LOGIN_PAGE})
+        if self.role > Role.ANYBODY:
+            self._check(request, caller)
         if self.event in _BEFORE:
             entry = AuditEntry(self.event.value, caller.name, request.path_params.get("id", ""), self.path)
             request.app.state.records.audit(entry)
+
+    def _check(self, request: Request, caller: Caller) -> None:
+        if caller.role == Role.ANYBODY:
+            how = {"WWW-Authenticate": "Bearer"}
+            raise HttpProblem(401, "log-in", "nobody is logged in", f"log in at {LOGIN_PAGE}, or send a token", how)
+        sent = request.headers.get("x-csrf-token", "")
+        if caller.csrf and request.method not in _SAFE and not hmac.compare_digest(sent.encode(), caller.csrf.encode()):
+            raise HttpProblem(403, "csrf", "the session's token is missing or wrong", "X-CSRF-Token, from /api/v1/me")
+        if caller.role < self.role:
+            raise HttpProblem(403, "not-allowed", f"this needs the role {self.role.name.lower()}", "log in with it")
 
 
 class Routes:
@@ -100,11 +134,12 @@ class Routes:
         """Decorator of a route."""
         documented = {status: {"model": ProblemBody, "content": _CONTENT} for status in (*_ANY, *problems)}
         extra = {**options.pop("openapi_extra", {}), "x-may": may.name.lower(), "x-audit": event.value}
+        permit = _Permit(may, event, path, is_page=options.get("include_in_schema") is False)
         responses = {**documented, **options.pop("responses", {})}
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.router.add_api_route(
-                path, function, methods=[method], dependencies=[Depends(_Permit(may, event, path))],
+                path, function, methods=[method], dependencies=[Depends(permit)],
                 responses=responses, openapi_extra=extra, **options,
             )  # fmt: skip
             return function
@@ -112,5 +147,5 @@ class Routes:
         return register
 
 
-_ANY = (400, 403, 422, 429, 507)
+_ANY = (400, 401, 403, 422, 429, 507)
 _CONTENT: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}

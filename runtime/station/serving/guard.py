@@ -36,10 +36,10 @@ _HEADERS = {
 class Guard:
     """Wraps the application. ``hosts``: what a Host header may be, ``127.0.0.1:8080`` for one."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], limits: RequestLimits) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], limits: RequestLimits, scheme: str = "http") -> None:
         self._app, self._limits = app, limits
         self._hosts = frozenset(hosts)
-        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+        self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts)
         self._bodies = 0
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.station.serving.certificate import TlsFiles
 from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.stopping import Stopper
 
@@ -33,12 +34,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: ASGIApp, listener: socket.socket, limits: RequestLimits, stopper: Stopper) -> None:
+def serve(
+    app: ASGIApp, listener: socket.socket, limits: RequestLimits, stopper: Stopper, tls: TlsFiles | None = None
+) -> None:
     """Answer until a signal came. In the main thread."""
     config = uvicorn.Config(
         app, http=_protocol(limits), ws="none", lifespan="off", loop="asyncio", access_log=False, log_level="warning",
         server_header=False, proxy_headers=False, limit_concurrency=limits.connections, timeout_keep_alive=15,
         timeout_graceful_shutdown=_END_S, h11_max_incomplete_event_size=16_384,
+        ssl_certfile=None if tls is None else tls.certificate, ssl_keyfile=None if tls is None else tls.key,
     )  # fmt: skip
     asyncio.run(_Server(config, stopper).serve(sockets=[listener]))
 

@@ -42,7 +42,7 @@ def serving(bundle: Path, place: Path, *options: object, backend: str = "fake") 
             lines = []
             for line in process.stdout:
                 lines.append(line)
-                if found := re.match(r"page: (http://\S+)/$", line.strip()):
+                if found := re.match(r"page: (https?://\S+)/$", line.strip()):
                     yield Serving(process, found[1])
                     return
             raise AssertionError(f"the station did not start: {''.join(lines)}")

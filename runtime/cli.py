@@ -247,24 +247,44 @@ def _add_station(commands: Commands) -> None:
         parser = below.add(name, title, example=example, begin=_begin_station)
         parser.add_argument("file", type=Path, help="the backup or CSV file")
         _add_data(parser)
-    parser = below.add("verify-audit", "whether the audit log is as it was written", example="--head 1204:9f3c…")
+    parser = below.add(
+        "verify-audit",
+        "whether the audit log is as it was written",
+        example="--head 1204:9f3c…",
+        begin=lambda _: "verify-audit: reading the audit log …",
+    )
     parser.add_argument("--head", action="append", default=[], help="one that was printed; may be given again")
     _add_data(parser)
     _add_accounts(below)
 
 
 def _add_accounts(commands: Commands) -> None:
-    parser = commands.add("init", "the first admin and a certificate", example="--name station.clinic.example")
+    parser = commands.add(
+        "init",
+        "the first admin and a certificate",
+        example="--name station.clinic.example",
+        begin=lambda arguments: f"{arguments.command}: opening the records …",
+    )
     parser.add_argument("--name", action="append", required=True, help="host name or address; may be given again")
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="the clinic's own (default: self-signed)")
     parser.add_argument("--key", type=Path, metavar="PEM", help="its key, without a passphrase")
     _add_data(parser)
-    parser = commands.add("account", "list, make, change or remove accounts", example='"Ada" --role operator')
+    parser = commands.add(
+        "account",
+        "list, make, change or remove accounts",
+        example='"Ada" --role operator',
+        begin=lambda arguments: f"{arguments.command}: opening the records …",
+    )
     parser.add_argument("name", nargs="?", help="whose; without it all are listed")
     parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
     parser.add_argument("--remove", action="store_true", help="remove it")
     _add_data(parser)
-    parser = commands.add("token", "a machine's access, shown once", example="printer --role clinician")
+    parser = commands.add(
+        "token",
+        "a machine's access, shown once",
+        example="printer --role clinician",
+        begin=lambda arguments: f"{arguments.command}: opening the records …",
+    )
     parser.add_argument("name", help="of the machine")
     parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
     parser.add_argument("--revoke", action="store_true", help="end all of that name")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fieldlens.runtime.backends.names import BACKENDS, PRECISIONS
+from fieldlens.runtime.options.backend import add_backend
+from fieldlens.runtime.options.station import add_serve, add_station
+from fieldlens.runtime.options.values import count, port, positive, rate, seconds, size
 from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
 MODULE = "fieldlens.runtime.commands"
-ROLES = ("operator", "clinician", "admin")
-STATION = "fieldlens.runtime.station.commands"
-"""Behind the extra ``station``: loaded by name, and only when one of its commands is run."""
 SOURCE_HELP = (
     "image, folder (recursive), glob, video, - for a list of paths on standard input; as the last one a camera: "
     "csi://N, v4l2://N, /dev/v4l/by-id/NAME, rtsp://HOST/PATH, http://HOST/PATH (MJPEG)"
@@ -41,8 +40,8 @@ def add_commands(commands: Commands) -> None:
     _add_info(commands)
     _add_doctor(commands)
     _add_selftest(commands)
-    _add_serve(commands)
-    _add_station(commands)
+    add_serve(commands)
+    add_station(commands)
 
 
 def _add_classify(commands: Commands) -> None:
@@ -53,7 +52,7 @@ def _add_classify(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
-    _add_backend(parser)
+    add_backend(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON object a line; - for standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row per input")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="report of the run; also writes FILE.json")
@@ -62,41 +61,41 @@ def _add_classify(commands: Commands) -> None:
     )
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="an image with its heat map per input")
     parser.add_argument(
-        "--top-k", type=_positive, default=0, metavar="K", help="also name the K likeliest classes in each line"
+        "--top-k", type=positive, default=0, metavar="K", help="also name the K likeliest classes in each line"
     )
     _add_words(parser)
     parser.add_argument("--watch", action="store_true", help="go on with the images that come into the folder")
     parser.add_argument(
         "--workers",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="threads that decode files and video frames ahead (default 0: one image after the other)",
     )
     parser.add_argument(
-        "--decode-seconds", type=_seconds, metavar="S", help="refuse an image that takes longer to decode (default 2)"
+        "--decode-seconds", type=seconds, metavar="S", help="refuse an image that takes longer to decode (default 2)"
     )
     parser.add_argument(
-        "--decode-memory", type=_positive, metavar="MB", help="refuse an image that takes more memory (default 600)"
+        "--decode-memory", type=positive, metavar="MB", help="refuse an image that takes more memory (default 600)"
     )
     parser.add_argument("--show", action="store_true", help="the annotated image in a window; q ends the run")
     parser.add_argument(
-        "--stream", type=_port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"
+        "--stream", type=port, metavar="PORT", help="the same in this machine's browser, at http://127.0.0.1:PORT/"
     )
     parser.add_argument(
-        "--stale-after", type=_seconds, default=2.0, metavar="S",
+        "--stale-after", type=seconds, default=2.0, metavar="S",
         help="of --show and --stream: no answer to a camera's image that is older than S seconds (default 2)",
     )  # fmt: skip
     parser.add_argument(
-        "--rotate", type=_size, metavar="SIZE", help="continue --json and --csv, and start again at this size (10M)"
+        "--rotate", type=size, metavar="SIZE", help="continue --json and --csv, and start again at this size (10M)"
     )
     parser.add_argument(
-        "--keep", type=_positive, default=10, metavar="N", help="how many old files --rotate leaves (default 10)"
+        "--keep", type=positive, default=10, metavar="N", help="how many old files --rotate leaves (default 10)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="stop after N inputs")
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument("--limit", type=positive, metavar="N", help="stop after N inputs")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
-        "--golden-every", type=_seconds, default=3600.0, metavar="S",
+        "--golden-every", type=seconds, default=3600.0, metavar="S",
         help="answer golden images again every S seconds, and stop if they fail (default 3600)",
     )  # fmt: skip
     parser.add_argument(
@@ -114,9 +113,9 @@ def _add_classify(commands: Commands) -> None:
         "fast as it is answered, fixed-rate has images arrive by the clock",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, metavar="S", help="of a benchmark: 60 (default), or 600 to compare with others"
+        "--seconds", type=seconds, metavar="S", help="of a benchmark: 60 (default), or 600 to compare with others"
     )
-    parser.add_argument("--rate", type=_rate, metavar="N", help="of fixed-rate: images a second (default 30)")
+    parser.add_argument("--rate", type=rate, metavar="N", help="of fixed-rate: images a second (default 30)")
     parser.add_argument(
         "--late", choices=("drop", "queue"),
         help="of fixed-rate: while an image is answered, only the newest waits, as with a camera (drop, default), or "
@@ -142,7 +141,7 @@ def _add_calibrate_camera(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
-    parser.add_argument("--images", type=_positive, default=20, metavar="N", help="how many to take (default 20)")
+    parser.add_argument("--images", type=positive, default=20, metavar="N", help="how many to take (default 20)")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps its limits")
 
 
@@ -155,11 +154,11 @@ def _add_calibrate_site(commands: Commands) -> None:
     parser.add_argument("local", type=Path, metavar="LOCAL", help="the folder of this clinic's labelled images")
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     parser.add_argument("--prevalence", type=_share, metavar="P", help="share of people who have it (default: as here)")
-    parser.add_argument("--cost-miss", type=_seconds, metavar="C", help="of one missed person, in any unit")
-    parser.add_argument("--cost-referral", type=_seconds, metavar="C", help="of one referral, in the same unit")
+    parser.add_argument("--cost-miss", type=seconds, metavar="C", help="of one missed person, in any unit")
+    parser.add_argument("--cost-referral", type=seconds, metavar="C", help="of one referral, in the same unit")
     parser.add_argument("--approved-by", metavar="NAME", help="keep the proposed threshold on this device; who says so")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="the table and its plots on one page")
-    _add_backend(parser)
+    add_backend(parser)
 
 
 def _begin_site(arguments: argparse.Namespace) -> str:
@@ -210,98 +209,7 @@ def _add_selftest(commands: Commands) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the folder NAME.bundle")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    _add_backend(parser)
-
-
-def _add_serve(commands: Commands) -> None:
-    parser = commands.add(
-        "serve", "the station's page and REST service on this machine", "Needs the extra station.",
-        example="--bundle demo.bundle --camera v4l2://0", module=STATION, begin=_begin_serve,
-    )  # fmt: skip
-    parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
-    parser.add_argument("--camera", metavar="URI", help="csi://N, v4l2://N, rtsp://HOST/PATH or http://HOST/PATH")
-    _add_data(parser)
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="default 127.0.0.1; beyond this machine only after `fieldlens station init`"
-    )
-    parser.add_argument("--port", type=_port, default=8080, help="default 8080; 0 takes a free one")
-    parser.add_argument("--site", default="", help="the clinic's name in every result that names none")
-    parser.add_argument("--keep-images", action="store_true", help="keep the images, too; off unless given")
-    parser.add_argument(
-        "--retention-days", type=_days, default=0, metavar="N", help="delete results after N days (default 0: never)"
-    )
-    parser.add_argument(
-        "--image-quota", type=_size, default=10**10, metavar="SIZE", help="no more images are kept then (default 10G)"
-    )
-    _add_backend(parser)
-
-
-def _add_station(commands: Commands) -> None:
-    group = commands.group("station", "a station's records: backup, restore, export, audit")
-    below = Commands(group, STATION)
-    for name, title, example in (
-        ("backup", "everything into one file, while the station runs", "monday.tar"),
-        ("restore", "a backup into an empty folder", "monday.tar --data /srv/station"),
-        ("export", "every result as CSV", "results.csv"),
-    ):
-        parser = below.add(name, title, example=example, begin=_begin_station)
-        parser.add_argument("file", type=Path, help="the backup or CSV file")
-        _add_data(parser)
-    parser = below.add(
-        "verify-audit",
-        "whether the audit log is as it was written",
-        example="--head 1204:9f3c…",
-        begin=lambda _: "verify-audit: reading the audit log …",
-    )
-    parser.add_argument("--head", action="append", default=[], help="one that was printed; may be given again")
-    _add_data(parser)
-    _add_accounts(below)
-
-
-def _add_accounts(commands: Commands) -> None:
-    parser = commands.add(
-        "init",
-        "the first admin and a certificate",
-        example="--name station.clinic.example",
-        begin=lambda arguments: f"{arguments.command}: opening the records …",
-    )
-    parser.add_argument("--name", action="append", required=True, help="host name or address; may be given again")
-    parser.add_argument("--certificate", type=Path, metavar="PEM", help="the clinic's own (default: self-signed)")
-    parser.add_argument("--key", type=Path, metavar="PEM", help="its key, without a passphrase")
-    _add_data(parser)
-    parser = commands.add(
-        "account",
-        "list, make, change or remove accounts",
-        example='"Ada" --role operator',
-        begin=lambda arguments: f"{arguments.command}: opening the records …",
-    )
-    parser.add_argument("name", nargs="?", help="whose; without it all are listed")
-    parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
-    parser.add_argument("--remove", action="store_true", help="remove it")
-    _add_data(parser)
-    parser = commands.add(
-        "token",
-        "a machine's access, shown once",
-        example="printer --role clinician",
-        begin=lambda arguments: f"{arguments.command}: opening the records …",
-    )
-    parser.add_argument("name", help="of the machine")
-    parser.add_argument("--role", choices=ROLES, default="operator", help="default operator")
-    parser.add_argument("--revoke", action="store_true", help="end all of that name")
-    _add_data(parser)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the station's records (default: in the state folder)")
-
-
-def _add_backend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that works here")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: the fastest that passes here")
-    parser.add_argument(
-        "--threads", type=_positive, default=0, metavar="N", help="default: every core this process has"
-    )
-    parser.add_argument("--state", type=Path, metavar="DIR", help="where this device keeps caches and self-tests")
+    add_backend(parser)
 
 
 def _begin_classify(arguments: argparse.Namespace) -> str:
@@ -317,68 +225,6 @@ def _begin_classify(arguments: argparse.Namespace) -> str:
     return f"{arguments.command}: {without_password(shown)}{more} with {arguments.bundle} …"
 
 
-def _begin_serve(arguments: argparse.Namespace) -> str:
-    beginning.bundle(arguments.bundle)
-    return f"serve: opening {arguments.bundle} …"
-
-
-def _begin_station(arguments: argparse.Namespace) -> str:
-    if arguments.command == "restore":
-        beginning.file(arguments.file, "FILE")
-    return f"{arguments.command}: {arguments.file} …"
-
-
 def _begin_reading(arguments: argparse.Namespace) -> str:
     beginning.bundle(arguments.bundle)
     return f"{arguments.command}: reading {arguments.bundle} …"
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 64")
-    return value
-
-
-def _days(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 36500:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port (0 takes a free one)")
-    return value
-
-
-def _size(text: str) -> int:
-    """Bytes; ``k``, ``M`` and ``G`` are powers of 1000."""
-    factor = {"k": 10**3, "m": 10**6, "g": 10**9}.get(text[-1:].lower(), 1)
-    digits = text[:-1] if factor > 1 else text
-    if not digits.isdigit() or int(digits) * factor < 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 500k, 10M or 1G")
-    return int(digits) * factor
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 10,000 images a second")
-    return value

@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.station.page import login as login_page
 from fieldlens.runtime.station.page import routes as page
 from fieldlens.runtime.station.routes import login, operation, predict, preview, results, trust
 from fieldlens.runtime.station.serving import problems
@@ -27,7 +26,6 @@ _PARTS = (
     operation.routes,
     trust.routes,
     login.routes,
-    login_page.routes,
     page.routes,
 )
 

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 from jinja2 import StrictUndefined
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from fieldlens.runtime.station.schemas import ResultId
-from fieldlens.runtime.station.serving.access import AuditEvent, Role, Routes
+from fieldlens.runtime.station.serving.access import LOGIN_PAGE, AuditEvent, Caller, CallerOf, Role, Routes
 from fieldlens.runtime.station.station import Station
 
 _FOLDER = FilePath(__file__).parent
@@ -50,32 +50,42 @@ def translation(language: str) -> dict[str, str]:
     return {str(key): str(value) for key, value in json.loads(text).items()}
 
 
-@routes.add("GET", "/", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
-def home(request: Request, lang: Lang = "") -> Response:
+@routes.add("GET", "/", may=Role.OPERATOR, event=AuditEvent.NONE, **_OPTIONS)
+def home(request: Request, caller: CallerOf, lang: Lang = "") -> Response:
     """The screening page: preview, capture, upload."""
-    return _page(request, "screen", lang)
+    return _page(request, "screen", caller, lang)
 
 
-@routes.add("GET", "/history", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
-def history(request: Request, lang: Lang = "") -> Response:
+@routes.add("GET", "/history", may=Role.OPERATOR, event=AuditEvent.NONE, **_OPTIONS)
+def history(request: Request, caller: CallerOf, lang: Lang = "") -> Response:
     """Search in the results."""
-    return _page(request, "history", lang)
+    return _page(request, "history", caller, lang)
 
 
-@routes.add("GET", "/results/{id}", may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
-def result(request: Request, id: Annotated[ResultId, Path()], lang: Lang = "") -> Response:
+@routes.add("GET", "/results/{id}", may=Role.OPERATOR, event=AuditEvent.NONE, **_OPTIONS)
+def result(request: Request, id: Annotated[ResultId, Path()], caller: CallerOf, lang: Lang = "") -> Response:
     """One result, its review and its slip."""
-    return _page(request, "result", lang)
+    return _page(request, "result", caller, lang)
 
 
-def _page(request: Request, name: str, lang: str) -> Response:
+@routes.add("GET", LOGIN_PAGE, may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
+def login_page(request: Request, caller: CallerOf, lang: Lang = "") -> Response:
+    """Name and PIN; to the screening page where somebody is logged in, or nobody has to be."""
+    if caller.role > Role.ANYBODY:
+        return RedirectResponse("/", 303)
+    return _page(request, "login", caller, lang)
+
+
+def _page(request: Request, name: str, caller: Caller, lang: str) -> Response:
+    """What a role may not do is not on its page; the REST service refuses it, whatever the page shows."""
     station = request.app.state.station
     assert isinstance(station, Station)
     language = lang if lang in languages() else _wanted(request)
     values = {
         "page": name, "language": language, "languages": languages(), "t": translation(language),
         "camera": station.camera is not None, "image_bytes": station.settings.limits.image_bytes,
-        "pixels": station.settings.limits.pixels,
+        "pixels": station.settings.limits.pixels, "account": caller.name if caller.csrf else "",
+        "role": caller.role.name.lower(), "reviews": caller.role >= Role.CLINICIAN,
     }  # fmt: skip
     response = templates.TemplateResponse(request, f"{name}.html", values)
     if lang == language:

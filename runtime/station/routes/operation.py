@@ -66,7 +66,7 @@ def seen(
     number: Annotated[int, Path(ge=1, le=2**53)], form: SeenForm, station: StationOf, caller: CallerOf
 ) -> BannerBody:
     """Somebody has seen a banner. It leaves the page and stays in the records; who was first counts."""
-    row = station.records.seen(number, form.by, station.clock.stamp(), caller.name)
+    row = station.records.seen(number, caller.signs(form.by), station.clock.stamp(), caller.name)
     if row is None:
         raise HttpProblem(404, "no-banner", "there is no such banner", "")
     return banner_body(row)

@@ -16,7 +16,7 @@ from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.routes.given import StationOf, shown
 from fieldlens.runtime.station.schemas import AboutForm, PredictedBody, PredictedItem, ResultBody, SubjectBody
 from fieldlens.runtime.station.serving import problems
-from fieldlens.runtime.station.serving.access import AuditEvent, CallerOf, Role, Routes
+from fieldlens.runtime.station.serving.access import AuditEvent, Caller, CallerOf, Role, Routes
 from fieldlens.runtime.station.serving.parts import UploadPart, parts_of
 from fieldlens.runtime.station.serving.problems import HttpProblem, ProblemBody
 from fieldlens.runtime.station.serving.uploads import UploadedImage, read_form
@@ -61,7 +61,7 @@ async def predict(request: Request, station: StationOf, caller: CallerOf) -> Res
     form = await read_form(request, station.settings.limits, _FIELDS)
     if not form.images:
         raise HttpProblem(422, "no-images", "the form has no file named images", "add at least one")
-    about = replace(_about(form.fields), by=caller.name)
+    about = _by(_about(form.fields), caller)
     return Response(await run_in_threadpool(_all, station, form.images, about), media_type="application/json")
 
 
@@ -123,13 +123,17 @@ def _checked(form: AboutForm) -> AboutResult:
     return AboutResult(form.subject, form.site, form.operator)
 
 
+def _by(about: AboutResult, caller: Caller) -> AboutResult:
+    return replace(about, operator=caller.signs(about.operator), by=caller.name)
+
+
 @routes.add(
     "POST", "/capture", may=Role.OPERATOR, event=AuditEvent.CAPTURE, problems=(409, 503, 507),
     response_model=ResultBody,
 )  # fmt: skip
 def capture(form: AboutForm, station: StationOf, caller: CallerOf) -> ResultBody:
     """Answer what the camera sees now: a frame that was captured after this request came in."""
-    about = replace(_checked(form), by=caller.name)
+    about = _by(_checked(form), caller)
     if station.camera is None:
         raise HttpProblem(409, "no-camera", "this station has no camera", "start it with --camera, or upload a file")
     try:

@@ -110,7 +110,8 @@ def heat_map(id: Id, station: StationOf) -> Response:
 def review(id: Id, form: ReviewForm, station: StationOf, caller: CallerOf) -> ResultBody:
     """Agree or disagree, with a note. Earlier reviews stay in the records; the newest is shown."""
     found(station, id)
-    station.records.review(id, Review(station.clock.stamp(), form.agrees, form.note, form.reviewer), caller.name)
+    said = Review(station.clock.stamp(), form.agrees, form.note, caller.signs(form.reviewer))
+    station.records.review(id, said, caller.name)
     return shown(station, found(station, id))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 
@@ -60,8 +61,14 @@ class Caller:
     csrf: str = ""
     """Of the session; empty where no cookie vouches for the caller."""
 
+    def signs(self, given: str) -> str:
+        """Whose name goes under a result or an opinion: nobody who is logged in writes another's."""
+        return self.name if self.csrf else given
+
 
 COOKIE = "fieldlens-session"
+UNATTENDED = "x-unattended"
+"""A header of requests that the page makes by itself, with nobody at it: they do not keep a session alive."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -74,7 +81,8 @@ def caller_of(request: Request) -> Caller:
     if scheme:
         found = sessions.of_token(token.strip()) if scheme.lower() == "bearer" else None
         return Caller("", Role.ANYBODY) if found is None else Caller(f"token {found[0]}", Role[found[1].upper()])
-    session = sessions.of_cookie(request.cookies.get(COOKIE, ""))
+    attended = request.headers.get(UNATTENDED) is None
+    session = sessions.of_cookie(request.cookies.get(COOKIE, ""), attended=attended)
     if session is None:
         return Caller("", Role.ANYBODY)
     return Caller(session.account.name, Role[session.account.role.upper()], session.csrf)
@@ -93,13 +101,23 @@ class _Permit:
     is_page: bool
 
     def __call__(self, request: Request, caller: CallerOf) -> None:
-        if self.is_page and caller.role == Role.ANYBODY and self.path != LOGIN_PAGE:
-            raise HttpProblem(303, "log-in", "nobody is logged in", "log in", {"Location": LOGIN_PAGE})
-        if self.role > Role.ANYBODY:
+        if self.is_page:
+            self._lead(request, caller)
+        elif self.role > Role.ANYBODY:
             self._check(request, caller)
         if self.event in _BEFORE:
             entry = AuditEntry(self.event.value, caller.name, request.path_params.get("id", ""), self.path)
             request.app.state.records.audit(entry)
+
+    def _lead(self, request: Request, caller: Caller) -> None:
+        """From a page that is not for the caller to one that is."""
+        if caller.role == Role.ANYBODY and self.role > Role.ANYBODY:
+            back = f"{LOGIN_PAGE}?next={quote(request.url.path)}"
+            raise HttpProblem(303, "log-in", "nobody is logged in", "log in", {"Location": back})
+        if caller.role < self.role:
+            raise HttpProblem(
+                303, "not-allowed", f"this needs the role {self.role.name.lower()}", "", {"Location": "/"}
+            )
 
     def _check(self, request: Request, caller: Caller) -> None:
         if caller.role == Role.ANYBODY:

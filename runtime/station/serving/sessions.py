@@ -67,8 +67,11 @@ class Sessions:
             self._sessions[_key(cookie)] = session
         return cookie, session
 
-    def of_cookie(self, cookie: str) -> Session | None:
-        """The session of a cookie, unless it ended: log-out, 15 idle minutes, 12 hours, a new secret or role."""
+    def of_cookie(self, cookie: str, *, attended: bool = True) -> Session | None:
+        """The session of a cookie, unless it ended: log-out, 15 idle minutes, 12 hours, a new secret or role.
+
+        ``attended`` False: nobody is at the page, so the minutes go on.
+        """
         now, key = self._monotonic(), _key(cookie)
         with self._lock:
             session = self._sessions.get(key)
@@ -79,7 +82,7 @@ class Sessions:
             self.end(cookie)
             return None
         with self._lock:
-            if key in self._sessions:
+            if attended and key in self._sessions:
                 self._sessions[key] = replace(session, seen_s=now)
         return session
 

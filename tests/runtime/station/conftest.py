@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from starlette.testclient import TestClient
 
 from fieldlens.runtime.model import load
 from fieldlens.runtime.station.app import build_app, own_hosts
+from fieldlens.runtime.station.records import accounts
 from fieldlens.runtime.station.station import Station, StationSettings
 from tests.runtime.conftest import build_bundle, jpeg, scene, tiny_manifest
 
 HOST = "http://127.0.0.1:8080"
+SECRETS = {"operator": "483920", "clinician": "correct horse battery", "admin": "purple monkey dishwasher"}
 Opened = Callable[..., Station]
 
 
@@ -49,6 +53,23 @@ def opened(bundle_folder: Path, tmp_path: Path) -> Iterator[Opened]:
 @pytest.fixture
 def station(opened: Opened) -> Station:
     return opened()
+
+
+@functools.cache
+def stored_secret(role: str) -> str:
+    """scrypt takes its time: once for each role, not for each test."""
+    return accounts.hashed(SECRETS[role])
+
+
+def add_accounts(station: Station) -> None:
+    """One for each role, named after it."""
+
+    def work(connection: sqlite3.Connection) -> None:
+        for number, role in enumerate(SECRETS):
+            row = (role, role, stored_secret(role), number)
+            connection.execute("INSERT INTO accounts (name, role, secret, changed) VALUES (?, ?, ?, ?)", row)
+
+    station.records.change(work)
 
 
 def client_of(station: Station) -> TestClient:

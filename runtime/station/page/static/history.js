@@ -43,7 +43,7 @@ function row(result) {
 
 async function find(more) {
   const filters = query();
-  by("csv").href = `/api/v1/export.csv?${filters}`;
+  if (by("csv")) by("csv").href = `/api/v1/export.csv?${filters}`;
   history.replaceState(null, "", `?${kept()}`);
   asked += 1;
   const mine = asked;

@@ -1,6 +1,6 @@
 // The live preview. What is drawn is of the present, or there is nothing: an image that may be older than STALE_MS is
 // wiped by the page itself, whatever the station, the camera or the line does.
-import { problem } from "./api.js";
+import { UNATTENDED, problem } from "./api.js";
 import { by, icon } from "./dom.js";
 import { age, t, tOr } from "./words.js";
 
@@ -39,7 +39,8 @@ export function startPreview(onLive) {
 
   async function next() {
     const asked = now();
-    const answer = await fetch(`/api/v1/preview?after=${after}`, { cache: "no-store", signal: AbortSignal.timeout(3000) });
+    const options = { cache: "no-store", headers: UNATTENDED, signal: AbortSignal.timeout(3000) };
+    const answer = await fetch(`/api/v1/preview?after=${after}`, options);
     if (!answer.ok) {
       why = answer.status === 503 ? t("no_image_camera") : problem(await answer.json(), answer).title;
       after = 0;  // a station that started again counts from one

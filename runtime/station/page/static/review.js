@@ -1,7 +1,9 @@
 // A clinician's word on a result: agrees or disagrees, with a note. Earlier ones stay in the records.
-import { ask, trouble } from "./api.js";
+import { ACCOUNT, ask, trouble } from "./api.js";
 import { el, icon, say } from "./dom.js";
 import { moment, t } from "./words.js";
+
+const MAY = document.body.dataset.reviews === "true";
 
 function said(review) {
   return el("div", { class: `reviewed ${review.agrees ? "agrees" : "disagrees"}` },
@@ -12,8 +14,9 @@ function said(review) {
       el("p", { class: "small", data: true, text: [review.reviewer, moment(new Date(review.created_utc))].filter(Boolean).join(" · ") })));
 }
 
-/** The card; `changed(result)` is called with the stored result. */
+/** The card; `changed(result)` is called with the stored result. Whoever may not review only reads. */
 export function startReview(result, operator, changed) {
+  if (!MAY) return el("section", { class: "card review" }, el("h2", { text: t("review") }), result.review ? said(result.review) : el("p", { class: "help", text: t("review_none") }));
   const troubles = el("div", { role: "alert" });
   const note = el("textarea", { id: "note", rows: 3, maxlength: 2000 });
   const reviewer = el("input", { id: "reviewer", maxlength: 100, autocomplete: "off", spellcheck: "false" });
@@ -21,7 +24,7 @@ export function startReview(result, operator, changed) {
   const save = el("button", { type: "submit", class: "primary", text: t("review_save") });
   const fields = el("div", { class: "review-fields", hidden: true },
     el("label", { for: "note", text: t("note") }), note,
-    el("label", { for: "reviewer", text: t("reviewer") }), reviewer, save);
+    ACCOUNT ? null : el("label", { for: "reviewer", text: t("reviewer") }), ACCOUNT ? null : reviewer, save);
   let agrees = null;
   const choice = (value) => el("button", { type: "button", id: value ? "agree" : "disagree", "aria-pressed": "false", on: { click: () => choose(value) } },
     icon(value ? "yes" : "no"), el("span", { text: t(value ? "agree" : "disagree") }));

@@ -247,4 +247,3 @@ startSubject();
 startKeys();
 startFiles();
 if (WITH_CAMERA) startPreview((isLive) => { live = isLive; showCapture(); });
-window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

@@ -1,5 +1,5 @@
 // What every page has: who works here, the status bar, banners until somebody has seen them.
-import { ask, detail } from "./api.js";
+import { ACCOUNT, ask, detail, logOut } from "./api.js";
 import { by, el, icon, say } from "./dom.js";
 import { age, bytes, number, t, tOr, timeOfDay } from "./words.js";
 
@@ -10,6 +10,7 @@ const listeners = [];
 let heardAt = Date.now();
 let status = null;
 let shownBanners = "";
+let timer = 0;
 
 // ---------------------------------------------------------------- what this browser remembers; never a subject
 
@@ -22,7 +23,8 @@ function remember(name, value) {
   localStorage.setItem(name, JSON.stringify({ value, at: Date.now() }));
 }
 
-export const operator = () => remembered("operator");
+/** Who works here: whoever is logged in; else the name that was typed. */
+export const operator = () => ACCOUNT || remembered("operator");
 export const site = () => remembered("site") || status?.site || "";
 export const pedalKey = () => remembered("pedal") || " ";
 export const keyName = (key) => (key === " " ? t("pedal_space") : key);
@@ -33,7 +35,7 @@ export function onStatus(listener) {
 }
 
 function showPerson() {
-  by("person-words").textContent = operator() ? t("operator_is", { name: operator() }) : t("operator_unset");
+  by("person-words").textContent = ACCOUNT ? ACCOUNT : operator() ? t("operator_is", { name: operator() }) : t("operator_unset");
   by("person").classList.toggle("unset", !operator());
   for (const listener of listeners) listener(status);
 }
@@ -42,7 +44,7 @@ function settings() {
   const dialog = by("settings");
   let key = pedalKey();
   by("person").addEventListener("click", () => {
-    by("operator").value = operator();
+    if (!ACCOUNT) by("operator").value = operator();
     by("site").value = site();
     key = pedalKey();
     by("pedal").textContent = keyName(key);
@@ -58,7 +60,7 @@ function settings() {
     }, { once: true, capture: true });
   });
   by("settings-form").addEventListener("submit", () => {
-    remember("operator", by("operator").value.trim());
+    if (!ACCOUNT) remember("operator", by("operator").value.trim());
     remember("site", by("site").value.trim());
     remember("pedal", key);
     showPerson();
@@ -106,8 +108,10 @@ function showGone() {
 }
 
 async function look() {
+  clearTimeout(timer);
   if (!document.hidden) {
-    const { data } = await ask("/api/v1/status", { wait_ms: 5000 });
+    const { data, problem } = await ask("/api/v1/status", { timer: true, wait_ms: 5000 });
+    if (problem?.kind === "log-in") return;  // the page is being left
     status = data || null;
     if (status) {
       heardAt = Date.now();
@@ -119,14 +123,15 @@ async function look() {
     }
     for (const listener of listeners) listener(status);
   }
-  setTimeout(look, EVERY_MS);
+  clearTimeout(timer);
+  timer = setTimeout(look, EVERY_MS);
 }
 
 // ---------------------------------------------------------------- banners
 
 async function lookForBanners() {
   if (!status.banners && !shownBanners) return;
-  const { data } = await ask("/api/v1/banners");
+  const { data } = await ask("/api/v1/banners", { timer: true });
   if (!data) return;
   const numbers = data.banners.map((banner) => banner.number).join();
   if (numbers === shownBanners) return;
@@ -139,8 +144,8 @@ async function lookForBanners() {
 
 function banner(row, more) {
   const kind = row.kind.replaceAll("-", "_");
-  const name = el("input", { "aria-label": t("banner_by"), placeholder: t("banner_by"), maxlength: 100, required: true });
-  name.value = operator();
+  const name = ACCOUNT ? null : el("input", { "aria-label": t("banner_by"), placeholder: t("banner_by"), maxlength: 100, required: true });
+  if (name) name.value = operator();
   return el("form", { class: "notice warn", on: { submit: (event) => seen(event, row.number, name) } },
     icon("warn"),
     el("div", { class: "grow" },
@@ -153,7 +158,7 @@ function banner(row, more) {
 
 async function seen(event, row, name) {
   event.preventDefault();
-  const who = name.value.trim();
+  const who = name ? name.value.trim() : ACCOUNT;
   if (!who) return;
   if (!operator()) remember("operator", who);
   showPerson();
@@ -163,12 +168,26 @@ async function seen(event, row, name) {
 
 // ---------------------------------------------------------------- start
 
+/** Somebody else works here now: no subject of the one before stays in the field. */
+function forgetOtherAccount() {
+  if (sessionStorage.getItem("account") === ACCOUNT) return;
+  sessionStorage.clear();
+  sessionStorage.setItem("account", ACCOUNT);
+}
+
 export function startShell() {
+  forgetOtherAccount();
   settings();
   by("bar-toggle").addEventListener("click", () => {
     const open = by("bar-toggle").getAttribute("aria-expanded") !== "true";
     by("bar-toggle").setAttribute("aria-expanded", String(open));
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && status === null) showGone(); });
+  by("log-out")?.addEventListener("click", logOut);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    if (status === null) showGone();
+    look();
+  });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   look();
 }

@@ -54,8 +54,8 @@ export function moment(date) {
   return new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }).format(date);
 }
 
-export function timeOfDay(date) {
-  return new Intl.DateTimeFormat(LOCALE, { timeStyle: "short", hourCycle: "h23" }).format(date);
+export function timeOfDay(date, timeStyle = "short") {
+  return new Intl.DateTimeFormat(LOCALE, { timeStyle, hourCycle: "h23" }).format(date);
 }
 
 const UNITS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [Infinity, "day", 86400]];

@@ -25,6 +25,7 @@ from fieldlens.runtime.station.station import Station, StationSettings
 from fieldlens.runtime.stopping import Stopper
 from tests.runtime.cameras import Filmed, camera
 from tests.runtime.conftest import build_bundle, jpeg, tiny_manifest
+from tests.runtime.station.conftest import add_accounts
 
 PHONE, DESKTOP = (390, 844), (1280, 800)
 _LIMITS = {"limits": {"brightness": [40, 250]}, "bounds": {"brightness": [20, 255]}}
@@ -88,6 +89,13 @@ def serving_here(bundle: Path, place: Path, camera_url: str = "", port: int = 0,
 def served(gated_folder: Path, tmp_path: Path) -> Iterator[Served]:
     with serving_here(gated_folder, tmp_path, site="North clinic") as served:
         yield served
+
+
+@pytest.fixture
+def manned(served: Served) -> Served:
+    """The same station with an account for each role."""
+    add_accounts(served.station)
+    return served
 
 
 @pytest.fixture(scope="module")

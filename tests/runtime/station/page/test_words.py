@@ -19,10 +19,10 @@ SOURCES = {
     for path in sorted(PAGE.glob("[ts]*/*.[hjcs]*"))
     if path.suffix != ".json"
 }
-DYNAMIC = ("outcome_", "next_", "check_", "note_", "slip_next_", "problem_", "banner_", "bar_camera_")
+DYNAMIC = ("role_", "outcome_", "next_", "check_", "note_", "slip_next_", "problem_", "banner_", "bar_camera_")
 FOR_MACHINES = {
-    "bug", "form", "host", "length", "no-banner", "no-images", "not-a-form", "not-allowed", "not-kept", "not-ready",
-    "origin", "retake",
+    "bug", "csrf", "form", "host", "length", "no-banner", "no-images", "not-a-form", "not-allowed", "not-kept",
+    "not-ready", "origin", "retake",
 }  # fmt: skip
 """Problems that no button of the page can bring about; the page has words for what it does not know, too."""
 

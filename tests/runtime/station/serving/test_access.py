@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
+from fieldlens.runtime.station import app
 from fieldlens.runtime.station.app import build_app, build_service, own_hosts
 from fieldlens.runtime.station.records import accounts
 from fieldlens.runtime.station.records.accounts import AccountError
@@ -15,30 +18,24 @@ from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.serving.access import COOKIE, Role
 from fieldlens.runtime.station.serving.sessions import IDLE_S, LONGEST_S, Sessions
 from fieldlens.runtime.station.station import Station
-from tests.runtime.station.conftest import HOST, client_of
+from tests.runtime.station.conftest import HOST, SECRETS, add_accounts, client_of
 
-SECRETS = {"operator": "483920", "clinician": "correct horse battery", "admin": "purple monkey dishwasher"}
 LogIn = Callable[[str], TestClient]
 
 
 @pytest.fixture
 def manned(station: Station) -> Station:
     """A station with an account for each role, named after it."""
-
-    def work(connection: object) -> None:
-        for role, secret in SECRETS.items():
-            accounts.put(connection, role, role, secret)  # type: ignore[arg-type]
-
-    station.records.change(work)
+    add_accounts(station)
     return station
 
 
 @pytest.fixture
 def log_in(manned: Station) -> LogIn:
-    app = build_app(manned, own_hosts(8080))
+    service = build_app(manned, own_hosts(8080))
 
     def make(role: str) -> TestClient:
-        client = TestClient(app, base_url=HOST, raise_server_exceptions=False, follow_redirects=False)
+        client = TestClient(service, base_url=HOST, raise_server_exceptions=False, follow_redirects=False)
         if role != "anybody":
             answer = client.post("/api/v1/login", json={"name": role, "secret": SECRETS[role]})
             assert answer.status_code == 200, answer.text
@@ -78,12 +75,65 @@ def test_each_route_for_each_role(manned: Station, log_in: LogIn, by_token: bool
                 assert status == (401 if role == Role.ANYBODY else 403), (name, method, path, status)
 
 
+def pages() -> list[tuple[str, Role]]:
+    """The pages, which the OpenAPI document leaves out, and the role that each needs."""
+    routes = [route for part in app._PARTS for route in part.router.routes if isinstance(route, APIRoute)]
+    return [
+        (route.path.replace("{id}", "0" * 32), Role[(route.openapi_extra or {})["x-may"].upper()])
+        for route in routes if not route.include_in_schema
+    ]  # fmt: skip
+
+
+def test_each_page_for_each_role(manned: Station, log_in: LogIn) -> None:
+    assert len(pages()) >= 4
+    for role in Role:
+        client = log_in(role.name.lower())
+        for path, needed in pages():
+            answer = client.get(path)
+            if needed == Role.ANYBODY and role:
+                assert (answer.status_code, answer.headers["Location"]) == (303, "/"), "logged in already"
+            elif role >= needed:
+                assert answer.status_code == 200, (role, path)
+            else:
+                where = "/" if role else f"/login?next={path}"
+                assert (answer.status_code, answer.headers["Location"]) == (303, where), (role, path)
+
+
+def test_nobody_signs_as_somebody_else(manned: Station, log_in: LogIn, photo: bytes) -> None:
+    def sent(client: TestClient) -> Any:
+        files, data = [("images", ("a.jpg", photo))], {"operator": "Somebody Else"}
+        return client.post("/api/v1/predict", files=files, data=data).json()["items"][0]["result"]
+
+    result = sent(log_in("operator"))
+    assert result["operator"] == "operator"
+    said = {"agrees": True, "reviewer": "Somebody Else"}
+    answer = log_in("clinician").post(f"/api/v1/results/{result['id']}/review", json=said)
+    assert answer.json()["review"]["reviewer"] == "clinician"
+    number = manned.records.notify("clock", "it jumped", "", "2026").number
+    seen = log_in("operator").post(f"/api/v1/banners/{number}/seen", json={"by": "Somebody Else"})
+    assert seen.json()["seen_by"] == "operator"
+    machine = log_in("anybody")
+    machine.headers["Authorization"] = f"Bearer {token_of(manned, 'operator')}"
+    assert sent(machine)["operator"] == "Somebody Else", "a machine says for whom it asks"
+
+
+def test_a_page_that_nobody_touches_does_not_keep_its_session(manned: Station) -> None:
+    now = [0.0]
+    sessions = Sessions(manned.records, monotonic=lambda: now[0])
+    found = sessions.log_in("operator", SECRETS["operator"])
+    assert not isinstance(found, float)
+    while now[0] <= IDLE_S:
+        assert sessions.of_cookie(found[0], attended=False) is not None
+        now[0] += 100
+    assert sessions.of_cookie(found[0], attended=False) is None
+
+
 def test_pages_lead_to_the_login(log_in: LogIn) -> None:
-    answer = log_in("anybody").get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
+    answer = log_in("anybody").get("/history")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login?next=/history")
     page = log_in("anybody").get("/login")
     assert page.status_code == 200
-    assert "<script src=" in page.text
+    assert '<script type="module" src="/static/login.js">' in page.text
     assert "style=" not in page.text
     assert log_in("operator").get("/").status_code == 200
 

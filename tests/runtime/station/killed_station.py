@@ -1,4 +1,4 @@
-"""A station that works until it is killed: what it acknowledges goes through a pipe, at once."""
+"""A station that works until it is killed: what it acknowledges, and how its audit log ends, goes through a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THREADS = 4
 
 
 def work(bundle: Path, data: Path, photo: bytes, pipe: Connection) -> None:
-    """Answer, review and forget until the end; each acknowledged result's id is sent."""
+    """Answer, review and forget until the end; each acknowledged result's id is sent, with the log's head."""
     settings = StationSettings(data, rules=KeepingRules(images=True))
     station = Station(settings, lambda: load(bundle, backend="fake", state=data.parent / "state"))
     lock = threading.Lock()
@@ -24,7 +24,7 @@ def work(bundle: Path, data: Path, photo: bytes, pipe: Connection) -> None:
         while True:
             stored = station.upload(photo, AboutResult("A-1"))
             with lock:
-                pipe.send_bytes(stored.id.encode())
+                pipe.send_bytes(f"{stored.id} {station.records.audit_head()}".encode())
             station.records.review(stored.id, Review(station.clock.stamp(), True, "seen", "Dr. C"))
 
     threads = [threading.Thread(target=answer_on) for _ in range(THREADS)]

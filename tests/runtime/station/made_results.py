@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,10 @@ def made(subject: str = "A-1", created_utc: str = "2026-11-27T10:00:00.000Z", **
     return ResultRow(**{**given, **values})  # type: ignore[arg-type]
 
 
-def check_whole(data: Path, acknowledged: Iterable[str]) -> int:
+def check_whole(data: Path, acknowledged: Iterable[str], printed: Sequence[str] = ()) -> int:
     """Open the records as the next start does: what was acknowledged is there, nothing is half there. The results."""
     Records(data).close()
-    verify_log(data, [])
+    verify_log(data, list(printed))
     connection = sqlite3.connect(data / DATABASE)
     try:
         lost = set(acknowledged) - {row[0] for row in connection.execute("SELECT id FROM results")}

@@ -1,4 +1,5 @@
-"""SIGKILL at random moments under load: nothing acknowledged is lost, no file without its row, no row without its file.
+"""SIGKILL at random moments under load: nothing acknowledged is lost, no file without its row, no row without its file;
+the audit log verifies, and leads through every head that was printed before.
 
 A kill is not a power cut: what the kernel has in its memory survives a kill. The order of writes is checked by the
 disk faults of test_disk_faults.py.
@@ -24,7 +25,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def acknowledged(pipe: Connection, first_s: float) -> list[str]:
-    """Everything that came through, the first of it within ``first_s``."""
+    """Everything that came through, the first of it within ``first_s``: an id and the audit's head."""
     found: list[str] = []
     try:
         while pipe.poll(first_s if not found else 0):
@@ -58,9 +59,12 @@ def test_nothing_acknowledged_is_lost(bundle_folder: Path, tmp_path: Path, pytes
     _CONTEXT.set_forkserver_preload(["tests.runtime.station.killed_station", "fieldlens.runtime.backends.fake"])
     photo, chance = jpeg(scene(1, 120, 160)), random.Random(15)
     everything: list[str] = []
+    printed: list[str] = []
     for _ in range(KILLS_FULL if pytestconfig.getoption("--full") else KILLS):
-        everything += run_and_kill(bundle_folder, tmp_path / "data", photo, chance.uniform(0, LATEST_S))
-        stored = check_whole(tmp_path / "data", everything)
+        for line in run_and_kill(bundle_folder, tmp_path / "data", photo, chance.uniform(0, LATEST_S)):
+            everything.append(line.partition(" ")[0])
+            printed.append(line.partition(" ")[2])
+        stored = check_whole(tmp_path / "data", everything, printed)
         assert stored >= len(everything)
     assert len(everything) > 100, "there was load"
     print(f"{len(everything)} acknowledged, {stored} stored")

@@ -2,7 +2,7 @@
 import { advice, ask, trouble } from "./api.js";
 import { bar, by, el, icon, say } from "./dom.js";
 import { startReview } from "./review.js";
-import { operator, startShell } from "./shell.js";
+import { onStatus, operator, startShell } from "./shell.js";
 import { slip } from "./slip.js";
 import { age, moment, number, percent, percents, t } from "./words.js";
 
@@ -10,6 +10,8 @@ const OLD_MS = 5 * 60 * 1000;
 const TICK_MS = 1000;
 const ID = location.pathname.split("/").pop();
 const URL_OF = `/api/v1/results/${ID}`;
+let shown = null;
+let head = "";
 
 export const keyOf = (result) => result.outcome.replaceAll("-", "_");
 
@@ -119,11 +121,23 @@ function actions(result) {
   const button = (words, name, primary, act) =>
     el("button", { type: "button", class: primary ? "primary" : "", on: { click: act } }, icon(name), el("span", { text: words }));
   const refers = ["refer", "uncertain"].includes(result.outcome);
-  const print = button(t("print"), "print", refers, () => window.print());
+  const print = button(t("print"), "print", refers, printSlip);
   const next = button(t("next_person"), "right", !again && !refers, () => goOn(false, result));
   const same = button(t("again"), "camera", again, () => goOn(true, result));
   const order = again ? [same, next] : refers ? [print, next, same] : [next, print, same];
   return el("div", { class: "actions" }, ...order);
+}
+
+function fillSlip() {
+  if (shown) by("slip").replaceChildren(...(shown.outcome === "retake" ? [] : slip(shown, scoreWords(shown), head)));
+}
+
+/** With the log's newest head: what a person takes along proves what the log held then. */
+async function printSlip() {
+  const { data } = await ask("/api/v1/status");
+  if (data) head = data.audit_head;
+  fillSlip();
+  window.print();
 }
 
 function keepAge(result) {
@@ -146,7 +160,8 @@ function show(result, first) {
         result.outcome === "retake" ? null : startReview(result, operator, (changed) => show(changed, false)),
         aboutCard(result))));
   by("result").removeAttribute("aria-busy");
-  by("slip").replaceChildren(...(result.outcome === "retake" ? [] : slip(result, scoreWords(result))));
+  shown = result;
+  fillSlip();
   document.title = `${t(`outcome_${keyOf(result)}`)} · ${t("app")}`;
   if (first) by("outcome").focus({ preventScroll: true });
 }
@@ -162,5 +177,10 @@ async function start() {
   keepAge(data);
 }
 
+onStatus((status) => {  // for whoever prints with the browser's own command
+  if (!status || status.audit_head === head) return;
+  head = status.audit_head;
+  fillSlip();
+});
 startShell();
 start();

@@ -13,8 +13,8 @@ function thresholds(result) {
   return result.threshold === null ? [] : [row("threshold", percent(result.threshold, 1))];
 }
 
-/** The slip's parts. `score`: the sentence about it. */
-export function slip(result, score) {
+/** The slip's parts. `score`: the sentence about it. `head`: where the audit log ends, to be compared with it later. */
+export function slip(result, score, head) {
   const key = result.outcome.replaceAll("-", "_");
   const refers = ["refer", "uncertain"].includes(result.outcome);
   const taken = new Date(result.created_utc);
@@ -34,7 +34,8 @@ export function slip(result, score) {
       row("bundle_hash", result.bundle_hash.slice(0, 16)),
       row("review", review ? `${t(review.agrees ? "review_agrees" : "review_disagrees")}${review.reviewer ? ` (${review.reviewer})` : ""}` : t("review_none"), false),
       review?.note ? row("note", review.note) : null,
-      row("number", `${number(result.number)} · ${result.id}`)),
+      row("number", `${number(result.number)} · ${result.id}`),
+      row("audit_head", head)),
     el("p", { class: "slip-sign", text: t("slip_signature") }),
     el("p", { class: "slip-foot", text: t("slip_foot") }),
   ];

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.records.search import Filters
 from tests.runtime.conftest import BROKEN, build_bundle, tiny_manifest
 from tests.runtime.dicom_made import encoded, made
@@ -84,7 +85,7 @@ def test_from_upload_to_slip(served: Served, visits: Visits, tmp_path: Path) -> 
     page.wait_for_selector(".reviewed")
     page.evaluate("() => { window.print = () => { window.printed = true } }")
     page.get_by_role("button", name="Print slip").click()
-    assert page.evaluate("window.printed")
+    page.wait_for_function("() => window.printed")
     page.emulate_media(media="print")
     slip = page.locator("#slip").inner_text()
     row_id = served.station.records.one(result_id)
@@ -92,6 +93,9 @@ def test_from_upload_to_slip(served: Served, visits: Visits, tmp_path: Path) -> 
     for text in ("Referral slip", "Refer", "A-17", "Ada M.", "North clinic", "tiny v3", "50.0%", "Accepted", result_id,
                  row_id.bundle_hash[:16], row_id.created_utc):  # fmt: skip
         assert text in slip
+    head = page.locator("#slip dd").last.inner_text()
+    assert int(head.partition(":")[0]) > 5
+    verify_log(served.station.records.folder, [head])
     assert not page.locator("header.head").is_visible()
     assert "print the slip" not in slip, "the slip is read by whoever has it in hand"
     assert not page.locator("#slip img").count(), "no image of a patient on paper"

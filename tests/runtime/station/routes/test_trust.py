@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,26 @@ def test_the_command_tells_what_was_changed(tmp_path: Path, opened: Opened, caps
     (data / "audit.key").unlink()
     with pytest.raises(KitError, match="key cannot be read"):
         main(verify)
+
+
+TAMPERINGS = {
+    "one row edited": ("UPDATE audit SET who = 'nobody' WHERE number = 3", "row 3 is not what was written"),
+    "one row deleted": ("DELETE FROM audit WHERE number = 3", "row 3 is missing"),
+    "the end cut off": ("DELETE FROM audit WHERE number > 3", "its end was cut off"),
+    "a time moved": ("UPDATE audit SET created_utc = '2026-01-01T00:00:00.000Z' WHERE number = 2", "row 2 is not"),
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_what_was_done_to_the_file_shows(tmp_path: Path, opened: Opened, tampering: str) -> None:
+    station = opened()
+    for _ in range(5):
+        station.records.add(made())
+    printed = client_of(station).get("/api/v1/status").json()["audit_head"]
+    station.records.add(made())
+    station.close()
+    statement, said = TAMPERINGS[tampering]
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "records.db")) as connection, connection:
+        assert connection.execute(statement).rowcount
+    with pytest.raises(KitError, match=said):
+        main(["station", "verify-audit", "--data", str(tmp_path / "data"), "--head", printed])

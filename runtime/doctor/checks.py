@@ -83,6 +83,7 @@ def examine(root: Path, state: Path, bundle: Path | None, probe: Probe = importl
         machine_checks.memory(root),
         machine_checks.swap(root),
         machine_checks.disk(state),
+        machine_checks.encryption(root, state),
         machine_checks.wall_clock(root),
         signature_policy(),
     ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldlens.runtime.machine import host
+from fieldlens.runtime.machine.encryption import is_encrypted
 from fieldlens.runtime.machine.sensors import Sensors
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -132,6 +133,18 @@ def disk(state: Path) -> Check:
     if free < LEAST_DISK:
         return Check("disk", FAIL, words, fix)
     return Check("disk", OK if free >= COMFORTABLE_DISK else WARN, words, "" if free >= COMFORTABLE_DISK else fix)
+
+
+def encryption(root: Path, state: Path) -> Check:
+    """Whoever takes the machine takes its disk: records and images lie there as they are."""
+    folder = Path(os.path.realpath(state))
+    encrypted = is_encrypted(folder, root)
+    if encrypted is None:
+        return Check("encryption", OK, "no disk is visible here (a container, mostly)")
+    if encrypted:
+        return Check("encryption", OK, f"the disk of {state} is encrypted")
+    fix = "install the system with an encrypted disk (LUKS), or keep the records on one: docs/station.md, Privacy"
+    return Check("encryption", WARN, f"the disk of {state} is not encrypted: a thief can read its records", fix)
 
 
 def wall_clock(root: Path, now: float | None = None) -> Check:

@@ -50,6 +50,8 @@ def add_station(commands: Commands) -> None:
     ):
         parser = below.add(name, title, example=example, begin=_begin_station)
         parser.add_argument("file", type=Path, help="the backup or CSV file")
+        if name != "restore":
+            parser.add_argument("--encrypt-to", type=Path, metavar="KEY", help="file with a public key (age, SSH, PGP)")
         _add_data(parser)
     parser = below.add(
         "verify-audit",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fieldlens.runtime.station.app import build_app, own_hosts
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.records import backup
 from fieldlens.runtime.station.records.audit_key import verify_log
+from fieldlens.runtime.station.records.sealing import Recipient, recipient_of
 from fieldlens.runtime.station.serving.certificate import TlsFiles, tls_in
 from fieldlens.runtime.station.serving.server import listen, serve
 from fieldlens.runtime.station.station import Station, StationSettings
@@ -94,9 +96,16 @@ def data_folder(given: Path | None) -> Path:
 
 def make_backup(arguments: argparse.Namespace) -> int:
     """One file with everything, taken while the station runs."""
-    made = backup.make(data_folder(arguments.data), arguments.file)
+    made = backup.make(data_folder(arguments.data), arguments.file, _recipient(arguments))
     print(f"{made.results} results and {made.images} images in {arguments.file} ({made.bytes / 1e6:.1f} MB)")
     return EXIT_OK
+
+
+def _recipient(arguments: argparse.Namespace) -> Recipient | None:
+    if arguments.encrypt_to is not None:
+        return recipient_of(arguments.encrypt_to)
+    print("note: it is not encrypted, and names patients' IDs; --encrypt-to KEY does that", file=sys.stderr)
+    return None
 
 
 def restore_backup(arguments: argparse.Namespace) -> int:
@@ -108,7 +117,7 @@ def restore_backup(arguments: argparse.Namespace) -> int:
 
 def export_table(arguments: argparse.Namespace) -> int:
     """Every result as CSV."""
-    count = backup.export_table(data_folder(arguments.data), arguments.file)
+    count = backup.export_table(data_folder(arguments.data), arguments.file, _recipient(arguments))
     print(f"{count} results in {arguments.file}")
     return EXIT_OK
 

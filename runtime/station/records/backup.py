@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import sqlite3
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.audit.key import KEY_FILE
@@ -21,11 +21,13 @@ from fieldlens.runtime.files.printable import json_text
 from fieldlens.runtime.station.records.audit_key import add_event
 from fieldlens.runtime.station.records.database import DATABASE, copy_to, open_database, own_schemas, reading
 from fieldlens.runtime.station.records.image_files import IMAGES
+from fieldlens.runtime.station.records.sealing import SEALED, Recipient, sealed_file
 from fieldlens.runtime.station.records.search import Filters, find_all
 from fieldlens.runtime.station.records.table import table_lines
 
 _CONTENTS = "backup.json"
-_BLOCK = 1 << 20
+COPY = ".records"
+"""Ends the name of the copy that a backup is made of; it lies with the records, where nobody else can read it."""
 
 
 @dataclass(frozen=True)
@@ -37,50 +39,45 @@ class BackupMade:
     bytes: int
 
 
-def make(data: Path, target: Path) -> BackupMade:
-    """Write ``target``: a tar whose last member lists the others with their SHA-256. Raises KitError."""
+def make(data: Path, target: Path, recipient: Recipient | None = None) -> BackupMade:
+    """Write ``target``: a tar whose last member lists the others with their SHA-256. Raises KitError.
+
+    With ``recipient`` it is encrypted on its way to the disk: the stick never holds a readable byte.
+    """
     source = _records_in(data)
     if target.exists():
         raise KitError(f"{target}: exists already", "choose another name; a backup never replaces one")
-    part = target.with_name(f".{target.name}.part")
-    copy = target.with_name(f".{target.name}.records")
-    add_event(data, AuditEntry("export", detail="backup"))
+    copy = data / f".{target.name}{COPY}"
+    add_event(data, AuditEntry("export", detail=f"backup{'' if recipient is None else ', encrypted'}"))
     try:
-        atomic.make_folder(target.parent)
         with reading(source) as connection:
             copy_to(connection, copy)
-        made = _write(part, copy, data)
-        part.replace(target)
-        atomic.fsync_folder(target.parent)
+        with sealed_file(target, recipient) as file:
+            results, images = _write(file, copy, data)
     except (OSError, sqlite3.Error) as error:
         raise KitError(f"{target}: not written ({_text(error)})", f"make room: df -h '{target.parent}'") from error
     finally:
-        part.unlink(missing_ok=True)
         copy.unlink(missing_ok=True)
-    return made
+    return BackupMade(results, images, target.stat().st_size)
 
 
-def _write(part: Path, copy: Path, data_folder: Path) -> BackupMade:
+def _write(file: IO[bytes], copy: Path, data_folder: Path) -> tuple[int, int]:
     """The records as they were copied, and the images that they name. One deleted meanwhile is left out with its row
-    still there; restore tells."""
+    still there; restore tells. How many of each."""
     listed: dict[str, str] = {}
     images = data_folder / IMAGES
     with contextlib.closing(sqlite3.connect(copy)) as connection:
         results = int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
         named = [(path, digest) for path, digest in connection.execute("SELECT path, sha256 FROM files ORDER BY path")]
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, atomic.PRIVATE)
-    with os.fdopen(handle, "wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            listed[DATABASE] = _add(archive, DATABASE, copy.read_bytes())
-            listed[KEY_FILE] = _add(archive, KEY_FILE, (data_folder / KEY_FILE).read_bytes())
-            for path, digest in named:
-                data = (images / path).read_bytes() if (images / path).is_file() else b""
-                if hashlib.sha256(data).hexdigest() == digest:
-                    listed[f"{IMAGES}/{path}"] = _add(archive, f"{IMAGES}/{path}", data)
-            _add(archive, _CONTENTS, json_text({"format": 1, "files": listed}).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    return BackupMade(results, len(listed) - 2, part.stat().st_size)
+    with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        listed[DATABASE] = _add(archive, DATABASE, copy.read_bytes())
+        listed[KEY_FILE] = _add(archive, KEY_FILE, (data_folder / KEY_FILE).read_bytes())
+        for path, digest in named:
+            data = (images / path).read_bytes() if (images / path).is_file() else b""
+            if hashlib.sha256(data).hexdigest() == digest:
+                listed[f"{IMAGES}/{path}"] = _add(archive, f"{IMAGES}/{path}", data)
+        _add(archive, _CONTENTS, json_text({"format": 1, "files": listed}).encode())
+    return results, len(listed) - 2
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> str:
@@ -94,6 +91,12 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> str:
 def restore(source: Path, data: Path) -> BackupMade:
     """Make ``data`` from a backup; it must be missing or empty. Every file is checked first. Raises KitError."""
     broken = KitError(f"{source}: not a whole backup", "take another one; this one was cut short or changed")
+    if _is_sealed(source):
+        raise KitError(
+            f"{source}: is encrypted",
+            f"decrypt it where the clinic's secret key is: age --decrypt -i KEY '{source}' > backup.tar, "
+            f"or gpg --output backup.tar --decrypt '{source}'",
+        )
     try:
         with tarfile.open(source, "r:") as archive, atomic.folder(data) as folder:
             listed = _extract(archive, folder)
@@ -111,6 +114,15 @@ def restore(source: Path, data: Path) -> BackupMade:
     except OSError as error:
         raise KitError(f"{data}: cannot be written ({_text(error)})", f"make room: df -h '{data.parent}'") from error
     return BackupMade(results, listed, source.stat().st_size)
+
+
+def _is_sealed(source: Path) -> bool:
+    try:
+        with source.open("rb") as file:
+            first = file.read(32)
+    except OSError:
+        return False
+    return first.startswith(SEALED)
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> int | None:
@@ -138,17 +150,18 @@ def _ours(name: str) -> bool:
     return len(parts) == 3 and parts[0] == IMAGES and all(part.strip(".") == part and part for part in parts)
 
 
-def export_table(data: Path, target: Path) -> int:
-    """Every result as a CSV file; how many. Raises KitError."""
+def export_table(data: Path, target: Path, recipient: Recipient | None = None) -> int:
+    """Every result as a CSV file, encrypted where there is a ``recipient``; how many. Raises KitError."""
     count = 0
     source = _records_in(data)
-    head = add_event(data, AuditEntry("export", detail="CSV"))
+    head = add_event(data, AuditEntry("export", detail=f"CSV{'' if recipient is None else ', encrypted'}"))
     with reading(source) as connection:
         classes = _classes(connection.execute)
         lines = list(table_lines(find_all(connection, Filters()), classes, str(head)))
         count = len(lines) - 1
     try:
-        atomic.write_text(target, "".join(lines))
+        with sealed_file(target, recipient) as file:
+            file.write("".join(lines).encode())
     except OSError as error:
         raise KitError(f"{target}: cannot be written ({_text(error)})", "choose another place") from error
     return count

@@ -113,11 +113,13 @@ class Records:
     def forget_subject(self, subject: str, by: str = STATION) -> int:
         """Delete all results of one subject; how many. The log says how many, and not whose: only its keyed hash.
 
-        Copies that a migration put aside go, too: they hold the same rows. Backups are elsewhere, out of reach.
+        Copies that a migration or a killed backup left go, too: they hold the same rows. Backups are elsewhere, out of
+        reach.
         """
         count = self._forget("subject = ?", subject, AuditEntry("delete", by, self._hash(subject), "one subject"))
-        for copy in self.folder.glob(f"{self.path.stem}-before-schema-*.db"):
-            copy.unlink(missing_ok=True)
+        for pattern in (f"{self.path.stem}-before-schema-*.db", ".*.records*"):
+            for copy in self.folder.glob(pattern):
+                copy.unlink(missing_ok=True)
         return count
 
     def _forget(self, which: str, value: str, entry: AuditEntry) -> int:

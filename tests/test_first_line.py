@@ -33,6 +33,7 @@ FIRST = {
     "station backup": ("new.tar",),
     "station restore": ("photo.jpg",),
     "station export": ("new.csv",),
+    "station packages": ("new-folder",),
     "station verify-audit": (),
     "station init": ("--name", "clinic.example"),
     "station account": (),

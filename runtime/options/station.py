@@ -36,6 +36,11 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(
         "--image-quota", type=size, default=10**10, metavar="SIZE", help="no more images are kept then (default 10G)"
     )
+    parser.add_argument(
+        "--send-to", metavar="URL", help="queue every result, and send it there (tus); `stick`: only queue it"
+    )
+    parser.add_argument("--send-token", type=Path, metavar="FILE", help="the receiver's token, one line")
+    parser.add_argument("--send-ca", type=Path, metavar="PEM", help="who signed the receiver's own certificate")
     add_backend(parser)
 
 
@@ -53,6 +58,14 @@ def add_station(commands: Commands) -> None:
         if name != "restore":
             parser.add_argument("--encrypt-to", type=Path, metavar="KEY", help="file with a public key (age, SSH, PGP)")
         _add_data(parser)
+    parser = below.add(
+        "packages", "what waits to be sent, onto a stick", example="/media/stick/ --encrypt-to clinic.pub",
+        begin=lambda arguments: f"{arguments.command}: {arguments.place} …",
+    )  # fmt: skip
+    parser.add_argument("place", type=Path, help="folder for the packages; with --received the receiver's receipt")
+    parser.add_argument("--received", action="store_true", help="take out of the queue what the receipt proves")
+    parser.add_argument("--encrypt-to", type=Path, metavar="KEY", help="file with a public key (age, SSH, PGP)")
+    _add_data(parser)
     parser = below.add(
         "verify-audit",
         "whether the audit log is as it was written",

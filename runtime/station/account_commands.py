@@ -8,39 +8,21 @@ import getpass
 import json
 import sqlite3
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from fieldlens.runtime.audit import chain
 from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.errors import EXIT_OK, KitError
 from fieldlens.runtime.files.printable import json_text
 from fieldlens.runtime.station.clock import CLOCK
 from fieldlens.runtime.station.records import accounts
-from fieldlens.runtime.station.records.audit_key import key_of_log
-from fieldlens.runtime.station.records.database import DATABASE, open_database, unusable
+from fieldlens.runtime.station.records.audit_key import change
+from fieldlens.runtime.station.records.database import DATABASE, open_database
 from fieldlens.runtime.station.serving import certificate
 
-T = TypeVar("T")
 NAMES = "names"
 """The fact that lists what others call this machine."""
 _SHELL = "shell"
 _ADMIN = "admin"
-
-
-def change(data: Path, work: Callable[[sqlite3.Connection], T], entry: AuditEntry) -> T:
-    """Run ``work`` and log it, in one transaction. Raises KitError; then nothing was changed."""
-    with contextlib.closing(open_database(data / DATABASE)) as connection:
-        key = key_of_log(data / DATABASE)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            value = work(connection)
-            chain.append(connection, key, CLOCK.stamp(), entry)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise unusable(data / DATABASE, error) from error
-    return value
 
 
 def names_if_ready(data: Path) -> list[str] | None:

@@ -22,10 +22,14 @@ from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.records import backup
 from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.records.sealing import Recipient, recipient_of
+from fieldlens.runtime.station.sending import stick
+from fieldlens.runtime.station.sending.tus import Receiver, check_receiver
 from fieldlens.runtime.station.serving.certificate import TlsFiles, tls_in
 from fieldlens.runtime.station.serving.server import listen, serve
 from fieldlens.runtime.station.station import Station, StationSettings
 from fieldlens.runtime.stopping import Stopper
+
+STICK = "stick"
 
 
 def run_station(arguments: argparse.Namespace) -> int:
@@ -34,7 +38,8 @@ def run_station(arguments: argparse.Namespace) -> int:
     host, tls, names = _where(arguments.host, data)
     camera = _camera(arguments.camera)
     rules = KeepingRules(arguments.keep_images, arguments.retention_days, arguments.image_quota)
-    settings = StationSettings(data, arguments.site, rules, tls=tls)
+    send, receiver = _receiver(arguments)
+    settings = StationSettings(data, arguments.site, rules, send=send, receiver=receiver, tls=tls)
     talk, stopper = Talk(), Stopper()
 
     def loading() -> Model:
@@ -76,6 +81,19 @@ def _where(host: str, data: Path) -> tuple[str, TlsFiles | None, list[str]]:
             "fieldlens station init makes an admin and a certificate; or: ssh -L 8080:127.0.0.1:8080 STATION",
         )
     return name, tls, names
+
+
+def _receiver(arguments: argparse.Namespace) -> tuple[bool, Receiver | None]:
+    """Whether results are queued, and where they go: nowhere by themselves with ``stick``. Raises KitError."""
+    if arguments.send_to in (None, STICK):
+        if arguments.send_token or arguments.send_ca:
+            raise KitError("--send-token and --send-ca belong to --send-to URL", "give the receiver's https:// address")
+        return arguments.send_to is not None, None
+    try:
+        token = "" if arguments.send_token is None else arguments.send_token.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise KitError(f"--send-token {arguments.send_token}: cannot be read ({error})", "one line") from error
+    return True, check_receiver(Receiver(arguments.send_to, token, arguments.send_ca))
 
 
 def _camera(name: str | None) -> Address | None:
@@ -122,6 +140,18 @@ def export_table(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def write_packages(arguments: argparse.Namespace) -> int:
+    """Onto a stick; or out of the queue, by the receiver's receipt."""
+    data = data_folder(arguments.data)
+    if arguments.received:
+        taken, others = stick.received(data, arguments.place)
+        print(f"{taken} packages arrived and left the queue; {others} lines of others")
+        return EXIT_OK
+    written, waiting = stick.write(data, arguments.place, _recipient(arguments))
+    print(f"{written} packages written to {arguments.place}; {waiting} wait for the receiver's receipt")
+    return EXIT_OK
+
+
 def verify_audit(arguments: argparse.Namespace) -> int:
     """Every row, and the heads that were printed."""
     head = verify_log(data_folder(arguments.data), arguments.head)
@@ -136,6 +166,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "backup": make_backup,
     "restore": restore_backup,
     "export": export_table,
+    "packages": write_packages,
     "verify-audit": verify_audit,
     "init": lambda arguments: account_commands.init(data_folder(arguments.data), arguments),
     "account": lambda arguments: account_commands.account(data_folder(arguments.data), arguments),

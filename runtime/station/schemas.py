@@ -305,6 +305,16 @@ class ModelBody(BaseModel):
     fault: str | None
 
 
+class SendingBody(BaseModel):
+    """What waits to be sent. ``host`` empty: for a stick. ``problem``: why nothing is sent now; empty: all is well."""
+
+    host: str
+    waiting: int
+    oldest_utc: str
+    last_sent_utc: str
+    problem: str
+
+
 class StatusBody(BaseModel):
     """The status bar. ``audit_head``: where the audit log ends now, ``number:hexadecimal``, to be printed."""
 
@@ -318,6 +328,7 @@ class StatusBody(BaseModel):
     queue: QueueBody
     model: ModelBody
     temperature_c: float | None
+    sending: SendingBody | None
     banners: int
     audit_head: str
 

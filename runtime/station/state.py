@@ -10,6 +10,7 @@ from fieldlens.runtime.station.schemas import (
     DiskBody,
     ModelBody,
     QueueBody,
+    SendingBody,
     StatusBody,
 )
 from fieldlens.runtime.station.station import Station
@@ -38,6 +39,7 @@ def state_of(station: Station) -> StatusBody:
         model=_model(station),
         temperature_c=_hottest(station.sensors),
         banners=len(station.records.banners()),
+        sending=_sending(station),
         audit_head=str(station.records.audit_head()),
     )
 
@@ -69,6 +71,14 @@ def _model(station: Station) -> ModelBody:
     )  # fmt: skip
 
 
+def _sending(station: Station) -> SendingBody | None:
+    if not station.settings.send:
+        return None
+    if station.sender is not None:
+        return SendingBody(**station.sender.state.__dict__)
+    return SendingBody(host="", problem="", **station.records.queue().__dict__)
+
+
 def _hottest(sensors: Sensors) -> float | None:
     return max(sensors.read().temperature_c.values(), default=None)
 
@@ -85,6 +95,7 @@ def gauges(station: Station) -> dict[str, float | None]:
         "camera_live": None if camera is None else float(camera.state == "live"),
         "camera_frames_per_second": None if camera is None else camera.frames_per_s,
         "camera_frames_dropped": None if camera is None else camera.dropped,
+        "sending_waiting": station.records.queue().waiting if station.settings.send else None,
         "banners_unseen": len(station.records.banners()),
         "ready": float(not why_not_ready(station)),
     }

@@ -23,6 +23,8 @@ from fieldlens.runtime.station.pins import compare_pins
 from fieldlens.runtime.station.recent import RecentViews
 from fieldlens.runtime.station.records.rows import ResultRow
 from fieldlens.runtime.station.records.store import STATION, Records
+from fieldlens.runtime.station.sending.sender import Sender
+from fieldlens.runtime.station.sending.tus import Receiver
 from fieldlens.runtime.station.serving.certificate import TlsFiles
 from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.station.serving.metrics import Metrics
@@ -43,6 +45,9 @@ class StationSettings:
     limits: RequestLimits = field(default_factory=RequestLimits)
     waiting: int = 16
     preparers: int = 2
+    send: bool = False
+    """Every answered image is queued: for ``receiver``, or for a stick where there is none."""
+    receiver: Receiver | None = None
     tls: TlsFiles | None = None
     """Not None: others than this machine can ask, so accounts are needed."""
 
@@ -84,6 +89,7 @@ class Station:
         classifier = self.model.classifier
         self.camera = LiveCamera(camera, classifier.preparer(), classifier.limits) if camera is not None else None
         self.housekeeping = Housekeeping(self.records, settings.rules, clock)
+        self.sender = None if settings.receiver is None else Sender(self.records, settings.receiver, clock)
 
     @property
     def uptime_s(self) -> float:
@@ -125,7 +131,11 @@ class Station:
         images = []
         if keep and seen.image_jpeg is not None:
             images = [("image", seen.image_jpeg), ("view", jpeg_of(seen.view_rgb, VIEW_QUALITY))]
-        stored = self.records.add(self._row(seen, origin, about), images, about.by)
+        row = self._row(seen, origin, about)
+        send = self.settings.send and row.outcome != Outcome.RETAKE
+        stored = self.records.add(row, images, about.by, send=send)
+        if send and self.sender is not None:
+            self.sender.wake()
         if pixels_kept:
             self.recent.put(stored.id, seen.view_rgb)
         self.metrics.count("outcomes", "outcome", stored.outcome)
@@ -182,6 +192,8 @@ class Station:
     def close(self) -> None:
         """End camera and model, then the records."""
         self.housekeeping.close()
+        if self.sender is not None:
+            self.sender.close()
         if self.camera is not None:
             self.camera.close()
         self.engine.close()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from fieldlens.runtime.audit import chain
 from fieldlens.runtime.audit.chain import AuditEntry, AuditHead
@@ -12,6 +14,8 @@ from fieldlens.runtime.audit.key import KEY_FILE, make_key, read_key
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.station.clock import CLOCK
 from fieldlens.runtime.station.records.database import DATABASE, open_database, reading, unusable
+
+T = TypeVar("T")
 
 
 def key_of_log(database: Path) -> bytes:
@@ -28,17 +32,24 @@ def key_of_log(database: Path) -> bytes:
     return read_key(folder)
 
 
-def add_event(data: Path, entry: AuditEntry) -> AuditHead:
+def add_event(data: Path, entry: AuditEntry) -> None:
     """Add a row to the log of ``data``, whether or not a station runs on it. Raises KitError."""
+    change(data, lambda _: None, entry)
+
+
+def change(data: Path, work: Callable[[sqlite3.Connection], T], entry: AuditEntry) -> T:
+    """Run ``work`` and log it, in one transaction, whether or not a station runs. Raises KitError; then nothing was
+    changed."""
     with contextlib.closing(open_database(data / DATABASE)) as connection:
         key = key_of_log(data / DATABASE)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            head = chain.append(connection, key, CLOCK.stamp(), entry)
+            value = work(connection)
+            chain.append(connection, key, CLOCK.stamp(), entry)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise unusable(data / DATABASE, error) from error
-    return head
+    return value
 
 
 def verify_log(data: Path, printed: list[str]) -> AuditHead:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from fieldlens.runtime.audit import chain
 from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.audit.key import KEY_FILE
 from fieldlens.runtime.errors import KitError
@@ -154,10 +155,10 @@ def export_table(data: Path, target: Path, recipient: Recipient | None = None) -
     """Every result as a CSV file, encrypted where there is a ``recipient``; how many. Raises KitError."""
     count = 0
     source = _records_in(data)
-    head = add_event(data, AuditEntry("export", detail=f"CSV{'' if recipient is None else ', encrypted'}"))
+    add_event(data, AuditEntry("export", detail=f"CSV{'' if recipient is None else ', encrypted'}"))
     with reading(source) as connection:
         classes = _classes(connection.execute)
-        lines = list(table_lines(find_all(connection, Filters()), classes, str(head)))
+        lines = list(table_lines(find_all(connection, Filters()), classes, str(chain.head(connection))))
         count = len(lines) - 1
     try:
         with sealed_file(target, recipient) as file:

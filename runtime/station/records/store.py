@@ -19,9 +19,11 @@ from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic, locks
 from fieldlens.runtime.files.printable import json_text
 from fieldlens.runtime.station.clock import CLOCK
+from fieldlens.runtime.station.records import outbox
 from fieldlens.runtime.station.records.audit_key import key_of_log
 from fieldlens.runtime.station.records.database import DATABASE, RecordsError, open_database, reading
 from fieldlens.runtime.station.records.image_files import IMAGES, ImageFiles, KeptFile
+from fieldlens.runtime.station.records.outbox import QueueState
 from fieldlens.runtime.station.records.rows import BannerRow, ResultRow, Review
 from fieldlens.runtime.station.records.search import PAGE, Filters, ResultsPage, find_all, find_one, find_page
 from fieldlens.runtime.station.records.writer import RecordWriter, T, Work
@@ -48,10 +50,13 @@ class Records:
 
     # ---------------------------------------------------------------- results
 
-    def add(self, result: ResultRow, images: Sequence[tuple[str, bytes]] = (), by: str = STATION) -> ResultRow:
+    def add(
+        self, result: ResultRow, images: Sequence[tuple[str, bytes]] = (), by: str = STATION, *, send: bool = False
+    ) -> ResultRow:
         """Store a result with its ``(kind, JPEG)`` images and its audit row; when this returns, all are on disk.
 
-        Files first, then the row: a row never names a file that is not there. Raises RecordsError.
+        ``send``: it waits in the queue from then on. Files first, then the row: a row never names a file that is not
+        there. Raises RecordsError.
         """
         files: tuple[KeptFile, ...] = ()
         if images:
@@ -65,7 +70,10 @@ class Records:
         def insert(connection: sqlite3.Connection) -> int:
             event = "capture" if whole.origin == "camera" else "result"
             self._append(connection, AuditEntry(event, by, whole.id, whole.outcome))
-            return _insert(connection, whole)
+            number = _insert(connection, whole)
+            if send:
+                outbox.add(connection, whole.id, whole.created_utc)
+            return number
 
         try:
             number = self._write(insert)
@@ -107,8 +115,9 @@ class Records:
         return self._write(insert)
 
     def forget_before(self, created_utc: str) -> int:
-        """Delete results older than that, rows first and then their files; how many."""
-        return self._forget("created_utc < ?", created_utc, AuditEntry("delete", detail=f"older than {created_utc}"))
+        """Delete results older than that, rows first and then their files; how many. What is to be sent stays."""
+        sent = f"created_utc < ? AND id NOT IN ({outbox.UNSENT})"
+        return self._forget(sent, created_utc, AuditEntry("delete", detail=f"older than {created_utc}"))
 
     def forget_subject(self, subject: str, by: str = STATION) -> int:
         """Delete all results of one subject; how many. The log says how many, and not whose: only its keyed hash.
@@ -140,6 +149,20 @@ class Records:
 
     def _hash(self, subject: str) -> str:
         return hmac.new(self._key, f"subject {subject}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def sent(self, result_id: str, at_utc: str, entry: AuditEntry) -> None:
+        """The receiver has it: it leaves the queue, and ``entry`` is logged, in one transaction."""
+
+        def update(connection: sqlite3.Connection) -> None:
+            outbox.sent(connection, result_id, at_utc)
+            self._append(connection, entry)
+
+        self._write(update)
+
+    def queue(self) -> QueueState:
+        """What waits to be sent."""
+        with reading(self.path) as connection:
+            return outbox.state(connection)
 
     # ---------------------------------------------------------------- audit
 

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.records import backup
+from fieldlens.runtime.station.sending.package import package_of
 from fieldlens.runtime.station.station import Station
 from tests.runtime.conftest import scene
 from tests.runtime.station.conftest import Opened, client_of
@@ -93,6 +94,12 @@ def test_nothing_tells_where_and_who(used: tuple[Station, TestClient, list[str]]
         assert leaks(answer.content) == [], path
     for path in ("/metrics", f"/results/{ids[0]}", "/history"):
         assert leaks(client.get(path).content) == [], path
+    for id in ids:
+        row = station.records.one(id)
+        assert row is not None
+        package = package_of(row, station.records.files)
+        assert len(package.data) > 10_000
+        assert leaks(package.data) == [], "what is sent later"
     backup.make(station.records.folder, tmp_path / "out" / "b.tar")
     backup.export_table(station.records.folder, tmp_path / "out" / "r.csv")
     files = [path for folder in ("data", "out") for path in (tmp_path / folder).rglob("*") if path.is_file()]

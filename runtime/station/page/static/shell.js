@@ -6,6 +6,7 @@ import { age, bytes, number, t, tOr, timeOfDay } from "./words.js";
 const EVERY_MS = 3000;
 const SHIFT_MS = 12 * 3600 * 1000;
 const HOT_C = 85;
+const LATE_MS = 3600 * 1000;
 const listeners = [];
 let heardAt = Date.now();
 let status = null;
@@ -80,10 +81,18 @@ function items(now) {
     ["disk", t(disk.full ? "bar_disk_full" : "bar_disk", { free }), !disk.full],
     ["wait", clock.plausible ? timeOfDay(new Date()) : t("bar_clock_wrong"), clock.plausible],
     ["list", t(busy ? "bar_busy" : "bar_queue", { n: number(queue.under_way) }), !busy],
+    now.sending ? sendingItem(now.sending) : null,
     ["chip", model.fault ? t("bar_model_fault") : model.bundle, !model.fault, !model.fault],
     now.temperature_c === null ? null
       : ["warmth", `${number(now.temperature_c)} °C`, now.temperature_c < HOT_C, true],
   ].filter(Boolean);
+}
+
+/** What waits to be sent: no alarm while the line is only slow; from an hour on it is one. */
+function sendingItem({ waiting, oldest_utc, problem, host }) {
+  if (!waiting) return ["send", t("bar_sent"), true];
+  const late = problem !== "" && Date.now() - Date.parse(oldest_utc) > LATE_MS;
+  return ["send", t(host === "" ? "bar_send_stick" : problem ? "bar_send_later" : "bar_sending", { n: number(waiting) }), !late];
 }
 
 function showBar(now) {

@@ -55,16 +55,21 @@ def open_database(path: Path, schemas: Mapping[int, str] | None = None) -> sqlit
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, for the block. Raises RecordsError."""
-    try:
-        connection = _connected(f"{path.absolute().as_uri()}?mode=ro")
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
+    connection = connected_to_read(path)
     try:
         yield connection
     except sqlite3.Error as error:
         raise unusable(path, error) from error
     finally:
         connection.close()
+
+
+def connected_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that only reads; the caller closes it. Raises RecordsError."""
+    try:
+        return _connected(f"{path.absolute().as_uri()}?mode=ro")
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
 
 
 def _connected(uri: str) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.station.records.store import STATION
@@ -72,8 +73,11 @@ UNATTENDED = "x-unattended"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def caller_of(request: Request) -> Caller:
-    """The machine of a token, the account of a cookie, or nobody; without accounts whoever sits at the station."""
+async def caller_of(request: Request) -> Caller:
+    """The machine of a token, the account of a cookie, or nobody; without accounts whoever sits at the station.
+
+    ``async``: FastAPI sends any other dependency through a thread, and this reads a few rows only.
+    """
     sessions: Sessions = request.app.state.sessions
     if sessions.everything_is_open():
         return Caller(STATION, Role.ADMIN)
@@ -100,14 +104,14 @@ class _Permit:
     path: str
     is_page: bool
 
-    def __call__(self, request: Request, caller: CallerOf) -> None:
+    async def __call__(self, request: Request, caller: CallerOf) -> None:
         if self.is_page:
             self._lead(request, caller)
         elif self.role > Role.ANYBODY:
             self._check(request, caller)
         if self.event in _BEFORE:
             entry = AuditEntry(self.event.value, caller.name, request.path_params.get("id", ""), self.path)
-            request.app.state.records.audit(entry)
+            await run_in_threadpool(request.app.state.records.audit, entry)
 
     def _lead(self, request: Request, caller: Caller) -> None:
         """From a page that is not for the caller to one that is."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from fieldlens.runtime.audit.chain import AuditEntry
 from fieldlens.runtime.station.records import accounts
 from fieldlens.runtime.station.records.accounts import Account
-from fieldlens.runtime.station.records.database import reading
 from fieldlens.runtime.station.records.store import Records
 
 IDLE_S, LONGEST_S = 15 * 60.0, 12 * 3600.0
@@ -88,8 +87,7 @@ class Sessions:
 
     def of_token(self, token: str) -> tuple[str, str] | None:
         """Name and role of a machine's token."""
-        with reading(self._records.path) as connection:
-            return accounts.of_token(connection, token)
+        return self._records.quick(lambda connection: accounts.of_token(connection, token))
 
     def end(self, cookie: str) -> None:
         """Log out."""
@@ -99,8 +97,7 @@ class Sessions:
             self._records.audit(AuditEntry("logout", ended.account.name))
 
     def _accounts(self) -> list[Account]:
-        with reading(self._records.path) as connection:
-            return accounts.listed(connection)
+        return self._records.quick(accounts.listed)
 
     def _known(self, name: str) -> str:
         """What somebody typed may be a passphrase in the wrong field: only names of accounts are logged."""

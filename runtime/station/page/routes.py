@@ -68,6 +68,12 @@ def result(request: Request, id: Annotated[ResultId, Path()], caller: CallerOf, 
     return _page(request, "result", caller, lang)
 
 
+@routes.add("GET", "/log", may=Role.ADMIN, event=AuditEvent.NONE, **_OPTIONS)
+def log(request: Request, caller: CallerOf, lang: Lang = "") -> Response:
+    """The audit log, and the deletion of one subject."""
+    return _page(request, "log", caller, lang)
+
+
 @routes.add("GET", LOGIN_PAGE, may=Role.ANYBODY, event=AuditEvent.NONE, **_OPTIONS)
 def login_page(request: Request, caller: CallerOf, lang: Lang = "") -> Response:
     """Name and PIN; to the screening page where somebody is logged in, or nobody has to be."""

@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { by } from "./dom.js";
 import { t, timeOfDay } from "./words.js";
 
-const PAGES = /^\/(?:history|results\/[0-9a-f]{32})?(?:\?[^#]*)?$/;
+const PAGES = /^\/(?:history|log|results\/[0-9a-f]{32})?(?:\?[^#]*)?$/;
 const asked = new URLSearchParams(location.search);
 
 /** Our own pages only: an address that somebody made must not lead elsewhere after the log-in. */

@@ -10,8 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from fieldlens.runtime.station.records import accounts
+from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.serving.access import COOKIE
 from tests.runtime.station.conftest import SECRETS
+from tests.runtime.station.made_results import made
 from tests.runtime.station.page.conftest import DESKTOP, PHONE, SIGN, Served, Visits, answered
 from tests.runtime.station.page.test_everybody import SCREENS
 
@@ -99,9 +101,40 @@ def test_what_a_role_may_not_do_is_not_offered(manned: Served, visits: Visits, r
     page.click("nav a[href='/history']")
     expect(page.locator("#results li")).to_have_count(1)
     assert bool(page.locator("#csv").count()) == may_review
+    assert bool(page.locator("nav a[href='/log']").count()) == (role == "admin")
     page.click("#person")
     expect(page.locator("#settings")).to_contain_text(f"{role} ({role})")
     assert not page.locator("#operator").count()
+
+
+def test_an_admin_reads_the_log_and_deletes_a_person(manned: Served, visits: Visits) -> None:
+    page = inside(visits, manned, "admin")
+    for subject in ("A-17", "A-17", "B-2"):
+        page.wait_for_load_state("networkidle")
+        page.fill("#subject", subject)
+        answered(page, SIGN)
+        page.click("nav a[href='/']")
+        page.wait_for_url(f"{manned.url}/")
+    page.click("nav a[href='/log']")
+    expect(page.locator("#events li").first).to_contain_text("Log read")
+    expect(page.locator("#events")).to_contain_text("Image answered")
+    verify_log(manned.station.records.folder, [page.locator("#head").inner_text()])
+    page.fill("#subject", "A-1")
+    page.click("#forget button")
+    expect(page.locator("#forgotten")).to_have_text("No results found.")
+    page.fill("#subject", "A-17")
+    page.click("#forget button")
+    expect(page.locator("#sure-words")).to_have_text("Delete 2 results of A-17?")
+    page.click("#no")
+    assert manned.station.records.count() == 3
+    page.click("#forget button")
+    page.click("#yes")
+    expect(page.locator("#forgotten")).to_have_text("Deleted results: 2")
+    expect(page.locator("#events")).to_contain_text("one subject: 2 results")
+    assert manned.station.records.count() == 1
+    page.locator("#events a").last.click()
+    page.wait_for_url("**/results/*")
+    verify_log(manned.station.records.folder, [])
 
 
 def test_a_session_that_ends_while_the_page_is_open(manned: Served, visits: Visits) -> None:
@@ -149,10 +182,10 @@ def test_only_a_person_keeps_a_session_alive(manned: Served, visits: Visits) -> 
     page.wait_for_load_state("networkidle")
 
     def asks_as_unattended() -> bool:
-        with page.expect_request("**/api/v1/status") as asked:
+        with page.expect_response("**/api/v1/status") as answer:
             page.clock.fast_forward(3100)
-        page.wait_for_load_state("networkidle")
-        return "x-unattended" in asked.value.headers
+        page.wait_for_timeout(100)  # until the page has set its timer again
+        return "x-unattended" in answer.value.request.headers
 
     asks_as_unattended()
     assert asks_as_unattended(), "nobody is at the page"
@@ -188,6 +221,15 @@ def test_the_log_in_is_for_everybody(
     found["inside"] = serious(page)
     page.click("#person")
     found["settings"] = serious(page)
+    page.keyboard.press("Escape")
+    page.click("nav a[href='/log']")
+    page.wait_for_selector("#events li")
+    found["log"] = serious(page)
+    manned.station.records.add(made("A-17"))
+    page.fill("#subject", "A-17")
+    page.click("#forget button")
+    page.wait_for_selector("#sure[open]")
+    found["sure"] = serious(page)
     assert not {screen: wrong for screen, wrong in found.items() if wrong}
 
 

@@ -12,6 +12,7 @@ from fieldlens.runtime.quality import measures
 from fieldlens.runtime.station import pins
 from fieldlens.runtime.station.page import routes
 from fieldlens.runtime.station.page.routes import DEFAULT, languages, translation
+from fieldlens.runtime.station.serving.access import AuditEvent
 
 PAGE = Path(routes.__file__).parent
 SOURCES = {
@@ -19,7 +20,18 @@ SOURCES = {
     for path in sorted(PAGE.glob("[ts]*/*.[hjcs]*"))
     if path.suffix != ".json"
 }
-DYNAMIC = ("role_", "outcome_", "next_", "check_", "note_", "slip_next_", "problem_", "banner_", "bar_camera_")
+DYNAMIC = (
+    "role_",
+    "event_",
+    "outcome_",
+    "next_",
+    "check_",
+    "note_",
+    "slip_next_",
+    "problem_",
+    "banner_",
+    "bar_camera_",
+)
 FOR_MACHINES = {
     "bug", "csrf", "form", "host", "length", "no-banner", "no-images", "not-a-form", "not-allowed", "not-kept",
     "not-ready", "origin", "retake",
@@ -59,6 +71,9 @@ def test_everything_the_station_can_say_has_words() -> None:
     for kind in [*(f"changed_{name}" for name in pins._WORDS), "clock", "image_quota"]:
         assert {f"banner_{kind}", f"banner_{kind}_hint"} <= keys
     code = "".join(path.read_text(encoding="utf-8") for path in PAGE.parent.rglob("*.py"))
+    events = set(re.findall(r'AuditEntry\(\s*"([a-z-]+)"', code)) | {event.value for event in AuditEvent}
+    assert len(events) > 10
+    assert {f"event_{event.replace('-', '_')}" for event in events - {"none"}} <= keys
     kinds = set(re.findall(r'HttpProblem\(\s*\d+(?: if \w+ else \d+)?, "([a-z-]+)"', code)) - FOR_MACHINES
     assert len(kinds) > 8
     assert {f"problem_{kind.replace('-', '_')}" for kind in kinds} <= keys

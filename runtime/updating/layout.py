@@ -1,0 +1,107 @@
+"""Where a device keeps its versions and what it knows about them. ``root`` is ``/``, or a scratch folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.errors import KitError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,99}")
+_TAKEN = "current"
+
+
+class UpdateRefused(KitError):
+    """An update that was not begun, or that the device took back. ``reason`` is a word for programs."""
+
+    def __init__(self, reason: str, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class UpdateReturned(UpdateRefused):
+    """The new version was switched to and failed: the last good one serves again."""
+
+
+@dataclass(frozen=True)
+class InstalledVersion:
+    """One installed bundle: its name, the manifest's number that only grows, and the SHA-256 of its manifest."""
+
+    name: str
+    number: int
+    hash: str
+
+    @property
+    def place(self) -> str:
+        """Its folder, relative to the folder of bundles."""
+        return f"{self.name}/{self.number}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.name} version {self.number}"
+
+
+def version_of(bundle: Bundle) -> InstalledVersion:
+    """What an opened bundle is. Raises UpdateRefused for a name that cannot be a folder's."""
+    name = bundle.manifest.name
+    if not _NAME.fullmatch(name) or name == _TAKEN:
+        raise UpdateRefused(
+            "name", f"a bundle named {name!r} cannot be installed",
+            "make it again with --name: letters, digits and - _ + . only, and not 'current'",
+        )  # fmt: skip
+    return InstalledVersion(name, bundle.manifest.version.number, bundle.hash)
+
+
+@dataclass(frozen=True)
+class DeviceFolders:
+    """The device's folders below ``root``."""
+
+    root: Path
+
+    @property
+    def bundles(self) -> Path:
+        """Versions, as ``NAME/NUMBER``, and the link ``current`` to the one that serves."""
+        return self.root / "opt/fieldlens/bundles"
+
+    @property
+    def current(self) -> Path:
+        """A relative link: it holds wherever the root is mounted."""
+        return self.bundles / _TAKEN
+
+    @property
+    def state(self) -> Path:
+        """What the updater keeps."""
+        return self.root / "var/lib/fieldlens/update"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that updates."""
+        return self.state / "lock"
+
+    @property
+    def good(self) -> Path:
+        """The last version that passed its health check, the one before it, and the highest numbers so far."""
+        return self.state / "good.json"
+
+    @property
+    def pending(self) -> Path:
+        """There while an update is being tried."""
+        return self.state / "pending.json"
+
+    @property
+    def starts(self) -> Path:
+        """How often the service was started while an update was being tried."""
+        return self.state / "starts.json"
+
+    @property
+    def returned(self) -> Path:
+        """Why the device last went back."""
+        return self.state / "returned.json"
+
+    @property
+    def events(self) -> Path:
+        """One JSON object a line: everything that was done, refused or taken back."""
+        return self.state / "events.jsonl"

@@ -72,6 +72,12 @@ class DeviceFolders:
         return self.bundles / _TAKEN
 
     @property
+    def way_back(self) -> Path:
+        """The link that becomes ``current`` when an update is taken back: made before it is needed, because a full disk
+        still allows a rename."""
+        return self.bundles / ".current.back"
+
+    @property
     def state(self) -> Path:
         """What the updater keeps."""
         return self.root / "var/lib/fieldlens/update"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -23,12 +24,41 @@ def serving(layout: DeviceFolders) -> InstalledVersion | None:
         return None
 
 
-def lies_whole(layout: DeviceFolders, version: InstalledVersion) -> bool:
-    """Whether every byte of an installed version is what its manifest says, and the version is the one meant."""
+def leads_to(layout: DeviceFolders) -> str:
+    """Where the link ``current`` leads, as ``NAME/NUMBER``; empty where there is none."""
     try:
-        return version_of(open_bundle(layout.bundles / version.place)) == version
-    except KitError:
-        return False
+        return str(layout.current.readlink())
+    except OSError:
+        return ""
+
+
+def installed(layout: DeviceFolders) -> list[InstalledVersion]:
+    """Every folder whose manifest can be read and whose place fits it, whether its files are whole or not."""
+    found = []
+    for folder in _folders(layout):
+        try:
+            version = version_of(open_bundle(folder, check_files=False))
+        except KitError:
+            continue
+        if layout.bundles / version.place == folder:
+            found.append(version)
+    return found
+
+
+def _folders(layout: DeviceFolders) -> list[Path]:
+    """``NAME/NUMBER``: never through the link, nothing hidden."""
+    found = sorted(layout.bundles.glob("*/*"))
+    return [folder for folder in found if not folder.parent.is_symlink() and not folder.name.startswith(".")]
+
+
+def fault(layout: DeviceFolders, version: InstalledVersion) -> str:
+    """Why an installed version cannot serve: a byte that is not what its manifest says, a signature that no longer
+    counts, another version in its place. Empty where it can."""
+    try:
+        found = version_of(open_bundle(layout.bundles / version.place))
+    except KitError as error:
+        return f"{version.title} cannot serve: {error.message}"
+    return "" if found == version else f"{version.title} is another bundle than the one that was installed"
 
 
 def check_space(layout: DeviceFolders, bundle: Bundle) -> None:
@@ -38,36 +68,54 @@ def check_space(layout: DeviceFolders, bundle: Bundle) -> None:
     if free < needs:
         raise UpdateRefused(
             "disk-full", f"{layout.bundles} has {free / 1e6:.0f} MB free; the update needs {needs / 1e6:.0f} MB",
-            "remove old results or bundles, then push again",
+            "remove old results or bundles, then try again",
         )  # fmt: skip
 
 
-def add(layout: DeviceFolders, bundle: Bundle, serving_now: InstalledVersion | None) -> InstalledVersion:
+def of_the_disk(error: OSError) -> UpdateRefused:
+    """What the disk refused, as a refusal."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return UpdateRefused(
+        "disk-full" if full else "cannot-write",
+        f"{error.filename or 'the disk'} cannot be written ({error.strerror or error})",
+        "remove old results or bundles, then try again" if full else "check the disk: `fieldlens doctor`",
+    )
+
+
+def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ...]) -> InstalledVersion:
     """Copy ``bundle`` to its place from bytes that match their hashes; what lies there whole is used.
 
-    Raises UpdateRefused: another bundle has this number; no space. Raises BundleError for a byte that changed.
+    ``keeps``: versions that must not be replaced by another bundle with their number. The same bundle again repairs
+    one that is damaged on the disk. Raises UpdateRefused: another bundle has this number; no space. Raises BundleError
+    for a byte that changed.
     """
     version = version_of(bundle)
     target = layout.bundles / version.place
-    if lies_whole(layout, version):
+    if not fault(layout, version):
         return version
-    if serving_now is not None and serving_now.place == version.place:
+    if any(each.place == version.place and each.hash != version.hash for each in keeps):
         raise UpdateRefused(
             "same-number", f"{version.title} is installed here already, with other contents",
             "give the new bundle a higher --version",
         )  # fmt: skip
     check_space(layout, bundle)
-    if target.exists():
-        shutil.rmtree(target)
     try:
+        make_room(target)
         with atomic.folder(target, atomic.PUBLIC_FOLDER) as folder:
             _copy(bundle, folder)
+        atomic.fsync_folder(layout.bundles)
     except OSError as error:
-        raise UpdateRefused(
-            "cannot-write", f"{target} cannot be written ({error.strerror})", "check the disk: `fieldlens doctor`"
-        ) from error
+        raise of_the_disk(error) from error
     open_bundle(target)
     return version
+
+
+def make_room(target: Path) -> None:
+    """Move away what lies in a version's place; :func:`prune` removes it."""
+    aside = target.with_name(f".{target.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if target.exists():
+        target.rename(aside)
 
 
 def _copy(bundle: Bundle, folder: Path) -> None:
@@ -88,21 +136,38 @@ def point(layout: DeviceFolders, version: InstalledVersion | None) -> None:
     if version is None:
         layout.current.unlink(missing_ok=True)
     else:
-        fresh = layout.bundles / ".current.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(version.place)
-        fresh.replace(layout.current)
+        ready = layout.way_back if _is_way_to(layout, version) else _fresh(layout, ".current.new", version)
+        ready.replace(layout.current)
     atomic.fsync_folder(layout.bundles)
 
 
+def prepare_way_back(layout: DeviceFolders, version: InstalledVersion | None) -> None:
+    """Make the link by which an update is taken back, before it is needed. Raises OSError."""
+    layout.way_back.unlink(missing_ok=True)
+    if version is not None:
+        _fresh(layout, layout.way_back.name, version)
+
+
+def _fresh(layout: DeviceFolders, name: str, version: InstalledVersion) -> Path:
+    link = layout.bundles / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(version.place)
+    return link
+
+
+def _is_way_to(layout: DeviceFolders, version: InstalledVersion) -> bool:
+    return layout.way_back.is_symlink() and str(layout.way_back.readlink()) == version.place
+
+
 def prune(layout: DeviceFolders, keep: tuple[InstalledVersion | None, ...]) -> list[str]:
-    """Remove every version but ``keep``; what was removed."""
+    """Remove every version but ``keep``, and what was moved away; what was removed."""
     kept = {version.place for version in keep if version is not None}
     removed = []
-    for folder in sorted(layout.bundles.glob("*/*")):
+    for folder in _folders(layout):
         place = folder.relative_to(layout.bundles).as_posix()
-        if folder.parent.is_symlink() or folder.name.startswith(".") or place in kept:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        removed.append(place)
+        if place not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(place)
+    for left in layout.bundles.glob("*/.*.old"):
+        shutil.rmtree(left, ignore_errors=True)
     return removed

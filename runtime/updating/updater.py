@@ -1,42 +1,39 @@
 """The update itself: prove, mark, switch, look whether it answers; and back to the last good version otherwise.
 
 The order makes every interruption safe. The marker is written before the link moves, and the new version counts as good
-before the marker goes. So a marker without a living updater means: interrupted, go back (:func:`recover`).
+before the marker goes. So a marker without a living updater means: interrupted, go back (``recovery.settle``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from fieldlens.runtime.bundle.open import open_bundle
-from fieldlens.runtime.errors import KitError
-from fieldlens.runtime.files import atomic
-from fieldlens.runtime.files.locks import taken
+from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.bundle.signature import SignatureRefused
+from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.updating import memory, store
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused, UpdateReturned, version_of
-from fieldlens.runtime.updating.memory import Good, Pending, Returned, Starts
+from fieldlens.runtime.updating.memory import Good, Pending, Returned
+from fieldlens.runtime.updating.recovery import Prove, alone, go_back, settle
 
-MOST_STARTS = 3
-"""Of the service while one update is tried; a version that needs more is sick."""
+UNTOUCHED = "the service was not touched"
 
 
 class Service(Protocol):
-    """The program that serves ``current``. Both raise KitError, which takes an update back."""
+    """The program that serves ``current``. All raise KitError; an UpdateRefused's ``reason`` is kept."""
+
+    def remember(self) -> None:
+        """Look at what the new version must not lose (a camera), before anything changes."""
 
     def restart(self) -> None:
         """Begin to serve what ``current`` leads to now."""
 
     def check(self, version: InstalledVersion) -> None:
         """Wait until the service answers with ``version``."""
-
-
-Prove = Callable[[Path], None]
-"""Runs the golden images of the bundle in a folder on this device. Raises KitError."""
 
 
 class Updater:
@@ -48,48 +45,73 @@ class Updater:
     def install(self, source: Path, *, allow_downgrade: bool = False) -> InstalledVersion:
         """Install the bundle in ``source`` and serve it. The version that serves now stays until the new one answers.
 
-        Raises UpdateRefused (the service was not touched), UpdateReturned (the last good version serves again), and
-        SignatureRefused and BundleError for the bundle itself.
+        Raises UpdateRefused (the service was not touched) and UpdateReturned (the last good version serves again); both
+        are among the events.
         """
         with alone(self._layout):
-            self._recover()
-            bundle = open_bundle(source)
-            good = memory.load(Good, self._layout.good)
-            since = good.version if good else None
+            self._settle()
+            bundle = self._opened(source)
             version = version_of(bundle)
-            down = self._check_order(version, good, allow_downgrade)
-            store.add(self._layout, bundle, since)
-            self._prove_it(version)
-            if down:
-                memory.note(self._layout, "downgrade-allowed", version)
-            self._try(version, since)
-            now = memory.load(Good, self._layout.good)
-            store.prune(self._layout, (version, now.before if now else since))
+            good = self._good()
+            with self._noted(version):
+                down = self._check_order(version, good, allow_downgrade)
+                store.add(self._layout, bundle, tuple(filter(None, (good.version, good.before))) if good else ())
+                self._prove_it(version)
+                if down:
+                    memory.note(self._layout, "downgrade-allowed", version)
+            self._try(version, good.version if good else None)
+            now = self._good()
+            store.prune(self._layout, (version, now.before if now else None))
             return version
 
     def rollback(self) -> InstalledVersion:
         """Serve the good version before this one again. Raises as :meth:`install`."""
         with alone(self._layout):
-            self._recover()
-            good = memory.load(Good, self._layout.good)
-            if good is None or good.before is None or not store.lies_whole(self._layout, good.before):
-                raise UpdateRefused("no-version-before", "there is no earlier version to go back to", "push a bundle")
-            memory.note(self._layout, "rollback", good.before)
-            self._prove_it(good.before)
+            self._settle()
+            good = self._good()
+            if good is None or good.before is None or store.fault(self._layout, good.before):
+                raise UpdateRefused(
+                    "no-version-before", "there is no earlier version to go back to", "install a bundle"
+                )
+            with self._noted(good.before):
+                memory.note(self._layout, "rollback", good.before)
+                self._prove_it(good.before)
             self._try(good.before, good.version)
             return good.before
 
     def recover(self) -> Returned | None:
         """End an update that was interrupted, and restart the service where it may serve the wrong version."""
         with alone(self._layout):
-            return self._recover()
+            return settle(self._layout, self._service.restart, self._prove)
 
-    def _recover(self) -> Returned | None:
-        gone_back = finish_interrupted(self._layout)
-        if gone_back is not None:
-            with contextlib.suppress(KitError):  # it serves the right version from its next start on
-                self._service.restart()
-        return gone_back
+    def _settle(self) -> None:
+        """A device on which nothing can serve any more is one that needs an update."""
+        try:
+            settle(self._layout, self._service.restart, self._prove)
+        except UpdateRefused as error:
+            if error.reason != "no-version":
+                raise
+
+    def _opened(self, source: Path) -> Bundle:
+        with self._noted(None):
+            return open_bundle(source)
+
+    @contextmanager
+    def _noted(self, version: InstalledVersion | None) -> Iterator[None]:
+        """Every refusal is an event with a reason, and says that the service was not touched."""
+        try:
+            yield
+        except (KitError, OSError) as error:
+            refusal = refusal_of(error)
+            memory.attempt(lambda: memory.note(self._layout, "refused", version, refusal.reason, refusal.message))
+            raise refusal from error
+
+    def _good(self) -> Good | None:
+        """The record; on a device whose records were lost, what serves counts as good."""
+        good = memory.load(Good, self._layout.good)
+        if good is None and (serves := store.serving(self._layout)) is not None:
+            return Good(serves, None, {serves.name: serves.number})
+        return good
 
     def _check_order(self, version: InstalledVersion, good: Good | None, allow_downgrade: bool) -> bool:
         """Whether this is a downgrade. Numbers only grow, over everything that was ever good here."""
@@ -97,34 +119,33 @@ class Updater:
         if version.number >= highest:
             return False
         if not allow_downgrade:
-            memory.note(self._layout, "refused", version, "older")
             raise UpdateRefused(
                 "older", f"{version.title} is older than {highest}, which this device had",
-                "push a newer bundle; --allow-downgrade goes back on purpose, and is recorded",
+                "give a newer bundle; --allow-downgrade goes back on purpose, and is recorded",
             )  # fmt: skip
         return True
 
     def _prove_it(self, version: InstalledVersion) -> None:
         try:
+            self._service.remember()
             self._prove(self._layout.bundles / version.place)
         except KitError as error:
-            memory.note(self._layout, "refused", version, "self-test", error.message)
-            raise UpdateRefused(
-                "self-test", f"{version.title} fails on this device: {error.message}; the service was not touched",
-                error.hint,
-            ) from error  # fmt: skip
+            reason = error.reason if isinstance(error, UpdateRefused) else "self-test"
+            raise UpdateRefused(reason, f"{version.title} fails on this device: {error.message}", error.hint) from error
 
     def _try(self, version: InstalledVersion, since: InstalledVersion | None) -> None:
-        layout = self._layout
-        memory.forget(layout.starts)
-        memory.save(layout.pending, Pending(version, since))
+        layout, pending = self._layout, Pending(version, since)
+        with self._noted(version):
+            memory.forget(layout.starts)
+            store.prepare_way_back(layout, since)
+            memory.save(layout.pending, pending)
         try:
             store.point(layout, version)
             self._service.restart()
             self._service.check(version)
+            self._count_as_good(version, since)
         except (KitError, OSError) as error:
-            self._go_back(Pending(version, since), str(error))
-        self._count_as_good(version, since)
+            self._go_back(pending, error)
 
     def _count_as_good(self, version: InstalledVersion, since: InstalledVersion | None) -> None:
         before = memory.load(Good, self._layout.good)
@@ -132,83 +153,47 @@ class Updater:
         highest[version.name] = max(version.number, highest.get(version.name, 0))
         keeps = before.before if before and since == version else since
         memory.save(self._layout.good, Good(version, keeps, highest))
-        memory.forget(self._layout.pending)
-        memory.note(self._layout, "good", version)
+        # From here on the new version is the good one: nothing below takes it back.
+        memory.attempt(lambda: memory.note(self._layout, "good", version))
+        memory.attempt(lambda: memory.forget(self._layout.pending))
 
-    def _go_back(self, pending: Pending, why: str) -> None:
-        _return(self._layout, pending, "health", why)
-        to = pending.since
-        answers = "nothing serves, as before" if to is None else f"{to.title} serves again"
+    def _go_back(self, pending: Pending, error: KitError | OSError) -> NoReturn:
+        why = error.message if isinstance(error, KitError) else refusal_of(error).message
+        reason = error.reason if isinstance(error, UpdateRefused) else "health"
+        same = pending.to == pending.since
         try:
-            self._service.restart()
-            if to is not None:
-                self._service.check(to)
-        except KitError as error:
-            answers = f"the device went back, but the service does not answer ({error.message})"
+            go_back(self._layout, pending, reason, why, self._service.restart)
+        except OSError as fault:
+            raise UpdateReturned(
+                "cannot-go-back", f"{pending.to.title} did not work ({why}), and the device cannot go back: "
+                f"{refusal_of(fault).message}", "check the disk (`fieldlens doctor`), then restart the device: it goes "
+                "back before its service starts",
+            ) from error  # fmt: skip
         raise UpdateReturned(
-            "health", f"{pending.to.title} did not work: {why}; {answers}", "`fieldlens device status` keeps the reason"
-        )
+            reason, f"{pending.to.title} did not work: {why}; {self._answers(pending.since, same)}",
+            "`fieldlens device status` keeps the reason",
+        ) from error  # fmt: skip
+
+    def _answers(self, to: InstalledVersion | None, same: bool) -> str:
+        if to is None:
+            return "nothing serves, as before"
+        try:
+            self._service.check(to)
+        except KitError as error:
+            return f"the device went back to {to.title}, but the service does not answer ({error.message})"
+        return f"it was restarted and answers now: {to.title}" if same else f"{to.title} serves again"
 
 
-def finish_interrupted(layout: DeviceFolders) -> Returned | None:
-    """Bring ``current`` to the last good version after a kill or a power cut; what was taken back, if anything.
-
-    The caller holds the lock. Doing it twice, or being interrupted on the way, changes nothing.
-    """
-    pending = memory.load(Pending, layout.pending)
-    if pending is None:
-        return None
-    good = memory.load(Good, layout.good)
-    if good is not None and good.version == pending.to and pending.to != pending.since:
-        memory.forget(layout.pending)  # it was good already: only the marker was left
-        return None
-    return _return(layout, pending, "interrupted", "the device lost power, or the update was killed")
+def refusal_of(error: KitError | OSError) -> UpdateRefused:
+    """Any failure before the switch as a refusal, with its word for programs."""
+    if isinstance(error, UpdateRefused):
+        return type(error)(error.reason, _untouched(error.message), error.hint)
+    if isinstance(error, OSError):
+        return store.of_the_disk(error)
+    reasons = {SignatureRefused: "signature", BundleError: "damaged-bundle"}
+    reason = next((word for kind, word in reasons.items() if isinstance(error, kind)), "refused")
+    return UpdateRefused(reason, _untouched(error.message), error.hint)
 
 
-def _return(layout: DeviceFolders, pending: Pending, reason: str, detail: str) -> Returned:
-    """The reason first, then the link, then the marker: an interruption here is finished by the next recovery."""
-    if pending.going_back and (kept := memory.load(Returned, layout.returned)) is not None:
-        done = kept  # the recovery was interrupted: the first reason is the true one
-    else:
-        done = Returned(pending.to, pending.since, reason, detail, time.time())
-        memory.save(layout.returned, done)
-        memory.save(layout.pending, Pending(pending.to, pending.since, going_back=True))
-    store.point(layout, pending.since)
-    memory.note(layout, "returned", pending.to, done.reason, done.detail)
-    memory.forget(layout.pending)
-    return done
-
-
-def before_start(layout: DeviceFolders) -> Returned | None:
-    """What has to run before each start of the service. Raises UpdateRefused where a new version starts too often."""
-    try:
-        with alone(layout):
-            return finish_interrupted(layout)
-    except UpdateRefused as error:
-        if error.reason != "busy":
-            raise
-    starts = memory.load(Starts, layout.starts)
-    count = (starts.count if starts else 0) + 1
-    memory.save(layout.starts, Starts(count))
-    if count > MOST_STARTS:
-        raise UpdateRefused("restarts", f"the new version was started {count} times", "the updater goes back by itself")
-    return None
-
-
-@contextlib.contextmanager
-def alone(layout: DeviceFolders) -> Iterator[None]:
-    """Be the only updater of this device; the lock ends with the process. Raises UpdateRefused."""
-    try:
-        atomic.make_folder(layout.state, atomic.PUBLIC_FOLDER)
-        atomic.make_folder(layout.bundles, atomic.PUBLIC_FOLDER)
-        handle = taken(layout.lock)
-    except BlockingIOError:
-        raise UpdateRefused("busy", "another update is running on this device", "wait until it has ended") from None
-    except OSError as error:
-        raise UpdateRefused(
-            "cannot-write", f"{error.filename} cannot be written ({error.strerror})", "run it as the service's user"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
+def _untouched(message: str) -> str:
+    return message if UNTOUCHED in message else f"{message}; {UNTOUCHED}"

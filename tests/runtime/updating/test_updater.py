@@ -16,68 +16,15 @@ import pytest
 
 from fieldlens.runtime.bundle.manifest import Version
 from fieldlens.runtime.bundle.open import open_bundle
-from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.updating import memory, store
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused, UpdateReturned
-from fieldlens.runtime.updating.updater import MOST_STARTS, Updater, alone, before_start
-from tests.runtime.conftest import build_bundle, seal, tiny_manifest
+from fieldlens.runtime.updating.recovery import MOST_STARTS, alone, before_start
+from fieldlens.runtime.updating.updater import Updater
+from tests.runtime.conftest import seal, tiny_manifest
+from tests.runtime.updating.device import Supervisor, events, fail, number, updater, why
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.chmod", "shutil.rmtree", "open"}
 """Audit events before something on the disk changes; ``open`` only where it is for writing."""
-
-
-class Supervisor:
-    """Behind the interface of systemd: serves what ``current`` leads to when it is started, and ``sick`` never."""
-
-    def __init__(self, layout: DeviceFolders, sick: tuple[int, ...] = ()) -> None:
-        self.layout, self.sick, self.restarts = layout, sick, 0
-        self.file = layout.root / "serving.json"
-
-    def restart(self) -> None:
-        self.restarts += 1
-        version = store.serving(self.layout)
-        self.file.write_text(json.dumps(dataclasses.asdict(version) if version else None))
-
-    def check(self, version: InstalledVersion) -> None:
-        if version.number in self.sick or json.loads(self.file.read_text()) != dataclasses.asdict(version):
-            raise KitError("it does not answer", "look at the logs")
-
-
-def prove(folder: Path) -> None:
-    open_bundle(folder)
-
-
-def fail(folder: Path) -> None:
-    raise KitError("golden image 3 differs", "build the bundle for this device")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    first = build_bundle(folder / "1", tiny_manifest())
-    for number in (2, 3):
-        copy = Path(shutil.copytree(first, folder / str(number)))
-        seal(copy, dataclasses.replace(tiny_manifest(), version=Version(number, f"{number}.0")))
-    seal(first, dataclasses.replace(tiny_manifest(), version=Version(1, "1.0")))
-    return folder
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> DeviceFolders:
-    return DeviceFolders(tmp_path / "root")
-
-
-def updater(layout: DeviceFolders, sick: tuple[int, ...] = (), proof: Callable[[Path], None] = prove) -> Updater:
-    return Updater(layout, Supervisor(layout, sick), proof)
-
-
-def number(layout: DeviceFolders) -> int | None:
-    """The version that ``current`` leads to, every byte of it checked."""
-    return open_bundle(layout.current).manifest.version.number if layout.current.is_symlink() else None
-
-
-def events(layout: DeviceFolders) -> list[str]:
-    return [json.loads(line)["event"] for line in layout.events.read_text().splitlines()]
 
 
 def test_two_updates_and_back(layout: DeviceFolders, made: Path) -> None:
@@ -94,7 +41,7 @@ def test_two_updates_and_back(layout: DeviceFolders, made: Path) -> None:
 def test_old_versions_go_and_the_one_before_stays(layout: DeviceFolders, made: Path) -> None:
     for step in (1, 2, 3):
         updater(layout).install(made / str(step))
-    left = sorted(path.name for path in layout.bundles.glob("*/*") if path.parent != layout.current)
+    left = sorted(path.name for path in layout.bundles.glob("*/*") if not path.parent.is_symlink())
     assert left == ["2", "3"]
 
 
@@ -119,9 +66,10 @@ def test_one_changed_byte_is_refused(layout: DeviceFolders, made: Path, tmp_path
     changed = Path(shutil.copytree(made / "2", tmp_path / "changed"))
     model = changed / "model.int8-cpu.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(BundleError, match="does not match its hash"):
+    with pytest.raises(UpdateRefused, match=r"does not match its hash.*not touched") as refused:
         updater(layout).install(changed)
-    assert number(layout) == 1
+    assert (refused.value.reason, number(layout)) == ("damaged-bundle", 1)
+    assert events(layout) == ["good", "refused"]
 
 
 def test_other_contents_under_the_number_that_serves(layout: DeviceFolders, made: Path, tmp_path: Path) -> None:
@@ -154,9 +102,9 @@ def test_a_version_that_does_not_answer_is_taken_back(layout: DeviceFolders, mad
     with pytest.raises(UpdateReturned, match="version 1 serves again"):
         updater(layout, sick=(2,)).install(made / "2")
     assert number(layout) == 1
-    why = memory.load(memory.Returned, layout.returned)
-    assert why is not None
-    assert (why.refused.number, why.reason, why.detail) == (2, "health", "it does not answer")
+    gone = why(layout)
+    assert gone.refused is not None
+    assert (gone.refused.number, gone.reason, gone.detail) == (2, "health", "it does not answer")
     assert json.loads((layout.root / "serving.json").read_text())["number"] == 1
 
 
@@ -173,7 +121,9 @@ def test_one_update_at_a_time(layout: DeviceFolders, made: Path) -> None:
 
 
 def test_a_version_that_starts_again_and_again_is_held(layout: DeviceFolders) -> None:
+    version = InstalledVersion("tiny", 2, "0" * 64)
     with alone(layout):
+        memory.save(layout.pending, memory.Pending(version, None))
         for _ in range(MOST_STARTS):
             before_start(layout)
         with pytest.raises(UpdateRefused) as refused:
@@ -234,9 +184,7 @@ def check_state(layout: DeviceFolders, allowed: set[int], case: str) -> None:
     assert good.version.number == found, case
     assert not layout.pending.exists(), case
     if before is not None and found != before.to.number:
-        why = memory.load(memory.Returned, layout.returned)
-        assert why is not None, case
-        assert why.reason in ("interrupted", "health"), case
+        assert why(layout).reason in ("interrupted", "health"), case
 
 
 @pytest.mark.parametrize("outcome", ["good", "sick"])
@@ -258,7 +206,7 @@ def test_a_kill_before_every_change_on_the_disk(made: Path, tmp_path: Path, outc
 def test_a_kill_during_the_recovery_itself(made: Path, tmp_path: Path) -> None:
     start = DeviceFolders(tmp_path / "start")
     updater(start).install(made / "1")
-    version = store.add(start, open_bundle(made / "2"), None)
+    version = store.add(start, open_bundle(made / "2"), ())
     memory.save(start.pending, memory.Pending(version, store.serving(start)))
     store.point(start, version)
     change, cut = 0, True

@@ -9,6 +9,7 @@ case "${BASH_SOURCE[0]}" in
   *) ROOT="$(pwd -P)" ;;
 esac
 readonly ROOT
+readonly CALLED_FROM="$PWD"
 readonly HOST_PYTHONS="3.11 3.12 3.13"
 readonly DEVICE_PYTHONS="3.10 3.11 3.12 3.13"
 readonly HELD_OUT_LIMIT=60
@@ -64,6 +65,19 @@ commands:
   ready-bundle  make the bundle of `try` again, in recipes/ready: the demo, trained and slimmed
   clean    remove demo/, try/, station/, .venv and .venv-device
   help     this text (also --help, -h)
+
+devices, over SSH or by a stick (docs/deploy.md; each has --help, --dry-run and --json):
+  provision  HOST         make a device of a machine: code, libraries, trust, service
+  push       HOST BUNDLE  bring a bundle to it; it goes back by itself if the bundle does not work there
+  release    HOST         bring this checkout's code to it, with the same way back
+  rollback   HOST         let it serve the version before again
+  status     HOST         what it serves, how, and why it last went back
+  logs       HOST         the last lines that its service said
+  selftest   HOST         run the golden images on it, with what it serves
+  bench      HOST         fetch its latency report
+  remove     HOST         take the kit off it; its records stay
+  rehearse                a device on this machine: SSH on loopback, provision, push, the page; Ctrl-C ends it
+  usb        DIR BUNDLE   write an update to a stick, for `fieldlens update` on a station without a network
 
 environment:
   FIELDLENS_PYTHON   the Python (>= 3.11; for try >= 3.10) to make the environment with, not the first one found
@@ -476,6 +490,19 @@ cmd_station() { # options go to `fieldlens serve`
     --data station/data --state station/state "$@"
 }
 
+# ---------------------------------------------------------------- devices
+
+on_device() { # command, its arguments…: the long work is Python's
+  ready || step "environment" environment >&2
+  cd -- "${CALLED_FROM_ROOT:-$CALLED_FROM}"
+  exec "$PY" -m fieldlens deploy "$@"
+}
+
+rehearse() { # options go to `fieldlens deploy rehearse`
+  cd -- "$ROOT"
+  CALLED_FROM_ROOT="$ROOT" on_device rehearse rehearsal "$(station_bundle)" "$@"
+}
+
 # ---------------------------------------------------------------- the other commands
 
 cmd_setup() {
@@ -557,6 +584,7 @@ clean() {
   remove demo
   remove try
   remove station
+  remove rehearsal
   for kind in device host; do
     use_environment "$kind"
     if [ -e "$VENV" ] && [ ! -f "$MARKER" ]; then
@@ -578,6 +606,8 @@ main() {
   quiet_surroundings
   case "$command" in
     try | demo | ready-bundle | station | test | setup | lock | clean) "cmd_${command//-/_}" "$@" ;;
+    rehearse) rehearse "$@" ;;
+    provision | push | release | rollback | status | logs | selftest | bench | remove | usb) on_device "$command" "$@" ;;
     help | --help | -h) usage ;;
     "") fail "no command given" "./deploy.sh try gives a first answer in a minute, ./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
     *) fail "unknown command '$command'" "./deploy.sh --help lists the commands" ;;

@@ -14,7 +14,13 @@ from fieldlens.runtime.terminal.completion import SHELLS, script
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 
-GROUPS = {"train": "fieldlens.train.cli", "convert": "fieldlens.convert.cli", "bench": "fieldlens.benchmarks.cli"}
+GROUPS = {
+    "train": "fieldlens.train.cli",
+    "convert": "fieldlens.convert.cli",
+    "bench": "fieldlens.benchmarks.cli",
+    "deploy": "fieldlens.convert.delivery.cli",
+    "keys": "fieldlens.convert.delivery.keys_cli",
+}
 """Word → the command line of that room. A device may have been given none of them."""
 
 

@@ -11,6 +11,7 @@ from fieldlens.runtime.options.values import count, port, positive, rate, second
 from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
+from fieldlens.runtime.updating import arguments as updating
 
 MODULE = "fieldlens.runtime.commands"
 SOURCE_HELP = (
@@ -42,6 +43,7 @@ def add_commands(commands: Commands) -> None:
     _add_selftest(commands)
     add_serve(commands)
     add_station(commands)
+    updating.add_commands(commands)
 
 
 def _add_classify(commands: Commands) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from fieldlens.cli import build_parser
+from fieldlens.runtime.terminal.parser import subcommands
 from tests.deploy_kit import BASH, ROOT, deploy, executable, make_ready
 
 COMMANDS = ("try", "demo", "ready-bundle", "station", "test", "setup", "lock", "clean", "help")
+ON_DEVICES = ("provision", "push", "release", "rollback", "status", "logs", "selftest", "bench", "remove", "usb")
+"""Handed on to `fieldlens deploy`."""
 
 
 def test_the_script_parses() -> None:
@@ -29,7 +32,7 @@ def test_help_has_one_line_for_every_command(kit: Path, word: str) -> None:
     done = deploy(kit, word)
     assert done.returncode == 0
     listed = re.findall(r"^  ([\w-]+) +\S", done.stdout.partition("environment:")[0], flags=re.MULTILINE)
-    assert sorted(listed) == sorted(COMMANDS)
+    assert sorted(listed) == sorted((*COMMANDS, *ON_DEVICES, "rehearse"))
 
 
 def test_help_lists_what_main_accepts() -> None:
@@ -37,6 +40,17 @@ def test_help_lists_what_main_accepts() -> None:
     accepted = re.search(r"^ +([a-z |-]+)\) \"cmd_\$\{command//-/_\}\"", script, flags=re.MULTILINE)
     assert accepted
     assert {*accepted[1].split(" | "), "help"} == set(COMMANDS)
+    handed_on = re.search(r"^ +([a-z |-]+)\) on_device", script, flags=re.MULTILINE)
+    assert handed_on
+    assert tuple(handed_on[1].split(" | ")) == ON_DEVICES
+    assert {*ON_DEVICES, "rehearse"} == set(subcommands(subcommands(build_parser())["deploy"]))
+
+
+def test_a_devices_command_keeps_the_callers_folder_and_words(kit: Path, tmp_path: Path) -> None:
+    make_ready(kit)
+    done = deploy(kit, "push", "clinic-7", "my bundle", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls.txt").read_text().strip() == "fieldlens deploy push clinic-7 my bundle --dry-run"
 
 
 @pytest.mark.parametrize(

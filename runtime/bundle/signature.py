@@ -35,6 +35,8 @@ from fieldlens.runtime.files.trusted import (
 )
 
 NAMESPACE = "fieldlens-bundle"
+RELEASE_NAMESPACE = "fieldlens-release"
+"""Of the kit's own code: a key that may sign models need not sign programs."""
 SYSTEM_POLICY = Path("/etc/fieldlens/policy.json")
 POLICY_VARIABLE = "FIELDLENS_POLICY"
 PROGRAMS = (Path("/usr/bin/ssh-keygen"), Path("/bin/ssh-keygen"), Path("/usr/local/bin/ssh-keygen"))
@@ -132,29 +134,29 @@ def _refusing(what: str) -> Iterator[None]:
         raise SignatureRefused(f"{what} cannot be read: {error}", _RESTORE) from error
 
 
-def check_signature(manifest: bytes, signature: bytes | None, policy: Policy) -> str:
+def check_signature(manifest: bytes, signature: bytes | None, policy: Policy, namespace: str = NAMESPACE) -> str:
     """The signer's name, where ``signature`` is a valid one of ``manifest`` by an allowed, unrevoked key.
 
     Raises SignatureRefused: unsigned, altered, signed by a stranger or for another namespace, a revoked key, an
     unusable signers' file or revocation list, no ssh-keygen.
     """
-    signers, revoked = read_lists(policy)
+    signers, revoked = read_lists(policy, namespace)
     if signature is None:
         raise SignatureRefused("the bundle is not signed", "python -m convert sign BUNDLE --key FILE, on the host")
     with _workplace(signature=signature, signers=signers, revoked=revoked) as folder:
         signer = _find_signer(folder, policy)
-        command = ["verify", "-f", str(folder / "signers"), "-I", signer, "-n", NAMESPACE, "-s"]
+        command = ["verify", "-f", str(folder / "signers"), "-I", signer, "-n", namespace, "-s"]
         command.append(str(folder / "signature"))
         done = _ssh_keygen(command, manifest)
         if done.returncode != 0:
-            raise SignatureRefused(f"the signature does not hold: {_words(done)}", _reason_hint(done))
+            raise SignatureRefused(f"the signature does not hold: {_words(done)}", _reason_hint(done, namespace))
         # A second call, because ssh-keygen gives a withdrawn key and a changed file the same words.
         if revoked and _ssh_keygen([*command, "-r", str(folder / "revoked")], manifest).returncode != 0:
             raise SignatureRefused(f"the key of {signer} was revoked", "have the bundle signed with another key")
     return signer
 
 
-def read_lists(policy: Policy) -> tuple[bytes, bytes]:
+def read_lists(policy: Policy, namespace: str = NAMESPACE) -> tuple[bytes, bytes]:
     """The signers' file and the revocation list (empty where the policy names none), both checked.
 
     Raises SignatureRefused: missing, not to be trusted, a line that would surprise, a list that revokes nobody.
@@ -162,7 +164,7 @@ def read_lists(policy: Policy) -> tuple[bytes, bytes]:
     read = read_guarded if policy.guarded else read_linked
     with _refusing(f"{policy.allowed_signers}"):
         signers = read(policy.allowed_signers, bounds.SIGNERS_BYTES)
-        _check_signers(signers.decode("utf-8"), policy.allowed_signers)
+        _check_signers(signers.decode("utf-8"), policy.allowed_signers, namespace)
     if policy.revoked is None:
         return signers, b""
     with _refusing(f"{policy.revoked} (revoked keys)"):
@@ -176,14 +178,14 @@ def read_lists(policy: Policy) -> tuple[bytes, bytes]:
     return signers, revoked
 
 
-def _check_signers(text: str, path: Path) -> None:
-    """Every line names our namespace and has no dates."""
+def _check_signers(text: str, path: Path, namespace: str) -> None:
+    """Every line names the namespace and has no dates."""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         where = f"{path}, line {number}"
-        if not re.search(rf'\snamespaces="{NAMESPACE}"(\s|,)', line):
-            raise SignatureRefused(f'{where}: it lacks namespaces="{NAMESPACE}"', f"write: {example_line()}")
+        if not re.search(rf'\snamespaces="{namespace}"(\s|,)', line):
+            raise SignatureRefused(f'{where}: it lacks namespaces="{namespace}"', f"write: {example_line(namespace)}")
         if "valid-after=" in line.lower() or "valid-before=" in line.lower():
             raise SignatureRefused(
                 f"{where}: validity dates are not used here, the device's clock may be wrong",
@@ -203,9 +205,9 @@ def _find_signer(folder: Path, policy: Policy) -> str:
     return names[0].split(",")[0]
 
 
-def example_line() -> str:
+def example_line(namespace: str = NAMESPACE) -> str:
     """How a signer's line looks."""
-    return f'name@clinic namespaces="{NAMESPACE}" ssh-ed25519 AAAA…'
+    return f'name@clinic namespaces="{namespace}" ssh-ed25519 AAAA…'
 
 
 def find_program() -> Path:
@@ -255,7 +257,7 @@ def _workplace(**files: bytes) -> Iterator[Path]:
         yield Path(name)
 
 
-def sign(manifest: bytes, key: Path) -> bytes:
+def sign(manifest: bytes, key: Path, namespace: str = NAMESPACE) -> bytes:
     """An OpenSSH signature of ``manifest`` with the private key ``key`` (or, for an agent's, its public half).
 
     A passphrase is asked for on the terminal, which ssh-keygen opens itself. Raises SignatureRefused.
@@ -263,7 +265,7 @@ def sign(manifest: bytes, key: Path) -> bytes:
     environment = {**_PLAIN, **{name: os.environ[name] for name in _SIGNING if name in os.environ}}
     with _workplace(manifest=manifest) as folder:
         file = folder / "manifest"
-        done = _ssh_keygen(["sign", "-q", "-n", NAMESPACE, "-f", str(key), str(file)], b"", environment, None)
+        done = _ssh_keygen(["sign", "-q", "-n", namespace, "-f", str(key), str(file)], b"", environment, None)
         if done.returncode != 0:
             raise SignatureRefused(f"ssh-keygen did not sign: {_words(done)}", "give an OpenSSH private key")
         return file.with_suffix(".sig").read_bytes()
@@ -274,7 +276,7 @@ def _words(done: subprocess.CompletedProcess[bytes]) -> str:
     return "; ".join(line.strip() for line in lines if line.strip()) or f"ssh-keygen ended with {done.returncode}"
 
 
-def _reason_hint(done: subprocess.CompletedProcess[bytes]) -> str:
+def _reason_hint(done: subprocess.CompletedProcess[bytes], namespace: str) -> str:
     if "namespace" in _words(done).lower():
-        return f"it was signed for another purpose: sign with -n {NAMESPACE}"
+        return f"it was signed for another purpose: sign with -n {namespace}"
     return "the bundle was changed after it was signed: copy it again from its maker"

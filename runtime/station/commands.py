@@ -14,6 +14,7 @@ from fieldlens.runtime.files import keeping
 from fieldlens.runtime.machine.host import own_state_folder
 from fieldlens.runtime.model import Model, load
 from fieldlens.runtime.output.sinks import Talk
+from fieldlens.runtime.running.notify import Notifier
 from fieldlens.runtime.sources.cameras.address import Address, parse_address
 from fieldlens.runtime.station import account_commands
 from fieldlens.runtime.station.account_commands import names_if_ready
@@ -59,7 +60,9 @@ def run_station(arguments: argparse.Namespace) -> int:
             talk.say(f"note: {note}")
         shown = names[0] if names else host
         talk.say(f"page: {'http' if tls is None else 'https'}://{f'[{shown}]' if ':' in shown else shown}:{port}/")
-        serve(build_app(station, own_hosts(port, names)), listener, settings.limits, stopper, tls)
+        notifier = stack.enter_context(contextlib.closing(Notifier()))
+        notifier.ready(f"{station.model.bundle.title} on {info.name} ({info.precision})")
+        serve(build_app(station, own_hosts(port, names)), listener, settings.limits, stopper, tls, notifier.beat)
         talk.say(f"ended by {stopper.reason or 'itself'}; {station.records.count()} results in the records")
     return EXIT_OK
 

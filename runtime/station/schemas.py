@@ -337,3 +337,13 @@ class HealthBody(BaseModel):
     """``ok``, or why not."""
 
     status: str
+
+
+class ReadyBody(HealthBody):
+    """What an updater has to know before it calls a version good: which bundle answers, and whether there is a camera.
+
+    ``camera``: its state in one word, ``none`` without one.
+    """
+
+    bundle_hash: str
+    camera: str

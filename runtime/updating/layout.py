@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import KitError
 
@@ -46,13 +47,18 @@ class InstalledVersion:
 
 def version_of(bundle: Bundle) -> InstalledVersion:
     """What an opened bundle is. Raises UpdateRefused for a name that cannot be a folder's."""
-    name = bundle.manifest.name
+    return version_in(bundle.manifest, bundle.hash)
+
+
+def version_in(manifest: Manifest, digest: str) -> InstalledVersion:
+    """The same of a manifest, whose bytes have the SHA-256 ``digest``."""
+    name = manifest.name
     if not _NAME.fullmatch(name) or name == _TAKEN:
         raise UpdateRefused(
             "name", f"a bundle named {name!r} cannot be installed",
             "make it again with --name: letters, digits and - _ + . only, and not 'current'",
         )  # fmt: skip
-    return InstalledVersion(name, bundle.manifest.version.number, bundle.hash)
+    return InstalledVersion(name, manifest.version.number, digest)
 
 
 @dataclass(frozen=True)
@@ -111,3 +117,53 @@ class DeviceFolders:
     def events(self) -> Path:
         """One JSON object a line: everything that was done, refused or taken back."""
         return self.state / "events.jsonl"
+
+    @property
+    def code(self) -> Path:
+        """The link to the release of this kit that runs."""
+        return self.root / "opt/fieldlens/release"
+
+    @property
+    def releases(self) -> Path:
+        """Releases, one folder each."""
+        return self.root / "opt/fieldlens/releases"
+
+    @property
+    def pending_release(self) -> Path:
+        """There while a release is being tried."""
+        return self.state / "pending-release.json"
+
+    @property
+    def settings(self) -> Path:
+        """How this device serves: camera, port, site."""
+        return self.root / "etc/fieldlens/station.json"
+
+    @property
+    def policy(self) -> Path:
+        """Whose bundles this device takes."""
+        return self.root / "etc/fieldlens/policy.json"
+
+    @property
+    def service_state(self) -> Path:
+        """What the service keeps: engines, compiled models, self-tests."""
+        return self.root / "var/lib/fieldlens/state"
+
+    @property
+    def records(self) -> Path:
+        """The station's results."""
+        return self.root / "var/lib/fieldlens/station"
+
+    @property
+    def selftest(self) -> Path:
+        """The last self-test before a switch."""
+        return self.state / "selftest.json"
+
+    @property
+    def run(self) -> Path:
+        """Gone after a restart of the machine."""
+        return self.root / "run/fieldlens"
+
+    @property
+    def log(self) -> Path:
+        """What the service says, where no systemd keeps it."""
+        return self.root / "var/log/fieldlens/station.log"

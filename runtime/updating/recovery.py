@@ -180,14 +180,14 @@ class _Repair:
 
 
 @dataclass(frozen=True)
-class Start:
+class ServiceStart:
     """What the service has to serve, and what must be said first."""
 
     folder: Path
     notes: tuple[str, ...] = ()
 
 
-def before_start(layout: DeviceFolders, prove: Prove = _bytes_only) -> Start:
+def before_start(layout: DeviceFolders, prove: Prove = _bytes_only) -> ServiceStart:
     """What has to run before each start of the service; where to find what it serves.
 
     A damaged record or version keeps no device from starting, and neither does a disk that cannot be written. Raises
@@ -196,7 +196,7 @@ def before_start(layout: DeviceFolders, prove: Prove = _bytes_only) -> Start:
     try:
         with alone(layout):
             done = settle(layout, prove=prove)
-            return Start(layout.current, () if done is None else (done.detail,))
+            return ServiceStart(layout.current, () if done is None else (done.detail,))
     except OSError as error:
         return _as_it_is(layout, f"{error.filename or layout.bundles}: {error.strerror or error}")
     except UpdateRefused as error:
@@ -207,26 +207,26 @@ def before_start(layout: DeviceFolders, prove: Prove = _bytes_only) -> Start:
     return _count_start(layout)
 
 
-def _count_start(layout: DeviceFolders) -> Start:
+def _count_start(layout: DeviceFolders) -> ServiceStart:
     """An updater lives and is looking at this start; only what is being tried may start too often."""
     pending, _ = memory.look(Pending, layout.pending)
     if pending is None or pending.going_back:
-        return Start(layout.current)
+        return ServiceStart(layout.current)
     starts, _ = memory.look(Starts, layout.starts)
     count = (starts.count if starts else 0) + 1
     memory.attempt(lambda: memory.save(layout.starts, Starts(count)))
     if count > MOST_STARTS:
         raise UpdateRefused("restarts", f"the new version was started {count} times", "the updater goes back by itself")
-    return Start(layout.current)
+    return ServiceStart(layout.current)
 
 
-def _as_it_is(layout: DeviceFolders, why: str) -> Start:
+def _as_it_is(layout: DeviceFolders, why: str) -> ServiceStart:
     """A disk that cannot be written: the last good version is served from its own folder, wherever the link leads."""
     good, _ = memory.look(Good, layout.good)
     notes = (f"nothing can be written, and an update cannot be ended or begun: {why}",)
     if good is not None and not store.fault(layout, good.version):
-        return Start(layout.bundles / good.version.place, notes)
-    return Start(layout.current, notes)
+        return ServiceStart(layout.bundles / good.version.place, notes)
+    return ServiceStart(layout.current, notes)
 
 
 @contextlib.contextmanager
@@ -247,6 +247,17 @@ def alone(layout: DeviceFolders) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_updating(layout: DeviceFolders) -> bool:
+    """Whether an updater lives now."""
+    try:
+        os.close(taken(layout.lock))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def make_lasting_folder(folder: Path) -> None:

@@ -64,7 +64,8 @@ def fault(layout: DeviceFolders, version: InstalledVersion) -> str:
 def check_space(layout: DeviceFolders, bundle: Bundle) -> None:
     """Raises UpdateRefused where the disk has no room for the bundle and some spare."""
     needs = sum(info.size for name, info in bundle.manifest.files.items() if name not in bundle.absent) + SPARE_BYTES
-    free = shutil.disk_usage(layout.bundles).free
+    place = next(each for each in (layout.bundles, *layout.bundles.parents) if each.exists())
+    free = shutil.disk_usage(place).free
     if free < needs:
         raise UpdateRefused(
             "disk-full", f"{layout.bundles} has {free / 1e6:.0f} MB free; the update needs {needs / 1e6:.0f} MB",
@@ -93,11 +94,7 @@ def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ..
     target = layout.bundles / version.place
     if not fault(layout, version):
         return version
-    if any(each.place == version.place and each.hash != version.hash for each in keeps):
-        raise UpdateRefused(
-            "same-number", f"{version.title} is installed here already, with other contents",
-            "give the new bundle a higher --version",
-        )  # fmt: skip
+    check_number(version, keeps)
     check_space(layout, bundle)
     try:
         make_room(target)
@@ -108,6 +105,15 @@ def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ..
         raise of_the_disk(error) from error
     open_bundle(target)
     return version
+
+
+def check_number(version: InstalledVersion, keeps: tuple[InstalledVersion, ...]) -> None:
+    """A number means one bundle. Raises UpdateRefused."""
+    if any(each.place == version.place and each.hash != version.hash for each in keeps):
+        raise UpdateRefused(
+            "same-number", f"{version.title} is installed here already, with other contents",
+            "give the new bundle a higher --version",
+        )  # fmt: skip
 
 
 def make_room(target: Path) -> None:

@@ -11,12 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.signature import SignatureRefused
 from fieldlens.runtime.errors import BundleError, KitError
 from fieldlens.runtime.updating import memory, store
-from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused, UpdateReturned, version_of
+from fieldlens.runtime.updating.layout import (
+    DeviceFolders,
+    InstalledVersion,
+    UpdateRefused,
+    UpdateReturned,
+    version_in,
+    version_of,
+)
 from fieldlens.runtime.updating.memory import Good, Pending, Returned
 from fieldlens.runtime.updating.recovery import Prove, alone, go_back, settle
 
@@ -55,7 +63,7 @@ class Updater:
             good = self._good()
             with self._noted(version):
                 down = self._check_order(version, good, allow_downgrade)
-                store.add(self._layout, bundle, tuple(filter(None, (good.version, good.before))) if good else ())
+                store.add(self._layout, bundle, _kept(good))
                 self._prove_it(version)
                 if down:
                     memory.note(self._layout, "downgrade-allowed", version)
@@ -63,6 +71,35 @@ class Updater:
             now = self._good()
             store.prune(self._layout, (version, now.before if now else None))
             return version
+
+    def check_offer(self, manifest: Manifest, digest: str, *, allow_downgrade: bool = False) -> None:
+        """What can be refused before a byte of the bundle is here. Raises UpdateRefused."""
+        version, good = version_in(manifest, digest), self._good_or_none()
+        self._check_order(version, good, allow_downgrade)
+        store.check_number(version, _kept(good))
+
+    def _good_or_none(self) -> Good | None:
+        """A damaged record refuses no offer: the update itself repairs it first."""
+        try:
+            return self._good()
+        except UpdateRefused:
+            return None
+
+    def plan(self, source: Path, *, allow_downgrade: bool = False) -> list[str]:
+        """What :meth:`install` would do, in words; nothing is changed. Raises as :meth:`install`."""
+        bundle = open_bundle(source)
+        version, good = version_of(bundle), self._good()
+        down = self._check_order(version, good, allow_downgrade)
+        store.check_number(version, _kept(good))
+        new = bool(store.fault(self._layout, version))
+        if new:
+            store.check_space(self._layout, bundle)
+        return [
+            f"copy {version.title} to {self._layout.bundles / version.place}" if new else f"{version.title} lies here",
+            "build its engine where this device has TensorRT, and answer its golden images",
+            *([f"record the downgrade from {good.version.title}"] if down and good else []),
+            f"switch from {good.version.title if good else 'nothing'}, restart the service, wait for its answer",
+        ]
 
     def rollback(self) -> InstalledVersion:
         """Serve the good version before this one again. Raises as :meth:`install`."""
@@ -182,6 +219,11 @@ class Updater:
         except KitError as error:
             return f"the device went back to {to.title}, but the service does not answer ({error.message})"
         return f"it was restarted and answers now: {to.title}" if same else f"{to.title} serves again"
+
+
+def _kept(good: Good | None) -> tuple[InstalledVersion, ...]:
+    """What no other bundle may replace."""
+    return tuple(filter(None, (good.version, good.before))) if good else ()
 
 
 def refusal_of(error: KitError | OSError) -> UpdateRefused:

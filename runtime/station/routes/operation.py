@@ -12,6 +12,7 @@ from fieldlens.runtime.station.schemas import (
     BannerBody,
     BannersBody,
     HealthBody,
+    ReadyBody,
     SeenForm,
     StatusBody,
     banner_body,
@@ -37,12 +38,13 @@ def health() -> HealthBody:
     return HealthBody(status="ok")
 
 
-@routes.add("GET", "/readyz", may=Role.ANYBODY, event=AuditEvent.NONE, problems=(503,), response_model=HealthBody)
-def ready(station: StationOf) -> HealthBody:
-    """Images can be answered. A missing camera image is no reason: files can be."""
+@routes.add("GET", "/readyz", may=Role.ANYBODY, event=AuditEvent.NONE, problems=(503,), response_model=ReadyBody)
+def ready(station: StationOf) -> ReadyBody:
+    """Images can be answered, and with which bundle. A missing camera image is no reason: files can be."""
     if reason := why_not_ready(station):
         raise HttpProblem(503, "not-ready", reason, "/api/v1/status says more", {"Retry-After": "10"})
-    return HealthBody(status="ok")
+    camera = "none" if station.camera is None else station.camera.state.state
+    return ReadyBody(status="ok", bundle_hash=station.model.bundle.hash, camera=camera)
 
 
 @routes.add("GET", "/metrics", may=Role.ANYBODY, event=AuditEvent.NONE, response_class=Response, responses=_TEXT)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -19,6 +19,10 @@ from fieldlens.runtime.station.serving.limits import RequestLimits
 from fieldlens.runtime.stopping import Stopper
 
 _END_S = 1
+
+
+def _no_beat() -> None:
+    """Without a watchdog."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,30 +39,32 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, limits: RequestLimits, stopper: Stopper, tls: TlsFiles | None = None
-) -> None:
-    """Answer until a signal came. In the main thread."""
+    app: ASGIApp, listener: socket.socket, limits: RequestLimits, stopper: Stopper, tls: TlsFiles | None = None,
+    beat: Callable[[], None] = _no_beat,
+) -> None:  # fmt: skip
+    """Answer until a signal came. In the main thread. ``beat`` is called ten times a second as long as it answers."""
     config = uvicorn.Config(
         app, http=_protocol(limits), ws="none", lifespan="off", loop="asyncio", access_log=False, log_level="warning",
         server_header=False, proxy_headers=False, limit_concurrency=limits.connections, timeout_keep_alive=15,
         timeout_graceful_shutdown=_END_S, h11_max_incomplete_event_size=16_384,
         ssl_certfile=None if tls is None else tls.certificate, ssl_keyfile=None if tls is None else tls.key,
     )  # fmt: skip
-    asyncio.run(_Server(config, stopper).serve(sockets=[listener]))
+    asyncio.run(_Server(config, stopper, beat).serve(sockets=[listener]))
 
 
 class _Server(uvicorn.Server):
     """Signals are the Stopper's."""
 
-    def __init__(self, config: uvicorn.Config, stopper: Stopper) -> None:
+    def __init__(self, config: uvicorn.Config, stopper: Stopper, beat: Callable[[], None]) -> None:
         super().__init__(config)
-        self._stopper = stopper
+        self._stopper, self._beat = stopper, beat
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def on_tick(self, counter: int) -> bool:
+        self._beat()
         return bool(self._stopper.reason) or await super().on_tick(counter)
 
 

@@ -20,3 +20,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def layout(tmp_path: Path) -> DeviceFolders:
     """The folders of a device that has nothing yet."""
     return DeviceFolders(tmp_path / "root")
+
+
+@pytest.fixture(autouse=True)
+def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here waits for a real disk: a kill loses nothing that was written, and a power cut is a model."""
+    monkeypatch.setattr("os.fsync", lambda _: None)

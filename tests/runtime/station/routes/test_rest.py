@@ -172,7 +172,13 @@ def test_status_health_and_metrics(client: TestClient, photo: bytes) -> None:
     result = one(client, photo)
     status = client.get("/api/v1/status").json()
     assert (status["ready"], status["results"], status["camera"]["state"]) == (True, 1, "none")
-    assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
+    assert client.get("/healthz").json() == {"status": "ok"}
+    ready = client.get("/readyz").json()
+    assert ready["status"] == "ok"
+    assert (ready["bundle_hash"], ready["camera"]) == (
+        client.get("/api/v1/status").json()["model"]["bundle_hash"],
+        "none",
+    )
     text = client.get("/metrics").text
     assert f'fieldlens_outcomes_total{{outcome="{result["outcome"]}"}} 1' in text
     assert 'fieldlens_latency_seconds_count{stage="total"} 1' in text

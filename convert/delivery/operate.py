@@ -1,0 +1,99 @@
+"""What is asked of a device that runs: back, status, self-test, report, logs, and taking the kit off again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from fieldlens.convert.delivery.remote import Remote, RemoteResult
+from fieldlens.runtime.files import atomic
+
+_LONG_S = 1800.0
+
+
+def rollback(remote: Remote, *, dry_run: bool = False) -> dict[str, Any]:
+    """Serve the version before. Raises DeliveryFailed."""
+    words = ["device", "rollback", "--json", "--root", remote.root, *(["--dry-run"] if dry_run else [])]
+    return _answer(remote, remote.fieldlens(words, "going back", _LONG_S), "going back")
+
+
+def status(remote: Remote) -> dict[str, Any]:
+    """What ``fieldlens device status --json`` says there. Raises DeliveryFailed."""
+    done = remote.fieldlens(["device", "status", "--json", "--root", remote.root], "asking for the status", 120.0)
+    if not done.told:
+        raise remote.failed("asking for the status", done)
+    return done.told
+
+
+def selftest(remote: Remote) -> dict[str, Any]:
+    """The golden images, now. Raises DeliveryFailed."""
+    done = remote.fieldlens(["selftest", _current(remote), "--json", "--state", _state(remote)], "self-test", _LONG_S)
+    if "passed" not in done.told:
+        raise remote.failed("self-test", done)
+    return done.told
+
+
+def bench(remote: Remote, out: Path) -> None:
+    """Answer the golden images one after the other for a minute, and fetch the report. Raises DeliveryFailed."""
+    script = (
+        'set -eu; d="$(mktemp -d)"; trap \'rm -rf "$d"\' EXIT\n'
+        '"$1" classify "$2/golden" --bundle "$2" --state "$3" --mode single-stream --report "$d/r.html" >&2\n'
+        'cat "$d/r.html"'
+    )
+    words = ["sh", "-c", script, "sh", remote.program, _current(remote), _state(remote)]
+    done = remote.must(remote.as_owner(words), "measuring", timeout_s=_LONG_S)
+    atomic.write_bytes(out, done.stdout, atomic.PUBLIC)
+
+
+def logs(remote: Remote, count: int) -> list[str]:
+    """The service's last lines. Raises DeliveryFailed."""
+    done = remote.fieldlens(["device", "logs", "--lines", str(count), "--root", remote.root], "reading the logs")
+    if done.code != 0:
+        raise remote.failed("reading the logs", done)
+    return done.stdout.decode(errors="replace").splitlines()
+
+
+def remove(remote: Remote, *, records: bool = False, dry_run: bool = False) -> list[str]:
+    """Stop the service, then remove what `provision` made. Results of patients go only where that is said."""
+    root = remote.root.rstrip("/")
+    folders = [
+        f"{root}/opt/fieldlens",
+        f"{root}/etc/fieldlens",
+        f"{root}/var/lib/fieldlens/update",
+        f"{root}/run/fieldlens",
+    ]
+    if records:
+        folders += [f"{root}/var/lib/fieldlens", f"{root}/var/log/fieldlens"]
+    steps = ["stop the service", *(f"remove {folder}" for folder in folders)]
+    if not records:
+        steps.append(f"leave the records in {root}/var/lib/fieldlens/station")
+    if dry_run:
+        return steps
+    stop = (
+        "systemctl disable -q --now fieldlens-station.service fieldlens-recover.timer || true; "
+        "rm -f /etc/systemd/system/fieldlens-*; systemctl daemon-reload\n"
+        if root == "" else ""
+    )  # fmt: skip
+    script = (
+        f"if [ -x {shlex.quote(remote.program)} ]; then {shlex.quote(remote.program)} device stop --root "
+        f"{shlex.quote(remote.root)} || true; fi\n"
+        f"if [ -d /run/systemd/system ]; then :\n{stop}fi\n"
+        f"rm -rf -- {' '.join(map(shlex.quote, folders))}"
+    )
+    remote.must(remote.as_owner(["sh", "-euc", script]), "removing")
+    return steps
+
+
+def _answer(remote: Remote, done: RemoteResult, step: str) -> dict[str, Any]:
+    if done.code != 0 or not done.told:
+        raise remote.failed(step, done)
+    return done.told
+
+
+def _current(remote: Remote) -> str:
+    return f"{remote.root.rstrip('/')}/opt/fieldlens/bundles/current"
+
+
+def _state(remote: Remote) -> str:
+    return f"{remote.root.rstrip('/')}/var/lib/fieldlens/state"

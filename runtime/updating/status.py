@@ -1,0 +1,149 @@
+"""What a device can say of itself: which version serves, how, since when, and why it last went back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+import urllib.request
+from dataclasses import asdict
+from typing import Any
+
+from fieldlens.runtime.errors import KitError
+from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.machine import clock
+from fieldlens.runtime.machine.sensors import Sensors
+from fieldlens.runtime.updating import memory, store
+from fieldlens.runtime.updating.layout import DeviceFolders
+from fieldlens.runtime.updating.memory import Good, Pending, Returned
+from fieldlens.runtime.updating.proof import SelfTestRecord
+from fieldlens.runtime.updating.recovery import is_updating
+from fieldlens.runtime.updating.service import ask
+from fieldlens.runtime.updating.settings import read_setup
+
+_BUCKET = re.compile(r'^fieldlens_latency_seconds_bucket\{stage="total",le="([^"]+)"\} (\d+)$', flags=re.MULTILINE)
+_QUEUE = re.compile(r"^fieldlens_queue_images (\S+)$", flags=re.MULTILINE)
+
+
+def status_of(layout: DeviceFolders) -> dict[str, Any]:
+    """Everything, for ``--json``. Damaged records are said, not raised."""
+    good, good_fault = memory.look(Good, layout.good)
+    pending, pending_fault = memory.look(Pending, layout.pending)
+    returned, returned_fault = memory.look(Returned, layout.returned)
+    selftest, _ = memory.look(SelfTestRecord, layout.selftest)
+    serving = store.serving(layout)
+    now = time.time()
+    return {
+        "current": asdict(serving) if serving else None,
+        "good": asdict(good.version) if good else None,
+        "before": asdict(good.before) if good and good.before else None,
+        "installed": [each.place for each in store.installed(layout)],
+        "update": _update(layout, pending),
+        "service": _service(layout, serving.hash if serving else ""),
+        "selftest": asdict(selftest) if selftest else None,
+        "returned": asdict(returned) if returned else None,
+        "faults": [fault for fault in (good_fault, pending_fault, returned_fault) if fault],
+        "clock": clock.clock_state(now),
+        "time_utc": clock.time_utc(now),
+        "disk_free_mb": _free_mb(layout),
+        "temperature_c": max(Sensors().read().temperature_c.values(), default=None),
+    }
+
+
+def _update(layout: DeviceFolders, pending: Pending | None) -> str:
+    if is_updating(layout):
+        return f"under way: {pending.to.title}" if pending else "under way"
+    return f"interrupted: {pending.to.title}" if pending else "none"
+
+
+def _free_mb(layout: DeviceFolders) -> int | None:
+    place = next(each for each in (layout.bundles, *layout.bundles.parents) if each.exists())
+    return shutil.disk_usage(place).free // 1_000_000
+
+
+def _service(layout: DeviceFolders, expected_hash: str) -> dict[str, Any]:
+    """Whether it answers, and whether it answers with what the link leads to."""
+    try:
+        url = read_setup(layout).url
+    except KitError as error:
+        return {"answers": False, "words": error.message}
+    found = ask(url)
+    if found is None:
+        return {"answers": False, "words": f"nobody answers at {url}"}
+    answered = {"answers": found.ready, "words": found.words, "camera": found.camera, "bundle_hash": found.bundle_hash}
+    return {**answered, "as_linked": found.bundle_hash == expected_hash, **_measured(url)}
+
+
+def _measured(url: str) -> dict[str, Any]:
+    """The station's own histogram: the bucket that holds the 95th percentile, and the queue."""
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            text = answer.read(1_000_000).decode()
+    except (OSError, ValueError):
+        return {}
+    buckets = [(border, int(count)) for border, count in _BUCKET.findall(text)]
+    queue = _QUEUE.search(text)
+    total = buckets[-1][1] if buckets else 0
+    border = next((border for border, count in buckets if total and count >= 0.95 * total), None)
+    at_most = None if border in (None, "+Inf") else float(border) * 1e3
+    return {
+        "images": total,
+        "latency_p95_at_most_ms": at_most,
+        "queue": float(queue[1]) if queue else None,
+    }
+
+
+def lines(status: dict[str, Any]) -> list[str]:
+    """For people."""
+    service, selftest = status["service"], status["selftest"]
+    rows = [
+        ("serves", _title(status["current"]) or "nothing: no bundle is installed"),
+        ("before", _title(status["before"]) or "none: there is nothing to roll back to"),
+        ("update", status["update"]),
+        ("service", _service_words(service)),
+        ("self-test", _selftest_words(selftest)),
+        ("went back", _returned_words(status["returned"])),
+        ("clock", status["clock"]),
+        ("disk", f"{status['disk_free_mb']} MB free"),
+    ]
+    if status["temperature_c"] is not None:
+        rows.append(("temperature", f"{status['temperature_c']:.0f} °C"))
+    rows += [("damaged", fault) for fault in status["faults"]]
+    return [f"{name:<12}{printable(words)}" for name, words in rows]
+
+
+def _title(version: dict[str, Any] | None) -> str:
+    return f"{version['name']} version {version['number']} ({version['hash'][:12]})" if version else ""
+
+
+def _service_words(service: dict[str, Any]) -> str:
+    if not service["answers"]:
+        return f"does not answer: {service['words']}"
+    parts = ["answers" if service["as_linked"] else "answers with ANOTHER bundle than the one installed"]
+    if service["camera"] != "none":
+        parts.append(f"camera {service['camera']}")
+    if service.get("images"):
+        limit = service["latency_p95_at_most_ms"]
+        parts.append(f"p95 at most {limit:g} ms of {service['images']} images" if limit else "p95 above 10 s")
+    if service.get("queue"):
+        parts.append(f"queue {service['queue']:.0f}")
+    return ", ".join(parts)
+
+
+def _selftest_words(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "none yet"
+    when = clock.time_utc(record["at_s"]) or "at an unknown time (the clock was not set)"
+    return (
+        f"{record['place']} passed on {record['backend']} {record['precision']}: {record['images']} golden images, "
+        f"{record['inference_p50_ms']:.1f} ms each, {when}"
+    )
+
+
+def _returned_words(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "never"
+    refused, to = record["refused"], record["to"]
+    way = f"from {_title(refused)} " if refused else ""
+    when = clock.time_utc(record["at_s"]) or "at an unknown time (the clock was not set)"
+    return f"{way}to {_title(to) or 'nothing'}, {when}: {record['reason']}: {record['detail']}"

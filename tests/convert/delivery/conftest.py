@@ -1,0 +1,38 @@
+"""Fixtures of the delivery's tests: a device on loopback, and signed versions of a tiny bundle for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fieldlens.convert.sign import sign_bundle
+from tests.convert.delivery.loopback import SSHD, Loopback, loopback
+from tests.runtime.conftest import build_bundle, tiny_manifest
+from tests.runtime.updating.device import three_versions
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 3 of a tiny bundle, unsigned."""
+    return build_bundle(tmp_path_factory.mktemp("tiny") / "tiny.bundle", tiny_manifest())
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    """Provisioned, with nothing to serve yet."""
+    if SSHD is None:
+        pytest.skip("no OpenSSH server here: apt install openssh-server")
+    with loopback(tmp_path_factory.mktemp("device")) as made:
+        made.provision()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bundles(device: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``1``, ``2`` and ``3``, signed with a key that the device knows."""
+    folder = three_versions(tmp_path_factory.mktemp("bundles"))
+    for number in "123":
+        sign_bundle(folder / number, device.keys.folder / "maker@test")
+    return folder

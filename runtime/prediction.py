@@ -17,7 +17,8 @@ from fieldlens.runtime.bundle.score_words import score_words
 from fieldlens.runtime.files.printable import html_text, json_text, printable
 from fieldlens.runtime.machine.clock import clock_state, time_utc
 from fieldlens.runtime.machine.local_time import local_words
-from fieldlens.runtime.pixels.drawing import NOTE, SIDE, UNSIGNED, annotated, heat_of
+from fieldlens.runtime.pixels.drawing import NOTE, UNSIGNED, annotated
+from fieldlens.runtime.pixels.heat import SIDE, heat_of, too_coarse
 from fieldlens.runtime.pixels.preprocess import Pixels
 
 STAGES = (
@@ -144,17 +145,24 @@ class Prediction:
     def heatmap(self, class_id: str = "", side: int = SIDE) -> npt.NDArray[np.float32]:
         """Where the network looked for ``class_id`` (default: ``explained``), float32 ``[side,side]``, 0 to 1.
 
-        Its maximum is 1 whatever the probability. Raises KeyError for a class that the model does not have.
+        Its maximum is 1 whatever the probability; below half of the map's own maximum it is 0. Raises KeyError for a
+        class that the model does not have, and TooCoarse where :attr:`no_heatmap` says why there is none.
         """
         name = class_id or self.explained or self.label
         if name not in self.probabilities:
             raise KeyError(f"{name!r} is not a class of this model: {', '.join(self.probabilities)}")
         return heat_of(self.cam[list(self.probabilities).index(name)], side)
 
+    @property
+    def no_heatmap(self) -> str:
+        """Why there is no heat map, in words: its cells are too coarse to point at anything. Empty where there is."""
+        return too_coarse(self.cam)
+
     def overlay(self, view_rgb: Pixels | None = None, status: str = "") -> npt.NDArray[np.uint8]:
         """The image, its heat map, and a bar with the outcome, the source and the time: uint8 RGB ``[578,960,3]``; on
         ``retake`` no heat map and no class, only what to do (``[578,480,3]``). The map is as strong as its class is
-        probable, so that 0% does not glow. The bar says where nobody's signature of the bundle was checked.
+        probable, so that 0% does not glow. The bar says why there is no map (:attr:`no_heatmap`), and where nobody's
+        signature of the bundle was checked.
 
         ``view_rgb``: what the network saw, uint8 RGB ``[H,W,3]``; default: ``image_rgb``. Raises ValueError without.
         """
@@ -165,8 +173,10 @@ class Prediction:
         if self.outcome is not Outcome.RETAKE:
             explained = self.explained or self.label
             share = self.probabilities[explained]
-            heat_map = self.heatmap(explained) * np.float32(share)
-            map_words = f"heat map of {self._drawable(explained)}, as strong as its {share:.1%}: {NOTE}"
+            map_words = self.no_heatmap
+            if not map_words:
+                heat_map = self.heatmap(explained) * np.float32(share)
+                map_words = f"heat map of {self._drawable(explained)}, as strong as its {share:.1%}: {NOTE}"
             words = self.words()
             lines = [words if words.isascii() else replace(self, display={}).words(), map_words]
         footer = UNSIGNED if self.bundle_signed_by is None else ""

@@ -91,12 +91,20 @@ class DataConfig:
     val_fraction: Annotated[float, Between(0.01, 0.5)] = 0.15  # for the checkpoint, the temperature and the threshold
     test_fraction: _Half = 0.15  # opened once, at the end
     split_seed: int = 0  # of its own, so that another training seed keeps the same split
+    mask_folder: str = ""  # masks of the findings, named after the images: for figures on heat maps, never for training
+    box_table: str = ""  # the same as boxes: a CSV with an image a row, beside the table of labels
+    box_columns: tuple[str, ...] = ("x", "y", "width", "height")  # left, top, width, height in px of the upright image
+    box_label_column: str = "label"  # whose box it is, in the words of the labels; without such a column: of any class
     skip_bad: bool = False  # leave out images that cannot be read, and name them; `--skip-bad` sets it
 
     def __post_init__(self) -> None:
         _check(self, "data")
         if len(self.table.encode()) > _LONGEST_NAME:
             raise ConfigError(f"data.table has more than {_LONGEST_NAME} bytes", "name the table beside the images")
+        if len(self.box_columns) != 4:
+            raise ConfigError(
+                f"data.box_columns names {len(self.box_columns)} columns", "name four: left, top, width and height"
+            )
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError("data.classes names a class twice", "once each, in the order of the logits")
         if self.task == "multiclass" and self.label_columns:

@@ -19,6 +19,7 @@ from fieldlens.runtime.bundle.precision import EMULATED, MODEL_FILES, REFERENCE,
 
 Tensor = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
+_Seen = tuple[Logits, npt.NDArray[np.int64], npt.NDArray[np.float32]]
 _BATCH = 16
 _ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
 
@@ -26,7 +27,8 @@ _ROUNDS, _PER_ROUND, _WARM_UP = 5, 8, 3
 @dataclass(frozen=True)
 class PrecisionAnswers:
     """Logits float32 ``[n,C]`` of one precision; ``runs`` is what the compiled model reports. ``peak``: the largest
-    activation and where it was; it and the latency are None where they are unknown."""
+    activation and where it was; it and the latency are None where they are unknown. ``explained`` ``[n]``: the
+    likeliest finding (without a decision: class) of each image, whose heat map is in ``maps`` ``[n,h,w]``."""
 
     precision: str
     backend: str
@@ -37,6 +39,8 @@ class PrecisionAnswers:
     latency_p50_ms: float | None
     peak: float | None = None
     peak_at: str = ""
+    explained: npt.NDArray[np.int64] | None = None
+    maps: npt.NDArray[np.float32] | None = None
 
 
 def judged_precisions(bundle: Bundle) -> list[str]:
@@ -72,27 +76,49 @@ def answer(
     """
     with ExitStack() as stack:
         lanes = [stack.enter_context(load_lane(bundle, precision, backend)) for precision in precisions]
-        rows: list[list[Logits]] = [[] for _ in lanes]
+        rows: list[list[_Seen]] = [[] for _ in lanes]
+        candidates = _candidates(bundle.manifest)
         images = np.zeros((1, bundle.manifest.size, bundle.manifest.size, 3), np.uint8)
         for images in _batches(tensors):
             for lane, row in zip(lanes, rows, strict=True):
-                row.append(logits_of(lane, images))
+                row.append(_seen(lane, images, candidates))
         latencies = latency_ms([lane for lane in lanes if not _emulated(lane)], images[:1].copy())
         return [
-            _answers(bundle, precision, lane, np.concatenate(row), latencies)
+            _answers(bundle, precision, lane, row, latencies)
             for precision, lane, row in zip(precisions, lanes, rows, strict=True)
         ]
 
 
-def _answers(bundle: Bundle, precision: str, lane: Backend, logits: Logits, latencies: list[float]) -> PrecisionAnswers:
+def _answers(
+    bundle: Bundle, precision: str, lane: Backend, seen: Sequence[_Seen], latencies: list[float]
+) -> PrecisionAnswers:
     """``latencies`` are taken from the front, by the lanes that have one."""
     emulated = _emulated(lane)
+    logits, explained, maps = (np.concatenate(each) for each in zip(*seen, strict=True))
     peak, where = getattr(lane, "peak", (None, ""))
     size = bundle.manifest.files[model_file(file_of(bundle.manifest, precision))].size
     return PrecisionAnswers(
         precision, lane.info.name, lane.info.version, lane.info.precision, size, logits,
-        None if emulated else latencies.pop(0), peak, where,
+        None if emulated else latencies.pop(0), peak, where, explained, maps,
     )  # fmt: skip
+
+
+def _candidates(manifest: Manifest) -> list[int]:
+    """Columns of the classes that an answer may be about, as ``Classifier`` explains them."""
+    names = manifest.decision.positive if manifest.decision else manifest.class_ids
+    return [manifest.class_ids.index(name) for name in names]
+
+
+def _seen(lane: Backend, images: Tensor, candidates: Sequence[int]) -> _Seen:
+    """Logits ``[n,C]``, the likeliest of ``candidates`` ``[n]`` and its map ``[n,h,w]``, all copies."""
+    parts = [images] if _emulated(lane) else [images[index : index + 1] for index in range(len(images))]
+    logits, explained, maps = [], [], []
+    for part in parts:
+        outputs = lane.infer(part)
+        logits.append(outputs.logits.copy())
+        explained.append(np.asarray(candidates)[logits[-1][:, candidates].argmax(axis=1)])
+        maps.append(outputs.cam[np.arange(len(part)), explained[-1]].copy())
+    return np.concatenate(logits), np.concatenate(explained), np.concatenate(maps)
 
 
 def logits_of(lane: Backend, images: Tensor) -> Logits:

@@ -11,6 +11,7 @@ from fieldlens.convert.measure.labelled import Labelled
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
+from fieldlens.train.data.marked_areas import marked_areas
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, report_on
 from fieldlens.train.scoring import answers as trainers
 from fieldlens.train.scoring import evaluated_model
@@ -31,7 +32,8 @@ def write_report(
     with reporter.step("report", f"{len(answers)} precisions into {folder}"):
         atomic.make_folder(folder)
         found = {item.precision: _as_trainers(item) for item in answers}
-        report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder)
+        marks = marked_areas(source.data, who.config.data)
+        report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder, marks)
 
 
 def _as_trainers(item: PrecisionAnswers) -> trainers.Answers:
@@ -43,5 +45,6 @@ def _as_trainers(item: PrecisionAnswers) -> trainers.Answers:
         "what": f"network alone, {item.runs}",
         "where": f"{item.backend} {item.version}, one image at a time, median",
     }
-    nowhere = np.zeros(len(item.logits), np.int64)
-    return trainers.Answers(item.precision, item.logits, None, {} if time_ms is None else inference, nowhere)
+    explained = np.zeros(len(item.logits), np.int64) if item.explained is None else item.explained
+    times = {} if time_ms is None else inference
+    return trainers.Answers(item.precision, item.logits, None, times, explained, item.maps)

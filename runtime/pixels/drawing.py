@@ -1,4 +1,4 @@
-"""Heat maps and the annotated image: arrays in, arrays out."""
+"""The annotated image, with its heat map: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.pixels.heat import SIDE, in_field
 from fieldlens.runtime.pixels.preprocess import Pixels
 
-SIDE = 480
-"""Of an image as it is drawn, in px."""
 UNSIGNED = "nobody vouches for this bundle: its maker was not checked"
 NOTE = "where the model looked, not where the disease is"
 _BAR = 98
@@ -30,17 +29,10 @@ _COLOURS = {  # RGB; dark enough for white letters (contrast at least 4.5:1)
 }
 
 
-def heat_of(cam: npt.NDArray[np.float32], side: int = SIDE) -> npt.NDArray[np.float32]:
-    """One class's activation map ``[h,w]``, negative parts cut (as Grad-CAM's ReLU), its maximum 1: float32
-    ``[side,side]``."""
-    grid = np.maximum(cam, 0.0)
-    top = float(grid.max())
-    scaled = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(scaled / top, 0.0, 1.0) if top > 0 else np.zeros_like(scaled), np.float32)
-
-
 def blend(view_rgb: Pixels, heat_map: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Colour laid over the image, the stronger the hotter; cold parts stay as they were."""
+    """Colour laid over the image, the stronger the hotter; cold parts, and what is outside of the field of view, stay
+    as they were."""
+    heat_map = in_field(heat_map, view_rgb)
     colours = cv2.cvtColor(
         cv2.applyColorMap((heat_map * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
     )

@@ -248,12 +248,19 @@ class Preprocess:
         part = self._field(pixels)
         if self._window:
             part = windowed(self._grey_source(part), self._window)
-        part = np.repeat(part[..., None], 3, axis=2) if part.ndim == 2 else part
+        return self._padded(np.repeat(part[..., None], 3, axis=2) if part.ndim == 2 else part)
+
+    def region(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The part of a mask ``[H,W]`` of the decoded image that lies where :meth:`view` shows the image."""
+        return np.asarray(self._padded(self._field(mask)), np.uint8)
+
+    def _padded(self, part: Pixels) -> Pixels:
+        """Black bars around it where the resize adds them."""
         if self._resize.mode != "pad":
             return part
         height, width = part.shape[:2]
         side = max(height, width)
-        square = np.zeros((side, side, 3), np.uint8)
+        square = np.zeros((side, side, *part.shape[2:]), np.uint8)
         top, left = (side - height) // 2, (side - width) // 2
         square[top : top + height, left : left + width] = part
         return square

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fieldlens.runtime.bundle.decision import Outcome
+from fieldlens.runtime.pixels.heat import too_coarse
 from fieldlens.runtime.station.records.rows import BannerRow, ResultRow
 from fieldlens.runtime.station.serving.problems import ProblemBody
 from fieldlens.runtime.station.subjects import PATTERN
@@ -98,6 +99,7 @@ class ResultBody(BaseModel):
     ``deciding``: None where one threshold is for the score, where the model decides nothing, on ``retake``, and for a
     result of another bundle than the one that runs. ``has_image``: the whole image is kept; ``has_view``: what the
     network saw can still be shown; ``has_heatmap``: and the heat map over it, which a retake never has.
+    ``no_heatmap``: why its map is too coarse to be drawn, else empty.
     """
 
     id: str
@@ -126,6 +128,7 @@ class ResultBody(BaseModel):
     has_image: bool
     has_view: bool
     has_heatmap: bool
+    no_heatmap: str
     review: ReviewBody | None
 
 
@@ -219,6 +222,7 @@ def result_body(
     """A row as the service shows it. ``display`` names classes for people; ``class_threshold`` is that of the explained
     class, where each has its own; ``most``: so many of the likeliest classes, None for all."""
     retake = row.outcome == Outcome.RETAKE
+    no_heatmap = too_coarse(row.cam)
     best = sorted(row.probabilities.items(), key=lambda item: -item[1])
     top = [TopClass(id=name, display=display.get(name, name), probability=p) for name, p in best[:TOP]]
     plain = {name: getattr(row, name) for name in ResultBody.model_fields if hasattr(row, name)}
@@ -240,7 +244,8 @@ def result_body(
         ),
         has_image=any(file.kind == "image" for file in row.files),
         has_view=has_view,
-        has_heatmap=has_view and not retake,
+        has_heatmap=has_view and not retake and not no_heatmap,
+        no_heatmap=no_heatmap,
     )
 
 

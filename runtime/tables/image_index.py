@@ -29,11 +29,13 @@ class ImageIndex:
     A path counts from the table's folder ``beside`` (below ``root``), then from the root. Anything else is looked for
     in ``folders``, then in every folder below the root: public sets come in parts (``images_001/images/…``) or unpack
     into a folder of their own (``head_ct/head_ct/…``). Two files that a cell may mean are never chosen between.
-    ``elsewhere``: cells with the path of another machine, or in another case, and the file that their name found.
+    ``without``: a folder below the root whose files are no images of the set (masks). ``elsewhere``: cells with the
+    path of another machine, or in another case, and the file that their name found.
     """
 
-    def __init__(self, root: Path, folders: Iterable[str] = (), beside: str = "") -> None:
+    def __init__(self, root: Path, folders: Iterable[str] = (), beside: str = "", without: str = "") -> None:
         self._root = root
+        self._without = f"{without.strip('/')}/" if without.strip("/") else "\0"
         self._tops = tuple(dict.fromkeys((str(root.absolute()).rstrip("/"), os.path.realpath(root))))
         self._bases = tuple(dict.fromkeys((beside, "")))
         self._folders = tuple(f"{folder.strip('/')}/" for folder in folders if folder.strip("/"))
@@ -116,7 +118,8 @@ class ImageIndex:
         if self._names is None:
             self._names = {}
             for sample in self._all:
-                self._add(sample, _name(sample))
+                if not sample.startswith(self._without):
+                    self._add(sample, _name(sample))
         return self._names
 
     def _add(self, sample: str, name: str) -> None:

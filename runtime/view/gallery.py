@@ -68,9 +68,12 @@ def _drawn(prediction: Prediction, view_rgb: Pixels) -> Thumbnail:
     image: npt.NDArray[np.uint8] = small(view_rgb)
     if prediction.outcome is not Outcome.RETAKE:
         share = prediction.probabilities[prediction.explained or prediction.label]
-        image = np.hstack([image, blend(image, prediction.heatmap() * np.float32(share))])  # 0% does not glow
+        if not prediction.no_heatmap:
+            image = np.hstack([image, blend(image, prediction.heatmap() * np.float32(share))])  # 0% does not glow
     height, width = image.shape[:2]
     shrunk = cv2.resize(image, (width * _SIDE // height, _SIDE), interpolation=cv2.INTER_AREA)
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(shrunk), quality=_QUALITY, colorsubsampling="420")
     words = prediction.words()
+    if prediction.outcome is not Outcome.RETAKE and prediction.no_heatmap:
+        words = f"{words} ({prediction.no_heatmap})"
     return Thumbnail(prediction.source, str(prediction.outcome), words, base64.b64encode(data).decode())

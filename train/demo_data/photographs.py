@@ -21,7 +21,7 @@ from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files.atomic import write_bytes, write_json, write_text
 from fieldlens.runtime.pixels.preprocess import upright
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
-from fieldlens.train.demo_data.scene import SITES, Person, Random, Scene, Site, draw_scene, draw_subject
+from fieldlens.train.demo_data.scene import SITES, Mask, Person, Random, Scene, Site, draw_scene, draw_subject
 from fieldlens.train.errors import DataError
 
 CLASSES = ("clear", "even-mark", "ragged-mark")
@@ -29,6 +29,8 @@ GENERATOR = 1
 """Raised whenever the drawing changes: a folder made by another version is not continued."""
 
 MARKER = "demo-data.json"
+MASKS = "masks"
+"""Folder beside the images with the places of the marks, which evaluation reads and training never does."""
 IMAGES_PER_SUBJECT = (3, 6)
 TURNED_SHARE = 0.25
 DICE_DEVIATION = math.sqrt((256**2 - 1) / 6)
@@ -53,9 +55,29 @@ class Picture:
         """Below the data folder."""
         return f"images/{self.number:05d}.jpg"
 
+    @property
+    def mask_path(self) -> str | None:
+        """Below the data folder: where the mark is; None for an image without one."""
+        return None if self.kind == CLASSES[0] else f"{MASKS}/{self.number:05d}.png"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file of this image."""
+        return (self.path, *filter(None, (self.mask_path,)))
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A JPEG file, and the PNG that says where its mark is: 255 inside, upright, of the image's proportions at
+    ``SCENE_SIDE``; None without a mark."""
+
+    jpeg: bytes
+    mask_png: bytes | None
+
 
 def make_demo_data(folder: Path, images: int = 900, seed: int = 0, reporter: Reporter = SILENT) -> int:
-    """Write ``folder/images/*.jpg`` and, last, ``folder/labels.csv``; returns how many images were drawn now.
+    """Write ``folder/images/*.jpg``, ``folder/masks/*.png`` (where each mark is) and, last, ``folder/labels.csv``;
+    returns how many images were drawn now.
 
     An interrupted run continues where it stopped; a finished folder with the same parameters is reused.
     Raises ConfigError for an impossible count, DataError for a folder that holds something else.
@@ -66,22 +88,29 @@ def make_demo_data(folder: Path, images: int = 900, seed: int = 0, reporter: Rep
         )
     _claim(folder, {"generator": GENERATOR, "images": images, "seed": seed})
     pictures = plan(images, seed)
-    missing = [picture for picture in pictures if not (folder / picture.path).is_file()]
+    missing = [picture for picture in pictures if not all((folder / p).is_file() for p in picture.paths)]
     if not missing and (folder / "labels.csv").is_file():
         reporter.say(f"already there: {images} images with seed {seed} in {folder}")
         return 0
     if len(missing) < images:
         reporter.say(f"going on: {images - len(missing)} of {images} images are there already")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        work = pool.map(lambda picture: write_bytes(folder / picture.path, photograph(picture, seed)), missing)
+        work = pool.map(lambda picture: _write(folder, picture, photograph(picture, seed)), missing)
         for _ in reporter.each(work, "demo data", len(missing), unit="img"):
             pass
-    for leftover in (folder / "images").glob(".*.tmp"):  # of a run that was killed while writing
+    for leftover in (*(folder / "images").glob(".*.tmp"), *(folder / MASKS).glob(".*.tmp")):  # of a run that was killed
         leftover.unlink()
     write_text(folder / "labels.csv", _table(pictures))
     subjects = len({picture.group for picture in pictures})
     reporter.say(f"{images} images of {subjects} subjects from {len(SITES)} sites in {folder}")
     return len(missing)
+
+
+def _write(folder: Path, picture: Picture, taken: Photograph) -> None:
+    """The mask first: an image that is there has its mask."""
+    if picture.mask_path and taken.mask_png:
+        write_bytes(folder / picture.mask_path, taken.mask_png)
+    write_bytes(folder / picture.path, taken.jpeg)
 
 
 def _claim(folder: Path, parameters: dict[str, int]) -> None:
@@ -116,18 +145,27 @@ def plan(images: int, seed: int) -> list[Picture]:
     return pictures[:images]
 
 
-def photograph(picture: Picture, seed: int) -> bytes:
-    """One JPEG file. Depends on the image and the seed only, not on what was drawn before."""
+def photograph(picture: Picture, seed: int) -> Photograph:
+    """One image with its mask. Depends on the image and the seed only, not on what was drawn before."""
     random = np.random.default_rng([seed, 1, picture.number])
     site = picture.site
     size = site.sizes[int(random.integers(len(site.sizes)))]
-    scene = draw_scene(picture.kind, picture.subject, site, size, random)
-    pixels = _exposed(scene, size, site.noise * random.uniform(0.6, 1.6), random)
+    drawing = draw_scene(picture.kind, picture.subject, site, size, random)
+    pixels = _exposed(drawing.scene, size, site.noise * random.uniform(0.6, 1.6), random)
     orientation = _TURNS[int(random.integers(len(_TURNS)))] if random.random() < TURNED_SHARE else 1
     if orientation != 1:
         pixels = np.ascontiguousarray(upright(pixels, _UNDO[orientation]))
     jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=int(random.integers(72, 94)), colorspace="RGB")
-    return with_orientation(jpeg, orientation) if orientation != 1 else jpeg
+    jpeg = with_orientation(jpeg, orientation) if orientation != 1 else jpeg
+    return Photograph(jpeg, None if drawing.mark is None else _png(drawing.mark))
+
+
+def _png(mark: Mask) -> bytes:
+    """One bit a pixel: 0 outside, 255 inside."""
+    encoded, data = cv2.imencode(".png", mark.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    if not encoded:
+        raise RuntimeError("OpenCV has no PNG encoder")
+    return data.tobytes()
 
 
 def _exposed(scene: Scene, size: tuple[int, int], noise: float, random: Random) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Scene = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Random = np.random.Generator
 
 SCENE_SIDE = 320
@@ -57,12 +58,20 @@ def draw_subject(random: Random) -> Person:
     )
 
 
-def draw_scene(kind: str, subject: Person, site: Site, size: tuple[int, int], random: Random) -> Scene:
+@dataclass(frozen=True)
+class Drawing:
+    """A scene before the camera, and where its mark is: bool ``[H,W]``, upright, at least half opaque; None without."""
+
+    scene: Scene
+    mark: Mask | None
+
+
+def draw_scene(kind: str, subject: Person, site: Site, size: tuple[int, int], random: Random) -> Drawing:
     """One image of ``kind`` (``clear``, ``even-mark``, ``ragged-mark``), before the camera; ``size``: (w, h)."""
     width, height = size
     scale = SCENE_SIDE / min(width, height)
     shape = (round(height * scale), round(width * scale))
-    scene = _skin(subject, shape, random)
+    scene, mark = _skin(subject, shape, random), None
     if kind == "clear":
         if random.random() < 0.6:
             _paint(scene, _blotch(shape, random), _mark_colour(subject, random), random.uniform(0.2, 0.5))
@@ -72,8 +81,9 @@ def draw_scene(kind: str, subject: Person, site: Site, size: tuple[int, int], ra
         unrest = random.uniform(0.0, 0.2) if even else random.uniform(0.2, 0.7)
         mottled = inside * (1 + unrest * _clouds(shape, 24, random)).clip(0.0, 1.3)
         _paint(scene, mottled, _mark_colour(subject, random), random.uniform(0.65, 0.95))
+        mark = inside >= 0.5
     _hairs(scene, subject, random)
-    return _lit(scene, site, random)
+    return Drawing(_lit(scene, site, random), mark)
 
 
 def _clouds(shape: tuple[int, int], cells: int, random: Random) -> Scene:

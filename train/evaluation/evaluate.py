@@ -21,9 +21,11 @@ from fieldlens.runtime.machine.host import state_folder
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import TrainingRun, data_of, load_run, read_split
 from fieldlens.train.data.cache import load_tensors
+from fieldlens.train.data.marked_areas import MarkedAreas, marked_areas
 from fieldlens.train.decide.quality_gate import read_gate
 from fieldlens.train.epoch.loop import pick_device
 from fieldlens.train.errors import RunError
+from fieldlens.train.evaluation.heat_maps import pointing_of
 from fieldlens.train.fitting import plots
 from fieldlens.train.metrics import Ints
 from fieldlens.train.report.contents import Setting, build, read_crossval, read_curves
@@ -36,6 +38,7 @@ from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.evaluation_set import EvaluationSet, choose_evaluation_set, derived_split
 from fieldlens.train.scoring.figures import Evaluation, evaluation, table
+from fieldlens.train.scoring.pointing import line
 from fieldlens.train.scoring.scored_predictions import labels_of, scored
 
 
@@ -101,8 +104,10 @@ def _run(
     run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
     part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
     tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}", reporter=reporter)
-    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), wanted.with_images, reporter)
-    return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path)
+    marks = marked_areas(part.data, who.config.data)
+    with_maps = wanted.with_images or marks is not None
+    answers = asked.of_run(run, part.data, tensors, read_gate(run.path), with_maps, reporter)
+    return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path, marks)
 
 
 def _bundle(
@@ -120,13 +125,14 @@ def _bundle(
     bundle = open_bundle(path)
     who = evaluated_model.of_bundle(bundle)
     part = choose(who, data, split=partial(derived_split, who))
-    labels = labels_of(part.samples)
+    labels, marks = labels_of(part.samples), marked_areas(part.data, who.config.data)
+    wanted_maps = wanted.with_images or marks is not None
     answers = {
-        name: _on_device(bundle, part, name, wanted, reporter)
+        name: _on_device(bundle, part, name, wanted, wanted_maps, reporter)
         for name in _precisions(bundle, wanted.precision, wanted.backend)
     }
     atomic.make_folder(wanted.out)
-    return report_on(who, part, labels, answers, wanted, wanted.out)
+    return report_on(who, part, labels, answers, wanted, wanted.out, marks)
 
 
 def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
@@ -139,12 +145,12 @@ def _precisions(bundle: Bundle, wanted: str, backend: str) -> list[str]:
 
 
 def _on_device(
-    bundle: Bundle, part: EvaluationSet, precision: str, wanted: EvaluationOptions, reporter: Reporter
+    bundle: Bundle, part: EvaluationSet, precision: str, wanted: EvaluationOptions, with_maps: bool, reporter: Reporter
 ) -> Answers:
     """The runtime's own classifier on one precision."""
     name = cpu_backend() if wanted.backend == "auto" else wanted.backend
     loaded = load_backend(bundle, name, precision, LoadOptions(state=state_folder(None)))
-    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, wanted.with_images, reporter)
+    return asked.of_bundle(bundle, part.data, part.samples, loaded, precision, with_maps, reporter)
 
 
 def report_on(
@@ -154,8 +160,10 @@ def report_on(
     answers: Mapping[str, Answers],
     wanted: EvaluationOptions,
     stored_in: Path,
+    marks: MarkedAreas | None = None,
 ) -> Report:
-    """Judge every precision; store figures, report and confusion matrix."""
+    """Judge every precision, and its heat maps where ``marks`` say where the findings are; store figures, report and
+    confusion matrix."""
     ordinal, point = who.config.data.ordinal, who.operating_point
     results = {
         name: scored(
@@ -172,17 +180,22 @@ def report_on(
         counts = np.array(figures[first].confusion)
         picture = plots.confusion_matrix(counts, [c.display for c in who.classes], f"{who.name}: {part.key}")
         atomic.write_bytes(stored_in / f"confusion-{part.file_name}.png", picture)
-    setting = Setting(part.key, opened, part.data, part.parts, _curves(who), wanted.prevalence, read_crossval(who.path))
+    pointing = pointing_of(who, part, answers, results, marks) if marks else {}
+    setting = Setting(
+        part.key, opened, part.data, part.parts, _curves(who), wanted.prevalence, read_crossval(who.path), pointing
+    )  # fmt: skip
     several = figures if len(figures) > 1 else {}
     value = build(who, results[first], figures[first], answers[first], setting, several)
     steps = who.config.preprocess.steps
     # The test's report is the one that travels; a look at another part must not take its place.
     name = wanted.name or ("report" if part.key == "test" else f"report-{part.file_name}")
-    write_report(out, value, beside_maps(part.data, part.samples, steps, answers[first].maps, value["mistakes"]), name)
+    maps = answers[first].maps if wanted.with_images else None
+    write_report(out, value, beside_maps(part.data, part.samples, steps, maps, value["mistakes"]), name)
     tables = [
         table(who.name if len(figures) == 1 else f"{who.name}, {precision}", part.key, one, f"{point.temperature:.3f}")
         for precision, one in figures.items()
     ]
+    tables += [line(precision, found) for precision, found in pointing.items()]
     return Report(figures, "\n".join(tables), out / f"{name}.html")
 
 

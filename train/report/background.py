@@ -35,7 +35,7 @@ def mistakes(report: Report, pictures: Mapping[int, bytes]) -> Html:
             words = f"{row['kind']}: {row['id']}. Truth: {row['true']}; said: {_said(row, names)}"
             shown.append(photograph(pictures[row["index"]], f"Image and heat map. {words}", words))
     if shown:
-        note = f"Right: where the model looked, not where the disease is.{beware}"
+        note = f"Right, where there is a heat map: where the model looked, not where the disease is.{beware}"
         return section("Worst mistakes", paragraph(note), Html(f'<div class="mistakes">{"".join(shown)}</div>'))
     lines = [(row["kind"], row["id"], row["true"], _said(row, names)) for row in rows]
     caption = f"The most confident first.{beware}" if beware else "The most confident first"

@@ -7,7 +7,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fieldlens.train.report.text import OUT_OF_FOLD, card, limits
 from fieldlens.train.scoring.answers import Answers
 from fieldlens.train.scoring.evaluated_model import EvaluatedModel
 from fieldlens.train.scoring.figures import Evaluation, finite, subset_row
+from fieldlens.train.scoring.pointing import Pointing
 from fieldlens.train.scoring.predictive import PREVALENCES, at_prevalence, pr_points, roc_points, threshold_table
 from fieldlens.train.scoring.scored_predictions import ScoredPredictions
 
@@ -44,6 +45,8 @@ class Setting:
     curves: Sequence[tuple[str, list[dict[str, float]]]] = ()
     prevalence: float | None = None
     crossval: dict[str, Any] | None = None
+    pointing: Mapping[str, Pointing] = field(default_factory=dict)
+    """By precision (and Grad-CAM++), where the data says where its findings are."""
 
 
 def build(
@@ -74,6 +77,7 @@ def build(
         "subgroups": list(_subsets(judged, _subgroup_columns(judged))),
         "mistakes": mistakes(judged),
         "imageability": _imageability(judged, figures, answers),
+        "pointing": {name: found.to_json() for name, found in setting.pointing.items()},
         "inference": answers.inference if answers else None,
         "curves": [{"title": title, "epochs": rows} for title, rows in setting.curves],
         "crossval": setting.crossval,

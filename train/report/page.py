@@ -29,6 +29,7 @@ def page(report: Mapping[str, Any], pictures: Images | None = None) -> str:
             sections.thresholds(report),
             sections.sites(report),
             sections.imageability(report),
+            sections.pointing(report),
             background.mistakes(report, pictures or {}),
             background.training(report),
             background.data(report),

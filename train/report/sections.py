@@ -236,6 +236,26 @@ def _subset(caption: str, rows: list[dict[str, Any]], area: str) -> Html:
                  ("", "images", *columns, "accuracy", area), lines)  # fmt: skip
 
 
+def pointing(report: Report) -> Html:
+    """Do the heat maps point at the findings? Reports of older versions do not say."""
+    found = report.get("pointing")
+    if not found:
+        return Html("")
+    first = next(iter(found.values()))
+    rows: list[tuple[object, ...]] = [
+        (name, f"{row['cells']}×{row['cells']}", row["n"], share(row, "hit", 0), share(row, "inside", 0))
+        for name, row in found.items()
+    ]
+    rows.append(("the image's middle", "–", first["n"], percent(first["middle"]), "–"))
+    rows.append(("chance", "–", first["n"], percent(first["chance"]), percent(first["chance"])))
+    words = "Of images that are referred (or, without a decision, judged rightly) and whose finding is marked in the "
+    words += "data: the map as it is drawn, against the mark. The marks were not used for training."
+    if first["not_drawn"]:
+        words += f" On a device there is {first['not_drawn']}."
+    header = ("map", "cells", "images", "brightest point inside", "colour inside")
+    return section("Heat maps", paragraph(words), table("The pointing game", header, rows))
+
+
 def imageability(report: Report) -> Html:
     """How many images the device would have judged."""
     found = report["imageability"]

@@ -28,6 +28,7 @@ from fieldlens.train.epoch.loop import EVALUATION_BATCH, predict
 from fieldlens.train.errors import DataError, listing
 from fieldlens.train.metrics import Floats
 
+Maps = npt.NDArray[np.float32]
 _ALONE = 20
 """Images timed one by one in a run; a bundle answers all of them so."""
 
@@ -36,7 +37,7 @@ _ALONE = 20
 class Answers:
     """Logits float32 ``[n,C]``; ``findings``: the names of the checks that each image failed, None without a gate;
     ``explained`` ``[n]``: the class whose map is in ``maps`` ``[n,h,w]`` (None unless asked for); ``inference``: times
-    in ms with their conditions."""
+    in ms with their conditions; ``rival_maps``: the same classes' maps by Grad-CAM++, of a run only."""
 
     precision: str
     logits: npt.NDArray[np.float32]
@@ -44,6 +45,7 @@ class Answers:
     inference: dict[str, Any]
     explained: npt.NDArray[np.int64]
     maps: npt.NDArray[np.float32] | None = None
+    rival_maps: npt.NDArray[np.float32] | None = None
 
     @property
     def readable(self) -> npt.NDArray[np.bool_] | None:
@@ -67,7 +69,9 @@ def of_run(
     """The trainer's network on decoded images."""
     positive = run.operating_point.decision.positive if run.operating_point.decision else run.class_ids
     candidates = [run.class_ids.index(name) for name in positive]
-    logits, features, explained, maps, seconds = _pass(run.model, tensors.images, candidates, with_maps, reporter)
+    logits, features, explained, maps, rivals, seconds = _pass(
+        run.model, tensors.images, candidates, with_maps, reporter
+    )
     findings = None
     if gate is not None:
         strange = distances(features, gate.arrays["means"], gate.arrays["precision"]) > gate.ood["threshold"]
@@ -76,7 +80,7 @@ def of_run(
             (*_quality(image, int(side), limits_of(gate)), *(("ood",) if odd else ()))
             for image, side, odd in zip(tensors.images, sides, strange, strict=True)
         )
-    return Answers("fp32", logits, findings, _run_times(run, tensors, seconds), explained, maps)
+    return Answers("fp32", logits, findings, _run_times(run, tensors, seconds), explained, maps, rivals)
 
 
 def _quality(image: npt.NDArray[np.uint8], side: int, limits: Limits) -> tuple[str, ...]:
@@ -89,13 +93,13 @@ def _pass(
     candidates: Sequence[int],
     with_maps: bool,
     reporter: Reporter,
-) -> tuple[npt.NDArray[np.float32], Floats, npt.NDArray[np.int64], npt.NDArray[np.float32] | None, float]:
-    """One pass: logits, pooled features, the likeliest of ``candidates`` and its map, seconds in the network."""
+) -> tuple[npt.NDArray[np.float32], Floats, npt.NDArray[np.int64], Maps | None, Maps | None, float]:
+    """One pass: logits, pooled features, the likeliest of ``candidates`` and its two maps, seconds in the network."""
     last: list[torch.Tensor] = []
     handle = model.get_submodule("layer4").register_forward_hook(lambda _m, _i, out: last.append(out.float().cpu()))
     head = next(p for name, p in model.named_parameters() if name.startswith("fc.") and name.endswith("weight"))
     weight = head.detach().float().cpu().numpy()
-    logits, features, maps, seconds = [], [], [], 0.0
+    logits, features, maps, rivals, seconds = [], [], list[Maps](), list[Maps](), 0.0
     try:
         starts = range(0, len(images), EVALUATION_BATCH)
         for start in reporter.each(starts, "judging", len(starts)):
@@ -105,12 +109,26 @@ def _pass(
             grid = last.pop().numpy()
             features.append(grid.mean(axis=(2, 3)).astype(np.float64))
             if with_maps:
-                maps.append(np.einsum("nfhw,nf->nhw", grid, weight[_likeliest(logits[-1], candidates)]))
+                chosen = weight[_likeliest(logits[-1], candidates)]
+                maps.append(np.einsum("nfhw,nf->nhw", grid, chosen))
+                rivals.append(grad_cam_plus_plus(grid, chosen))
     finally:
         handle.remove()
     all_logits = np.concatenate(logits)
-    found = np.concatenate(maps).astype(np.float32) if with_maps else None
-    return all_logits, np.concatenate(features), _likeliest(all_logits, candidates), found, seconds
+    found, theirs = (np.concatenate(each).astype(np.float32) if with_maps else None for each in (maps, rivals))
+    return all_logits, np.concatenate(features), _likeliest(all_logits, candidates), found, theirs, seconds
+
+
+def grad_cam_plus_plus(grid: Maps, weight: Maps) -> Maps:
+    """Grad-CAM++ (Chattopadhay et al., WACV 2018, equations 10 and 19) of features ``[n,F,h,w]`` before the pooling and
+    the class's weights ``[n,F]``: ``[n,h,w]``.
+
+    Behind a mean and one linear layer every position of a feature has the same gradient, its weight over the number of
+    positions, so that no autograd is needed.
+    """
+    gradient = np.maximum(weight / (grid.shape[2] * grid.shape[3]), 0.0)
+    alpha = 1 / np.maximum(2 + grid.sum(axis=(2, 3)) * gradient, 1e-6)
+    return np.asarray(np.einsum("nfhw,nf->nhw", grid, alpha * gradient), np.float32)
 
 
 def _likeliest(logits: npt.NDArray[np.float32], candidates: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -11,7 +11,8 @@ import simplejpeg
 from fastapi import Depends, Path, Query
 from starlette.responses import Response, StreamingResponse
 
-from fieldlens.runtime.pixels.drawing import blend, heat_of
+from fieldlens.runtime.pixels.drawing import blend
+from fieldlens.runtime.pixels.heat import heat_of, too_coarse
 from fieldlens.runtime.station.records.rows import Review
 from fieldlens.runtime.station.records.search import MOST, PAGE, Filters
 from fieldlens.runtime.station.records.table import table_lines
@@ -90,10 +91,13 @@ def image(id: Id, station: StationOf, kind: Literal["image", "view"] = "view") -
     response_class=Response, responses=_JPEG,
 )  # fmt: skip
 def heat_map(id: Id, station: StationOf) -> Response:
-    """Where the model looked, not where the disease is, over what the network saw. 409 on a retake: never there."""
+    """Where the model looked, not where the disease is, over what the network saw. 409 where it is never there: on a
+    retake, and where its cells are too coarse to point at anything."""
     row = found(station, id)
     if not station.has_heat_map(row):
         raise HttpProblem(409, "retake", "an image that has to be taken again has no heat map", "take it again")
+    if why := too_coarse(row.cam):
+        raise HttpProblem(409, "too-coarse", why, "train with a larger input, or with model.output_stride = 16")
     data = station.view(row)
     if data is None:
         raise _not_kept()

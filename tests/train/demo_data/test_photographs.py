@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -53,8 +54,8 @@ def test_photographs_differ_in_size_and_some_are_turned(demo: Path) -> None:
 def test_a_turned_file_shows_the_same_upright_image() -> None:
     seed, preprocess, plain = 4, Preprocess((Orient(), Resize(512))), Preprocess((Resize(512),))
     pictures = plan(60, seed)
-    turned = next(p for p in pictures if read_header(photograph(p, seed), "x").orientation in (6, 8))
-    data = photograph(turned, seed)
+    turned = next(p for p in pictures if read_header(photograph(p, seed).jpeg, "x").orientation in (6, 8))
+    data = photograph(turned, seed).jpeg
     header = read_header(data, "x")
     upright = preprocess.decode(data, "x").pixels
     assert upright.shape[:2] in {(h, w) for w, h in turned.site.sizes}
@@ -64,7 +65,7 @@ def test_a_turned_file_shows_the_same_upright_image() -> None:
 
 
 def test_orientation_segment_is_read_back() -> None:
-    plain = photograph(plan(30, 0)[0], 0)
+    plain = photograph(plan(30, 0)[0], 0).jpeg
     bare = plain if read_header(plain, "x").orientation == 1 else plain[:2] + plain[2 + 36 :]
     for orientation in range(1, 9):
         assert read_header(with_orientation(bare, orientation), "x").orientation == orientation
@@ -129,3 +130,30 @@ def linear_accuracy(demo: Path) -> float:
 
 def test_a_linear_classifier_on_raw_pixels_is_of_little_use(demo: Path) -> None:
     assert linear_accuracy(demo) < 0.7
+
+
+def test_every_mark_has_its_place_beside_the_images(demo: Path) -> None:
+    """Dark, red or pale, a mark differs from the skin around it, and the mask says where."""
+    pictures, preprocess = plan(IMAGES, 4), Preprocess((Orient(), Resize(96)))
+    assert {p.stem for p in (demo / "masks").iterdir()} == {f"{p.number:05d}" for p in pictures if p.kind != "clear"}
+    differences = []
+    for picture in pictures[:60]:
+        if picture.mask_path is None:
+            continue
+        decoded = preprocess.decode((demo / picture.path).read_bytes(), picture.path).pixels
+        mask = cv2.imread(str(demo / picture.mask_path), cv2.IMREAD_GRAYSCALE)
+        assert set(np.unique(mask)) == {0, 255}
+        inside = cv2.resize(mask, decoded.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        ring = (cv2.dilate(inside.astype(np.uint8), np.ones((81, 81), np.uint8)) > 0) & ~inside
+        differences.append(np.abs(decoded[inside].mean(0) - decoded[ring].mean(0)).max())
+    assert np.median(differences) > 25
+
+
+def test_a_folder_of_before_gets_its_masks(tmp_path: Path) -> None:
+    make_demo_data(tmp_path / "d", 30)
+    image = next((tmp_path / "d/images").iterdir())
+    before = image.read_bytes()
+    for path in (tmp_path / "d/masks").iterdir():
+        path.unlink()
+    assert make_demo_data(tmp_path / "d", 30) == sum(p.kind != "clear" for p in plan(30, 0))
+    assert image.read_bytes() == before

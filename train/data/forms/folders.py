@@ -23,7 +23,11 @@ def read_folders(root: Path, config: DataConfig) -> LabelReader:
     if config.task == "multilabel":
         raise DataError(f"{root.name}: folders give an image one class", "multi-label data needs a table")
     found = walk(root)
-    tree = tree_of(found.relative(), [os.path.relpath(folder, root) for folder in found.folders])
+    images, folders = found.relative(), [os.path.relpath(folder, root) for folder in found.folders]
+    if masks := config.mask_folder.strip("/"):
+        images = [path for path in images if not path.startswith(f"{masks}/")]
+        folders = [path for path in folders if path != masks and not path.startswith(f"{masks}/")]
+    tree = tree_of(images, folders)
     if not tree.folders:
         others = tables_in(root)
         hint = f"it has {', '.join(others[:3])}: --set data.table={others[0]!r}" if others else _FORMS

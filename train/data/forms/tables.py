@@ -31,7 +31,8 @@ def read_table(path: Path, root: Path, config: DataConfig) -> LabelReader:
     reading = LabelReader(problems=list(table.problems))
     columns = columns_of(table, config, reading)
     beside = path.parent.relative_to(root).as_posix() if path.parent != root else ""
-    rows = _Rows(table, columns, config, ImageIndex(root, config.image_folders, beside), reading)
+    files = ImageIndex(root, config.image_folders, beside, config.mask_folder)
+    rows = _Rows(table, columns, config, files, reading)
     parts = listed(path.parent, config.split_files, reading.problems)
     lines = {}
     for number, row in table.rows:

@@ -68,7 +68,8 @@ function imageCard(result) {
     return el("section", { class: "card images" }, el("div", { class: "missing" }, icon("image"), el("p", { text: t("image_missing") })));
   }
   const images = el("div", { class: "pair" }, figure(`${URL_OF}/image`, t("image_alt", { subject: result.subject }), caption));
-  return el("section", { class: "card images" }, images, result.has_heatmap && heatButton(images));
+  const coarse = result.outcome !== "retake" && result.no_heatmap && el("p", { class: "soft", text: t("heat_coarse") });
+  return el("section", { class: "card images" }, images, result.has_heatmap ? heatButton(images) : coarse);
 }
 
 function heatButton(images) {

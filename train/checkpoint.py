@@ -21,7 +21,7 @@ from fieldlens.runtime.fields import Between, OneOf
 from fieldlens.runtime.files import records
 from fieldlens.runtime.files.atomic import write_bytes, write_text
 from fieldlens.runtime.pixels.steps import Step, Steps
-from fieldlens.train.config import ARCHS, Config
+from fieldlens.train.config import ARCHS, Config, ModelConfig
 from fieldlens.train.data.samples import DataSet, label_name
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.errors import RunError
@@ -188,7 +188,7 @@ def load_run(run: Path) -> TrainingRun:
         arch=facts.arch,
         dropout=facts.dropout,
         preprocess=facts.preprocess,
-        model=_model(run / "best.pt", facts.arch, ids, facts.dropout),
+        model=_model(run / "best.pt", facts.arch, ids, facts.dropout, config.model),
         data=facts.data,
         operating_point=operating_point,
         weights=facts.weights,
@@ -239,12 +239,15 @@ def _operating_point(run: Path, ids: list[str]) -> OperatingPoint:
     )
 
 
-def _model(path: Path, arch: str, ids: list[str], dropout: float) -> nn.Module:
+def _model(path: Path, arch: str, ids: list[str], dropout: float, shape: ModelConfig) -> nn.Module:
     value = read_checkpoint(path)
+    for key, asked in (("output_stride", shape.output_stride), ("stages", shape.stages)):
+        if value.get(key, getattr(ModelConfig, key)) != asked:  # older ones do not name them
+            raise RunError(f"{path}: {key} is {value.get(key)!r}, config.json says {asked}", _FIT_AGAIN)
     for key, wanted in (("arch", arch), ("classes", ids), ("dropout", dropout)):
         if value.get(key) != wanted:
             raise RunError(f"{path}: {key} is {value.get(key)!r}, run.json says {wanted!r}", _FIT_AGAIN)
-    model = build_model(arch, len(ids), dropout)
+    model = build_model(arch, len(ids), dropout, shape.output_stride, shape.stages)
     try:
         model.load_state_dict(value["model"])
     except RuntimeError as error:

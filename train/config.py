@@ -22,6 +22,8 @@ _LONGEST_NAME = 255
 
 
 _Task = Annotated[str, OneOf(("multiclass", "multilabel"))]
+_Stride = Annotated[int, Between(16, 32)]
+_Stages = Annotated[int, Between(3, 4)]
 _StageSchedule = Annotated[str, OneOf(("", *SCHEDULES))]
 _Shrink = Annotated[int, Between(1, 8)]
 _BatchSize = Annotated[int, Between(2, 4096)]
@@ -132,9 +134,17 @@ class ModelConfig:
 
     arch: Annotated[str, OneOf(ARCHS)] = "resnet18"  # the smallest of the three, and enough for most sets
     dropout: _Share = 0.0  # before the one linear layer; a deeper head would lose the heat map
+    output_stride: _Stride = 32  # input pixels a side of a heat map's cell; 16: four times the cells
+    stages: _Stages = 4  # 3: without the last, which saves a third; a stride of 16 with four costs half as much again
 
     def __post_init__(self) -> None:
         _check(self, "model")
+        if self.output_stride not in (16, 32):
+            raise ConfigError(f"model.output_stride is {self.output_stride}", "16 or 32")
+        if self.stages == 3 and self.output_stride != 16:
+            raise ConfigError(
+                f"model.stages = 3 ends at a stride of 16, not {self.output_stride}", "set model.output_stride = 16"
+            )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,22 +20,39 @@ from fieldlens.train.weights.names import Named, check_trunk, named
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's, on the 0…1 scale: pretrained weights expect them, and for others they are as good as any."""
+_LAST = "layer4."
 
 
-def build_model(arch: str, classes: int, dropout: float = 0.0) -> nn.Module:
+def build_model(
+    arch: str, classes: int, dropout: float = 0.0, output_stride: int = 32, stages: int = 4
+) -> nn.Module:  # fmt: skip
     """A ResNet with fresh weights. Input: normalised float32 ``[N,3,H,W]``; output: logits ``[N,classes]``.
 
-    ``fc`` is ``Linear``, or ``Sequential(Dropout, Linear)``. Raises ConfigError for an unknown ``arch``.
+    ``fc`` is ``Linear``, or ``Sequential(Dropout, Linear)``. With ``output_stride`` 16 the last stage keeps the size of
+    its input, as in dilated ResNets but with plain convolutions; with 3 ``stages`` it is left out, as Zhou et al. (CVPR
+    2016, section 3) cut other networks for a finer map: ``layer4`` then hands on what it gets. Either way the heat map
+    has four times the cells. Raises ConfigError for an unknown ``arch``.
     """
     if arch not in ARCHS:
         raise ConfigError(f"unknown network {arch!r}", nearest(arch, ARCHS))
     model: nn.Module = models.get_model(arch, weights=None)
-    features = model.get_submodule("fc").in_features
-    if not isinstance(features, int):
+    width = model.get_submodule("fc").in_features
+    if not isinstance(width, int):
         raise TypeError(f"{arch}.fc has no width")
-    linear = nn.Linear(features, classes)
+    if stages == 3:
+        model.layer4 = nn.Identity()
+    elif output_stride == 16:
+        _keep_size(model.get_submodule("layer4.0"))
+    linear = nn.Linear(width // 2 if stages == 3 else width, classes)
     model.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout > 0 else linear
     return model
+
+
+def _keep_size(block: nn.Module) -> None:
+    """A stage's first block, with a stride of 1 wherever it has 2."""
+    for layer in block.modules():
+        if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+            layer.stride = (1, 1)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -60,6 +78,8 @@ def load_weights(model: nn.Module, arch: str, source: str, reporter: Reporter = 
         if weights.beside:
             reporter.say(f"note: {source} also holds {weights.beside}: not taken")
     own = model.state_dict()
+    if not any(name.startswith(_LAST) for name in own):  # a network without its last stage takes what it has
+        found = replace(found, trunk={name: t for name, t in found.trunk.items() if not name.startswith(_LAST)})
     state = check_trunk(found, own, arch, source, "set model.arch to the network that they come from")
     head, reason = _fitting_head(found, own)
     model.load_state_dict({**state, **head}, strict=False)

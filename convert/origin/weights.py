@@ -61,7 +61,9 @@ def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = 
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
     with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
         state, source = _state(weights, reporter)
-        network = _adopt(build_model(weights.arch, len(classes)), state, weights)
+        shape = config.model
+        made = build_model(weights.arch, len(classes), 0.0, shape.output_stride, shape.stages)
+        network = _adopt(made, state, weights)
     steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
     steps = with_size(steps, weights.size) if weights.size else steps
     name = f"{weights.arch}-imagenet" if weights.pretrained else weights.file.stem if weights.file else weights.arch

@@ -109,8 +109,9 @@ class ImageIndex:
 
     @functools.cached_property
     def _all(self) -> list[str]:
-        """All images below the root."""
-        return sorted(walk(self._root, ordered=False).relative())
+        """All images below the root, but masks."""
+        found = walk(self._root, ordered=False).relative()
+        return sorted(name for name in found if not name.startswith(self._without))
 
     def _below(self) -> dict[str, list[str]]:
         """All images below the root by name, stem and number, looked for once, and only if something is not at its
@@ -118,8 +119,7 @@ class ImageIndex:
         if self._names is None:
             self._names = {}
             for sample in self._all:
-                if not sample.startswith(self._without):
-                    self._add(sample, _name(sample))
+                self._add(sample, _name(sample))
         return self._names
 
     def _add(self, sample: str, name: str) -> None:

@@ -46,10 +46,12 @@ def real_like(count: int, size: int = SIZE) -> Pixels:
     return np.stack([picture(index % 2, 9000 + index, size) for index in range(count)])
 
 
-def trained_looking(arch: str, classes: int = 3, dropout: float = 0.0) -> nn.Module:
+def trained_looking(
+    arch: str, classes: int = 3, dropout: float = 0.0, output_stride: int = 32, stages: int = 4
+) -> nn.Module:  # fmt: skip
     """A network whose batch norms have seen something: fresh ones fold into nothing."""
     torch.manual_seed(1)
-    network = build_model(arch, classes, dropout).train()
+    network = build_model(arch, classes, dropout, output_stride, stages).train()
     with torch.no_grad():
         for _ in range(3):
             network(normalise(torch.from_numpy(real_like(8))))

@@ -45,6 +45,10 @@ def other_arch(run: Path) -> None:
     rewrite(run, lambda value: value.update(arch="resnet34"))
 
 
+def other_stride(run: Path) -> None:
+    rewrite(run, lambda value: value.update(output_stride=16))
+
+
 def nan_weights(run: Path) -> None:
     rewrite(run, lambda value: value["model"]["layer3.0.conv1.weight"].view(-1)[5:6].fill_(float("nan")))
 
@@ -72,6 +76,7 @@ def run_json(run: Path, **changes: object) -> None:
         (truncated, "truncated or corrupt"),
         (other_classes, "classes is"),
         (other_arch, "arch is 'resnet34'"),
+        (other_stride, "output_stride is 16, config.json says 32"),
         (nan_weights, "not finite"),
         (wrong_shape, "do not fit"),
         (missing_tensor, "do not fit"),
@@ -109,5 +114,5 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_both_checkpoints_hold_plain_tensors_only(shared_run: Path) -> None:
     best, last = read_checkpoint(shared_run / "best.pt"), read_checkpoint(shared_run / "last.pt")
-    assert {"format", "arch", "classes", "dropout", "epoch", "metric", "model"} == set(best)
+    assert {"format", "arch", "classes", "dropout", "epoch", "metric", "model", "output_stride", "stages"} == set(best)
     assert {"optimizer", "history"} < set(last)

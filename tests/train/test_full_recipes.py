@@ -31,11 +31,20 @@ def all_threads() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
 
 
-def test_demo_reaches_95_percent_on_held_out_subjects(tmp_path: Path) -> None:
+def test_demo_reaches_95_percent_and_its_maps_point_at_the_marks(tmp_path: Path) -> None:
+    """On held-out subjects; the maps also on 900 images of another seed, of which about 300 are referred."""
     make_demo_data(tmp_path / "data")
     fit(load_recipe(ROOT / "recipes/demo.toml"), tmp_path / "data", tmp_path / "run")
     print(evaluate(tmp_path / "run"))
     assert json.loads((tmp_path / "run/evaluation.json").read_text())["test"]["accuracy"] >= 0.95
+    make_demo_data(tmp_path / "unseen", 900, seed=1)
+    found = evaluate(tmp_path / "run", tmp_path / "unseen", other_data=True)
+    print(found)
+    maps = json.loads(found.report.with_suffix(".json").read_text())["pointing"]["fp32"]
+    assert maps["n"] >= 250
+    assert maps["hit"] >= 0.8
+    assert maps["inside"] >= 0.5
+    assert maps["hit"] > maps["middle"] + 0.1, "better than a person who looks at the image's middle"
 
 
 @pytest.mark.skipif(not PNEUMONIA.is_file(), reason="../shared/data/pneumoniamnist.npz is not here")

@@ -11,6 +11,7 @@ from torchvision import models
 
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.terminal.reporter import Lines
+from fieldlens.train.config import ModelConfig
 from fieldlens.train.errors import FitError
 from fieldlens.train.model import MEAN, STD, build_model, load_weights, normalise
 
@@ -98,3 +99,38 @@ def test_imagenet_weights_lose_their_thousand_classes(monkeypatch: pytest.Monkey
     model = build_model("resnet18", 2)
     assert load_weights(model, "resnet18", "imagenet") == "imagenet"
     assert torch.equal(model.state_dict()["layer1.0.conv1.weight"], published["layer1.0.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "stages", "cells", "width"), [(32, 4, 3, 512), (16, 4, 6, 512), (16, 3, 6, 256)]
+)
+def test_a_finer_stride_gives_four_times_the_cells(output_stride: int, stages: int, cells: int, width: int) -> None:
+    model = build_model("resnet18", 2, 0.0, output_stride, stages).eval()
+    kept: list[torch.Tensor] = []
+    model.get_submodule("layer4").register_forward_hook(lambda _m, _i, out: kept.append(out))
+    with torch.no_grad():
+        model(torch.zeros(1, 3, 96, 96))
+    assert kept[0].shape == (1, width, cells, cells)
+
+
+def test_a_network_without_its_last_stage_takes_the_others_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, path = build_model("resnet18", 2), tmp_path / "w.pt"
+    torch.save(source.state_dict(), path)
+    short = build_model("resnet18", 2, 0.0, 16, 3)
+    load_weights(short, "resnet18", str(path), Lines())
+    assert "it takes 512 features, and this network has 256" in capsys.readouterr().out
+    assert torch.equal(short.state_dict()["layer3.1.conv2.weight"], source.state_dict()["layer3.1.conv2.weight"])
+    torch.save(short.state_dict(), path)
+    with pytest.raises(FitError, match="do not fit resnet18"):
+        load_weights(source, "resnet18", str(path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [({"output_stride": 24}, "output_stride is 24"), ({"stages": 3}, "ends at a stride of 16"),
+                         ({"stages": 2, "output_stride": 16}, "stages")],
+)  # fmt: skip
+def test_a_shape_that_there_is_not_is_refused(wrong: dict[str, int], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ModelConfig(**wrong)  # type: ignore[arg-type]

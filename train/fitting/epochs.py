@@ -121,7 +121,8 @@ class Fitting:
             row = history.rows[-1]
             self._unsaved_best = {
                 "format": FORMAT, "arch": config.model.arch, "classes": list(self._material.data.classes),
-                "dropout": config.model.dropout, "epoch": row.epoch,
+                "dropout": config.model.dropout, "output_stride": config.model.output_stride,
+                "stages": config.model.stages, "epoch": row.epoch,
                 "metric": {"name": history.metric, "value": getattr(row, history.metric)},
                 "model": {name: tensor.clone() for name, tensor in _plain(self._judging).items()},
             }  # fmt: skip

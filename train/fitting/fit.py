@@ -82,7 +82,8 @@ def _fit(
         if ranks.main:  # the others need not read every file for the hash
             reporter.say(describe_split(data, parts))
         torch.manual_seed(config.train.seed)
-        model = build_model(config.model.arch, len(data.classes), config.model.dropout)
+        shape = config.model
+        model = build_model(shape.arch, len(data.classes), shape.dropout, shape.output_stride, shape.stages)
         recorded = load_weights(model, config.model.arch, weights, reporter)
         with alone_in(run) if ranks.main else contextlib.nullcontext():
             if state == UNFINISHED and ranks.main:

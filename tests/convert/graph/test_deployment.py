@@ -31,6 +31,21 @@ def test_mean_of_the_map_and_bias_is_the_logit() -> None:
     assert torch.allclose(cam.mean((2, 3)) + graph.bias, logits, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("arch", "stages", "features"),
+    [("resnet18", 4, 512), ("resnet18", 3, 256), ("resnet50", 4, 2048), ("resnet50", 3, 1024)],
+)
+def test_a_finer_map_is_as_exact(arch: str, stages: int, features: int) -> None:
+    network = trained_looking(arch, output_stride=16, stages=stages)
+    images = torch.from_numpy(real_like(2))
+    graph = DeploymentGraph(network, MEAN, STD)
+    logits, cam, pooled = graph(images)
+    assert (cam.shape, pooled.shape) == ((2, 3, 4, 4), (2, features))
+    assert torch.allclose(cam.mean((2, 3)) + graph.bias, logits, atol=1e-4)
+    with torch.no_grad():
+        assert torch.allclose(logits, network(normalise(images)), atol=1e-4)
+
+
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_map_is_grad_cam_on_layer4(arch: str) -> None:
     """Grad-CAM by autograd on the *original* network: the mean gradient of each channel weighs that channel."""

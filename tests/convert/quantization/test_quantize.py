@@ -9,16 +9,16 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from fieldlens.convert.graph.contract import ConversionError, head_nodes
+from fieldlens.convert.graph.contract import ConversionError, check_graph, head_nodes
 from fieldlens.convert.graph.deployment import DeploymentGraph
-from fieldlens.convert.graph.export import export_fp32, to_bytes
+from fieldlens.convert.graph.export import OPSET, export_fp32, to_bytes
 from fieldlens.convert.quantization.calibrate import MIN_IMAGES
 from fieldlens.convert.quantization.quantize import CPU, quantize
 from fieldlens.runtime.backends import onnxruntime, openvino
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.train.checkpoint import load_run
 from fieldlens.train.model import MEAN, STD
-from tests.convert.conftest import SIZE, real_like
+from tests.convert.conftest import SIZE, real_like, trained_looking
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,20 @@ def test_close_to_fp32_in_both_libraries(reference: onnx.ModelProto, int8: onnx.
         found = second.infer(images).logits
         assert second.info.precision == "int8"
     assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_a_finer_map_stays_exact_in_every_file(stages: int) -> None:
+    """``mean(cam) + bias`` is the logit with ``output_stride = 16``, from FP32 to the CPU's INT8, in both libraries."""
+    graph = DeploymentGraph(trained_looking("resnet18", output_stride=16, stages=stages), MEAN, STD)
+    fp32, images = export_fp32(graph, SIZE), real_like(6)
+    int8 = quantize(fp32, list(real_like(48)), CPU[0])
+    assert check_graph(int8, OPSET).cam_size == 4
+    for library in (onnxruntime, openvino):
+        for model, precision in ((fp32, "fp32"), (int8, "int8")):
+            with library.load(to_bytes(model), precision, LoadOptions()) as backend:
+                logits, cam, _ = backend.infer(images)
+                np.testing.assert_allclose(cam.mean((2, 3)) + graph.bias.numpy(), logits, atol=1e-3)
 
 
 def test_same_images_same_bytes(reference: onnx.ModelProto, int8: onnx.ModelProto) -> None:

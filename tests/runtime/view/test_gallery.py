@@ -71,3 +71,13 @@ def test_no_heat_map_on_a_rejected_image_and_none_that_glows_at_zero(classifier:
     assert without.shape == (240, 240, 3)
     left, right = dark[:, :240].astype(int), dark[:, 240:].astype(int)
     assert np.abs(left - right).mean() < 2  # 0% leaves the image as it is
+
+
+def test_a_map_too_coarse_to_point_is_left_out_and_the_words_say_why(classifier: Classifier) -> None:
+    predictions, prepared = answers(classifier, Outcome.REFER)
+    gallery = Gallery(classifier)
+    gallery.picture(replace(predictions[0], cam=np.ones((2, 3, 3), np.float32)), prepared)
+    (thumbnail,) = gallery.thumbnails()
+    height, width = pixels(thumbnail.jpeg_base64).shape[:2]
+    assert height == width, "the image alone"
+    assert "3x3 cells are too coarse" in thumbnail.words

@@ -9,6 +9,7 @@ import pytest
 
 from fieldlens.runtime.bundle.decision import Outcome
 from fieldlens.runtime.pixels.drawing import blend
+from fieldlens.runtime.pixels.heat import LEAST_CELLS, TooCoarse
 from fieldlens.runtime.prediction import ALWAYS, Prediction
 from fieldlens.runtime.view.scene import NO_IMAGE, Interruption, Scene, ShownAnswer, Situation, scene_at
 from tests.runtime.conftest import ORIGIN
@@ -122,3 +123,18 @@ def test_zero_percent_does_not_glow() -> None:
     assert strengths[1] < strengths[2] < strengths[3]
     full = blend(np.full((480, 480, 3), 90, np.uint8), prediction(1.0).heatmap("sign"))
     assert (prediction(1.0).overlay(VIEW)[:480, 480:] == full).all()
+
+
+@pytest.mark.parametrize("cells", [3, 4])
+def test_a_map_too_coarse_to_point_is_not_drawn_and_says_why(cells: int) -> None:
+    """The image alone, with the reason in the bar; from Python the same reason as an error."""
+    answer = replace(prediction(0.9), cam=np.ones((2, cells, cells), np.float32))
+    drawn = answer.overlay(VIEW)
+    if cells < LEAST_CELLS:
+        assert drawn.shape == (578, 480, 3)
+        assert answer.no_heatmap == "no heat map: its 3x3 cells are too coarse to point at anything"
+        with pytest.raises(TooCoarse, match="3x3"):
+            answer.heatmap()
+    else:
+        assert drawn.shape == (578, 960, 3)
+        assert answer.no_heatmap == ""

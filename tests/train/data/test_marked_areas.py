@@ -76,7 +76,9 @@ def test_a_mask_may_have_another_resolution_and_any_value(
 
 def test_a_turned_photograph_has_an_upright_mask(tmp_path: Path) -> None:
     root = make(tmp_path / "set")
-    lying = cv2.rotate(cv2.imread(str(root / "images/b.jpg")), cv2.ROTATE_90_COUNTERCLOCKWISE)
+    upright = cv2.imread(str(root / "images/b.jpg"))
+    assert upright is not None
+    lying = cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE)
     path = root / "images/b.jpg"
     path.write_bytes(with_orientation(cv2.imencode(".jpg", lying)[1].tobytes(), 6))
     mask(root / "masks/b.png")

@@ -142,6 +142,7 @@ def test_every_mark_has_its_place_beside_the_images(demo: Path) -> None:
             continue
         decoded = preprocess.decode((demo / picture.path).read_bytes(), picture.path).pixels
         mask = cv2.imread(str(demo / picture.mask_path), cv2.IMREAD_GRAYSCALE)
+        assert mask is not None
         assert set(np.unique(mask)) == {0, 255}
         inside = cv2.resize(mask, decoded.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
         ring = (cv2.dilate(inside.astype(np.uint8), np.ones((81, 81), np.uint8)) > 0) & ~inside

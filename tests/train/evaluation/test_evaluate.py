@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from fieldlens.runtime.errors import ConfigError
-from fieldlens.train.checkpoint import read_split
+from fieldlens.train.checkpoint import data_of, read_split
 from fieldlens.train.config import Config
 from fieldlens.train.errors import DataError, RunError
 from fieldlens.train.evaluation.evaluate import EvaluationOptions, evaluate
@@ -140,3 +141,29 @@ def test_maps_are_those_of_the_network(finished_run: Path) -> None:
     logits = answers.logits[np.arange(6), answers.explained]
     assert answers.maps.mean(axis=(1, 2)) + bias[answers.explained] == pytest.approx(logits, abs=1e-4)
     assert answers.findings is None
+
+
+def test_marked_findings_judge_the_heat_maps(finished_run: Path, tmp_path: Path) -> None:
+    """In the table, in report.json and on the page, beside Grad-CAM++ and chance; at 32 px nobody would see the map."""
+    found = data_of(finished_run)
+    assert found is not None
+    data = tmp_path / "data"
+    shutil.copytree(found if found.is_dir() else found.parent, data)
+    for path in [path for path in data.rglob("*") if path.suffix in (".png", ".jpg")]:
+        shape = cv2.imread(str(path)).shape[:2]  # type: ignore[union-attr]
+        mask = np.zeros(shape, np.uint8)
+        mask[:, : shape[1] // 2] = 255
+        (data / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(data / "masks" / f"{path.stem}.png"), mask)
+    config = json.loads((finished_run / "config.json").read_text())
+    config["data"]["mask_folder"] = "masks"
+    (finished_run / "config.json").write_text(json.dumps(config))
+    report = evaluate(finished_run, data if found.is_dir() else data / found.name)
+    maps = json.loads((finished_run / "report.json").read_text())["pointing"]
+    assert list(maps) == ["fp32", "fp32, Grad-CAM++"]
+    assert maps["fp32"]["chance"] == pytest.approx(0.5, abs=0.02)
+    assert maps["fp32"]["n"] == report.figures["fp32"].decision["outcomes"]["refer"]  # type: ignore[index]
+    page = report.report.read_text(encoding="utf-8")
+    assert "<h2>Heat maps</h2>" in page
+    assert "1x1 cells are too coarse" in page
+    assert "brightest point inside" in str(report)

@@ -14,6 +14,7 @@ import simplejpeg
 from starlette.testclient import TestClient
 
 from fieldlens.runtime.errors import BackendError
+from fieldlens.runtime.pixels import heat
 from fieldlens.runtime.prediction import Finding
 from fieldlens.runtime.station.housekeeping import KeepingRules
 from fieldlens.runtime.station.station import Station
@@ -155,6 +156,18 @@ def test_a_retake_shows_no_class_and_no_heat_map(
     assert result["findings"][0]["advice"] == "too dark: switch the lamp on"
     answer = client.get(f"/api/v1/results/{result['id']}/heatmap")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:fieldlens:retake")
+
+
+def test_a_map_too_coarse_to_point_is_not_shown_and_says_why(
+    client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heat, "LEAST_CELLS", 8)  # the made bundle has 7
+    result = one(client, photo)
+    assert (result["has_view"], result["has_heatmap"]) == (True, False)
+    assert "7x7 cells are too coarse" in result["no_heatmap"]
+    answer = client.get(f"/api/v1/results/{result['id']}/heatmap")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:fieldlens:too-coarse")
+    assert client.get(f"/api/v1/results/{result['id']}/image").status_code == 200
 
 
 def test_csv_has_every_result_and_no_formula(client: TestClient, photo: bytes) -> None:

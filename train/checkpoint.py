@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from fieldlens.train.config import ARCHS, Config, ModelConfig
 from fieldlens.train.data.samples import DataSet, label_name
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.errors import RunError
-from fieldlens.train.model import build_model
+from fieldlens.train.model import model_of
 from fieldlens.train.recipe import config_from_json, retired
 
 FORMAT = 1
@@ -247,7 +247,7 @@ def _model(path: Path, arch: str, ids: list[str], dropout: float, shape: ModelCo
     for key, wanted in (("arch", arch), ("classes", ids), ("dropout", dropout)):
         if value.get(key) != wanted:
             raise RunError(f"{path}: {key} is {value.get(key)!r}, run.json says {wanted!r}", _FIT_AGAIN)
-    model = build_model(arch, len(ids), dropout, shape.output_stride, shape.stages)
+    model = model_of(replace(shape, arch=arch, dropout=dropout), len(ids))
     try:
         model.load_state_dict(value["model"])
     except RuntimeError as error:

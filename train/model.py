@@ -12,7 +12,7 @@ from torchvision import models
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.fields import nearest
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
-from fieldlens.train.config import ARCHS
+from fieldlens.train.config import ARCHS, ModelConfig
 from fieldlens.train.errors import FitError
 from fieldlens.train.weights.file import State, read_weights
 from fieldlens.train.weights.names import Named, check_trunk, named
@@ -46,6 +46,11 @@ def build_model(
     linear = nn.Linear(width // 2 if stages == 3 else width, classes)
     model.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout > 0 else linear
     return model
+
+
+def model_of(shape: ModelConfig, classes: int) -> nn.Module:
+    """The network that a recipe describes, with fresh weights."""
+    return build_model(shape.arch, classes, shape.dropout, shape.output_stride, shape.stages)
 
 
 def _keep_size(block: nn.Module) -> None:

@@ -7,7 +7,7 @@ general classifier, and its precisions are judged by whether they agree with FP3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from fieldlens.runtime.sources.dicom_peek import name_for_messages
 from fieldlens.runtime.sources.walk import image_files
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import Config, DataConfig
-from fieldlens.train.model import build_model
+from fieldlens.train.model import model_of
 from fieldlens.train.recipe import load_recipe
 from fieldlens.train.weights.file import State, read_weights
 from fieldlens.train.weights.names import check_trunk, named
@@ -61,8 +61,7 @@ def from_weights(weights: Weights, options: BundleOptions, reporter: Reporter = 
     classes = _imagenet_classes(weights.arch) if weights.pretrained else _classes(weights.classes, config)
     with reporter.step("read", f"{weights.arch} with {len(classes)} classes from {weights.file or 'torchvision'}"):
         state, source = _state(weights, reporter)
-        shape = config.model
-        made = build_model(weights.arch, len(classes), 0.0, shape.output_stride, shape.stages)
+        made = model_of(replace(config.model, arch=weights.arch, dropout=0.0), len(classes))
         network = _adopt(made, state, weights)
     steps = config.preprocess.steps if weights.recipe else (Orient(), Resize(_SIZE, "crop", _ZOOM))
     steps = with_size(steps, weights.size) if weights.size else steps

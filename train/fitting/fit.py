@@ -30,7 +30,7 @@ from fieldlens.train.fitting.epochs import Fitting
 from fieldlens.train.fitting.inner_folds import OutOfFold, advice, inner_splits, out_of_fold
 from fieldlens.train.fitting.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
 from fieldlens.train.fitting.run_data import CACHE, RunData, decode, describe_split, write_facts
-from fieldlens.train.model import build_model, load_weights
+from fieldlens.train.model import load_weights, model_of
 
 
 def fit(
@@ -82,8 +82,7 @@ def _fit(
         if ranks.main:  # the others need not read every file for the hash
             reporter.say(describe_split(data, parts))
         torch.manual_seed(config.train.seed)
-        shape = config.model
-        model = build_model(shape.arch, len(data.classes), shape.dropout, shape.output_stride, shape.stages)
+        model = model_of(config.model, len(data.classes))
         recorded = load_weights(model, config.model.arch, weights, reporter)
         with alone_in(run) if ranks.main else contextlib.nullcontext():
             if state == UNFINISHED and ranks.main:

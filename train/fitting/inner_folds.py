@@ -35,7 +35,7 @@ from fieldlens.train.fitting.epochs import Fitting
 from fieldlens.train.fitting.resume import last_state
 from fieldlens.train.fitting.run_data import RunData
 from fieldlens.train.metrics import Floats, Ints, multilabel
-from fieldlens.train.model import build_model, load_weights
+from fieldlens.train.model import load_weights, model_of
 
 FOLDER = "inner"
 FEWEST = 5
@@ -157,7 +157,7 @@ def _scores(config: Config, fold: RunData, images: np.ndarray, place: Path, weig
     """Train one network in the folder ``place``, or go on with it, and score uint8 ``[n,S,S,3]``: ``[n,C]``."""
     atomic.make_folder(place)
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model.arch, len(fold.data.classes), config.model.dropout)
+    model = model_of(config.model, len(fold.data.classes))
     load_weights(model, config.model.arch, weights, SILENT)
     model = model.to(pick_device(config.train.device)).to(memory_format=torch.channels_last)
     Fitting(config, model, fold, place, ALONE, last_state(place), SILENT).train()

@@ -11,6 +11,7 @@ from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.runtime.bundle.promise import promise_of
+from fieldlens.train.config import ModelConfig
 from fieldlens.train.report.contents import FORMAT, public
 from fieldlens.train.report.page import page
 from fieldlens.train.report.text import not_filled_in
@@ -28,7 +29,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
         "",
         *_to_fill_in(manifest),
         *([f"{recipe['title']}", ""] if recipe.get("title") else []),
-        f"Classes: {_classes(manifest)}. Network: {manifest.provenance['arch']}, {manifest.size} px.",
+        f"Classes: {_classes(manifest)}. Network: {_network(manifest)}, {manifest.size} px.",
         _data(manifest, run),
         "",
         *_decision(manifest),
@@ -73,6 +74,13 @@ def _recipe(manifest: Manifest) -> dict[str, Any]:
     """What the recipe says of the model in words; empty for weights from elsewhere."""
     found = manifest.provenance.get("recipe", {}).get("recipe", {})
     return dict(found)
+
+
+def _network(manifest: Manifest) -> str:
+    """Its name, and what was changed in it."""
+    known = manifest.provenance.get("recipe", {}).get("model", {})
+    shape = {key: known[key] for key in ("output_stride", "stages") if key in known}
+    return f"{manifest.provenance['arch']}{ModelConfig(**shape).cut}"
 
 
 def _to_fill_in(manifest: Manifest) -> list[str]:

@@ -146,6 +146,13 @@ class ModelConfig:
                 f"model.stages = 3 ends at a stride of 16, not {self.output_stride}", "set model.output_stride = 16"
             )
 
+    @property
+    def cut(self) -> str:
+        """What differs from torchvision's network, for people, behind its name; empty for nothing."""
+        if self.stages == 3:
+            return " without its last stage"
+        return " with an output stride of 16" if self.output_stride == 16 else ""
+
 
 @dataclass(frozen=True)
 class StageConfig:

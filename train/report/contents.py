@@ -169,7 +169,7 @@ def _model(subject: EvaluatedModel) -> dict[str, Any]:
     steps = config.preprocess.steps
     train = config.train
     return {
-        "arch": facts.get("arch") or config.model.arch,
+        "arch": f"{facts.get('arch') or config.model.arch}{config.model.cut}",
         "size": next(step.size for step in steps if isinstance(step, Resize)),
         "weights": facts.get("weights"),
         "steps": [str(step["step"]) for step in steps_to_json(steps)],

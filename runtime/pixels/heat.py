@@ -18,6 +18,8 @@ more than that something is in the middle (docs/heatmaps.md has the figures)."""
 FLOOR = 0.5
 """Of the maximum: what is colder stays without colour. A map is read by where it glows, and cubic splines spread each
 cell over four."""
+_LOOKED_AT = 80
+"""Side in px at which the field of view is looked for: the hull of a drawn image's pixels would cost milliseconds."""
 _DARK = 16
 """Of 255: what no channel exceeds lies outside of the field of view, where it is at the image's border."""
 
@@ -67,10 +69,11 @@ def _spline(side: int, cells: int) -> Map:
 def in_field(heat_map: Map, image_rgb: npt.NDArray[np.uint8]) -> Map:
     """The heat map without what it lays over black bars and the dark around a round field of view: what is outside of
     the smallest convex shape that holds all pixels of the image, uint8 RGB ``[H,W,3]``, that are not dark."""
-    side = heat_map.shape[0]
-    small = cv2.resize(image_rgb, (side, side), interpolation=cv2.INTER_AREA)
-    seen = cv2.findNonZero((small.max(axis=2) > _DARK).astype(np.uint8))
-    field = np.zeros(heat_map.shape, np.uint8)
+    small = cv2.resize(image_rgb, (_LOOKED_AT, _LOOKED_AT), interpolation=cv2.INTER_AREA)
+    lit = (small.max(axis=2) > _DARK).astype(np.uint8)
+    if lit[0, 0] and lit[0, -1] and lit[-1, 0] and lit[-1, -1]:  # a convex shape with all corners is the whole image
+        return heat_map
+    field, seen = np.zeros_like(lit), cv2.findNonZero(lit)
     if seen is not None:
         cv2.fillConvexPoly(field, cv2.convexHull(seen), 1)
-    return heat_map * field
+    return heat_map * cv2.resize(field, heat_map.shape[1::-1], interpolation=cv2.INTER_NEAREST)

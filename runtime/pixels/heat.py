@@ -76,4 +76,5 @@ def in_field(heat_map: Map, image_rgb: npt.NDArray[np.uint8]) -> Map:
     field, seen = np.zeros_like(lit), cv2.findNonZero(lit)
     if seen is not None:
         cv2.fillConvexPoly(field, cv2.convexHull(seen), 1)
-    return heat_map * cv2.resize(field, heat_map.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    whole = cv2.resize(field, heat_map.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(heat_map * whole, np.float32)

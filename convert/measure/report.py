@@ -32,7 +32,7 @@ def write_report(
     with reporter.step("report", f"{len(answers)} precisions into {folder}"):
         atomic.make_folder(folder)
         found = {item.precision: _as_trainers(item) for item in answers}
-        marks = marked_areas(source.data, who.config.data)
+        marks = marked_areas(source.data, who.config.data, reporter)
         report_on(who, part, source.labels.truth, found, EvaluationOptions(out=folder, name="report"), folder, marks)
 
 

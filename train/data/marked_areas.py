@@ -20,6 +20,7 @@ from fieldlens.runtime.pixels.steps import Step
 from fieldlens.runtime.sources.walk import walk
 from fieldlens.runtime.tables.cells import is_missing, said
 from fieldlens.runtime.tables.csv_rows import read_csv
+from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.samples import DataSet, FileDataSet, Sample
 from fieldlens.train.errors import DataError, listing
@@ -72,17 +73,28 @@ class MarkedAreas:
         return area if area.any() else None
 
 
-def marked_areas(data: DataSet, config: DataConfig) -> MarkedAreas | None:
-    """What the recipe names; None where it names nothing, or the data set has no files of its own.
+def marked_areas(data: DataSet, config: DataConfig, reporter: Reporter = SILENT) -> MarkedAreas | None:
+    """What the recipe names; None where it names nothing, where the data set has no files of its own, and, with a word,
+    where it lacks what is named: another set than the training's may have no masks.
 
-    Raises DataError: a folder or table that is not there, and, all at once, rows that are no boxes.
+    Raises DataError: a table without the columns, and, all at once, rows that are no boxes.
     """
-    if not (config.mask_folder or config.box_table) or not isinstance(data, FileDataSet):
+    if not isinstance(data, FileDataSet):
         return None
-    masks = _masks(data, data.root / config.mask_folder) if config.mask_folder else {}
-    boxes = _boxes(data, data.root / config.box_table, config) if config.box_table else {}
+    masks, boxes = dict[str, list[Path]](), dict[str, list[Box]]()
+    if config.mask_folder and _there(data, config.mask_folder, "data.mask_folder", reporter):
+        masks = _masks(data, data.root / config.mask_folder)
+    if config.box_table and _there(data, config.box_table, "data.box_table", reporter):
+        boxes = _boxes(data, data.root / config.box_table, config)
     found = MarkedAreas(masks, boxes)
     return found if len(found) else None
+
+
+def _there(data: FileDataSet, name: str, key: str, reporter: Reporter) -> bool:
+    if (data.root / name).exists():
+        return True
+    reporter.say(f"note: {data.name} has no {name} ({key}): its heat maps are not judged")
+    return False
 
 
 def areas_of(
@@ -103,8 +115,6 @@ def areas_of(
 
 def _masks(data: FileDataSet, folder: Path) -> dict[str, list[Path]]:
     """Masks of each image: of its path or name, or, where there is none, its name with ``_`` and more behind it."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder.name} in {data.name}", "correct data.mask_folder, or leave it out")
     exact, longer = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
     for name in walk(folder).relative():
         path = folder / name
@@ -131,8 +141,6 @@ def _beginnings(stem: str) -> Iterable[str]:
 
 def _boxes(data: FileDataSet, path: Path, config: DataConfig) -> dict[str, list[Box]]:
     """One box a row; an image may have several rows, and none at all."""
-    if not path.is_file():
-        raise DataError(f"there is no table {path.name} in {data.name}", "correct data.box_table, or leave it out")
     table = read_csv(path, (config.image_column, *config.box_columns))
     if lacking := [name for name in (config.image_column, *config.box_columns) if name not in table.columns]:
         have = ", ".join(table.columns)

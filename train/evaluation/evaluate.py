@@ -104,7 +104,7 @@ def _run(
     run.model.to(pick_device("cpu" if run.config.train.device == "cpu" else "auto"))
     part = choose(who, data or _where_fit_found_it(run.path), split=lambda _: read_split(run.path))
     tensors = load_tensors(part.data, part.samples, run.preprocess, f"decoding {part.key}", reporter=reporter)
-    marks = marked_areas(part.data, who.config.data)
+    marks = marked_areas(part.data, who.config.data, reporter)
     with_maps = wanted.with_images or marks is not None
     answers = asked.of_run(run, part.data, tensors, read_gate(run.path), with_maps, reporter)
     return report_on(who, part, tensors.labels, {"fp32": answers}, wanted, run.path, marks)
@@ -125,7 +125,7 @@ def _bundle(
     bundle = open_bundle(path)
     who = evaluated_model.of_bundle(bundle)
     part = choose(who, data, split=partial(derived_split, who))
-    labels, marks = labels_of(part.samples), marked_areas(part.data, who.config.data)
+    labels, marks = labels_of(part.samples), marked_areas(part.data, who.config.data, reporter)
     wanted_maps = wanted.with_images or marks is not None
     answers = {
         name: _on_device(bundle, part, name, wanted, wanted_maps, reporter)

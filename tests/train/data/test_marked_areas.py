@@ -11,6 +11,7 @@ import pytest
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Orient, Resize
+from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.train.config import DataConfig
 from fieldlens.train.data.load import load_data
 from fieldlens.train.data.marked_areas import MarkedAreas, areas_of, marked_areas
@@ -116,8 +117,6 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     mask(root / "masks/b.png", shape=(WIDE, HIGH))
     with pytest.raises(DataError, match="other proportions"):
         seen(root, mask_folder="masks")
-    with pytest.raises(DataError, match="no folder nowhere"):
-        seen(root, mask_folder="nowhere")
     (root / "boxes.csv").write_text("image,x,y,width,height\nb.jpg,1,2,x,4\nb.jpg,1,2,0,4\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2: 1, 2, x, 4 is no box(.|\n)*line 3: a box of 0 by 4"):
         seen(root, box_table="boxes.csv")
@@ -125,6 +124,17 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         seen(root, box_table="boxes.csv", box_columns=("left", "y", "width", "height"))
     with pytest.raises(ConfigError, match="2 columns"):
         DataConfig(box_columns=("x", "y"))
+
+
+def test_a_set_without_what_the_recipe_names_is_judged_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another set than the training's, by the training's recipe."""
+    settings = DataConfig(mask_folder="masks", box_table="boxes.csv")
+    assert marked_areas(load_data(make(tmp_path / "set"), settings), settings, Lines()) is None
+    said = capsys.readouterr().out
+    assert "set has no masks (data.mask_folder): its heat maps are not judged" in said
+    assert "set has no boxes.csv" in said
 
 
 def test_nothing_named_is_nothing_read(tmp_path: Path) -> None:

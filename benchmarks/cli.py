@@ -108,7 +108,7 @@ def _add_roofline(commands: Commands) -> None:
 def _add_training(commands: Commands) -> None:
     parser = commands.add(
         "training", "images a second of `train fit` against a plain torchvision loop, and what is possible",
-        "Train the same network on the same made images with the same settings, by `python -m train fit` "
+        "Train the same network on the same made images with the same settings, by `fieldlens train fit` "
         "by a plain loop of torchvision's transforms and DataLoader, and without any loading, taking turns.",
         example="--size 224", begin=_begin_measuring,
     )  # fmt: skip

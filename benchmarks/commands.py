@@ -137,7 +137,7 @@ def docs(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     if arguments.out.is_file() and arguments.out.read_text(encoding="utf-8") == text:
         return EXIT_OK
-    raise KitError(f"{arguments.out} is not what {arguments.results} says", "run python -m benchmarks docs")
+    raise KitError(f"{arguments.out} is not what {arguments.results} says", "run fieldlens bench docs")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -50,7 +50,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
         ),
         _test(run, area) if run else "How right it is was not measured: nobody gave labelled data.",
         "",
-        "Other data: `python -m convert verify BUNDLE --data DATA`.",
+        "Other data: `fieldlens convert verify BUNDLE --data DATA`.",
         "",
         "## Images inside",
         "",
@@ -170,9 +170,9 @@ def report_files(run: Path) -> dict[str, bytes]:
     try:
         value = json.loads((run / "report.json").read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
-            raise OriginError(f"{run / 'report.json'} has format {value['format']}", "run `python -m train evaluate`")
+            raise OriginError(f"{run / 'report.json'} has format {value['format']}", "run `fieldlens train evaluate`")
         return {"report.html": page(public(value)).encode()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OriginError(
-            f"{run / 'report.json'} cannot be read ({error!r})", "run `python -m train evaluate` again, or remove it"
+            f"{run / 'report.json'} cannot be read ({error!r})", "run `fieldlens train evaluate` again, or remove it"
         ) from error

@@ -160,7 +160,7 @@ def _begin_bundle(arguments: argparse.Namespace) -> str:
     targets_of(arguments.targets)
     _check_origin(arguments)
     if arguments.run is not None and not beginning.is_folder(arguments.run):
-        raise KitError(f"there is no run folder {arguments.run}", "give the --out folder of `python -m train fit`")
+        raise KitError(f"there is no run folder {arguments.run}", "give the --out folder of `fieldlens train fit`")
     if arguments.data is not None and not beginning.exists(arguments.data):
         raise ConfigError(f"--data {arguments.data} does not exist", "give the present place of the run's data")
     beginning.file(arguments.weights, "--weights")

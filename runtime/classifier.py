@@ -199,6 +199,4 @@ def _origin(bundle: Bundle, backend: Backend) -> AnswerOrigin:
 
 
 def _no_number(source: str, what: str) -> AnswerError:
-    return AnswerError(
-        f"{source}: {what}", "take the image again; if others fail too, run `python -m runtime selftest`"
-    )
+    return AnswerError(f"{source}: {what}", "take the image again; if others fail too, run `fieldlens selftest`")

@@ -157,7 +157,7 @@ def test_the_reference_describes_no_command_that_is_gone() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_has_the_same_commands_in_a_checkout(room: str) -> None:
-    """`python -m train fit` takes what `fieldlens train fit` takes: one parser behind both."""
+    """`fieldlens train fit` takes what `fieldlens train fit` takes: one parser behind both."""
     own, kit = parser_of(room), parser_of(KIT)
     beside = kit if room == "runtime" else children(kit)[{"benchmarks": "bench"}.get(room, room)]
     for name, parser in children(own).items():
@@ -193,15 +193,15 @@ def example_parser() -> argparse.ArgumentParser:
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ("python -m train fit data --out run", None),
-        (".venv/bin/python -m train fit data --out=run | tee log --x", None),
+        ("fieldlens train fit data --out run", None),
+        (".venv/bin/fieldlens train fit data --out=run | tee log --x", None),
         ("$ ls | python3 -m train fit - \\\n  --out run > log  # --nonsense", None),
-        ("python -m train fitt data", "no subcommand 'fitt'"),
+        ("fieldlens train fitt data", "no subcommand 'fitt'"),
         ("fieldlens fitt data", "no subcommand 'fitt'"),
         ("$ .venv/bin/fieldlens fit data --out run", None),
         ("from fieldlens import load\nfieldlens fit data", None),
-        ("python -m train fit data --output run", "no flag '--output'"),
-        ("python -m train --out run fit", "no subcommand 'run'"),
+        ("fieldlens train fit data --output run", "no flag '--output'"),
+        ("fieldlens train --out run fit", "no subcommand 'run'"),
     ],
 )
 def test_the_check_itself_tells_right_from_wrong(line: str, wrong: str | None) -> None:

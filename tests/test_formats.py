@@ -135,7 +135,7 @@ def test_a_bundle_of_an_unknown_format_names_the_command(stored: Path) -> None:
         with pytest.raises(KitError) as caught:
             open_bundle(stored / "tiny.bundle")
         assert advice in caught.value.hint
-        assert "`python -m convert bundle RUN --out NAME.bundle`" in caught.value.hint
+        assert "`fieldlens convert bundle RUN --out NAME.bundle`" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_run_of_another_version_names_the_command(stored: Path, name: str, cha
     with pytest.raises(KitError) as caught:
         (read_gate if name == "gate.json" else load_run)(stored / "run")
     assert name in caught.value.message
-    assert "python -m train fit" in caught.value.hint
+    assert "fieldlens train fit" in caught.value.hint
 
 
 def test_a_checkpoint_of_another_version_names_the_command(stored: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_version_names_the_command(stored: Path) -> None
         write_checkpoint(run / name, {"format": 2, "model": {}})
         with pytest.raises(KitError, match=f"{name} is not a checkpoint of format 1 but of format 2") as caught:
             reader(run)
-        assert "python -m train fit" in caught.value.hint
+        assert "fieldlens train fit" in caught.value.hint
 
 
 def test_a_record_of_another_version_names_the_command(stored: Path) -> None:

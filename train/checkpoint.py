@@ -32,7 +32,7 @@ FORMAT = 1
 LOCAL = "local.json"
 """Where the data lies on this machine, for ``evaluate``. It does not travel."""
 
-_FIT_AGAIN = "run `python -m train fit` again into a new folder"
+_FIT_AGAIN = "run `fieldlens train fit` again into a new folder"
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def load_run(run: Path) -> TrainingRun:
     architecture, classes or shapes do not fit, weights that are not finite.
     """
     if not run.is_dir():
-        raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
+        raise RunError(f"there is no run folder {run}", "give the --out folder of `fieldlens train fit`")
     stored = _json(run / "config.json")
     facts, config = _run_facts(run), _config(run, stored)
     ids = [info.id for info in facts.classes]

@@ -220,7 +220,7 @@ def _data(path: Path) -> None:
 def _begin_evaluate(arguments: argparse.Namespace) -> str:
     run = arguments.run
     if not beginning.is_folder(run):
-        raise RunError(f"there is no run folder {run}", "give the --out folder of `python -m train fit`")
+        raise RunError(f"there is no run folder {run}", "give the --out folder of `fieldlens train fit`")
     if arguments.data is not None:
         _data(arguments.data)
     if arguments.prevalence is not None and not 0 < arguments.prevalence < 1:

@@ -13,16 +13,16 @@ from fieldlens.runtime.errors import KitError
 
 _HEAD = """# Benchmarks
 
-Written by `python -m benchmarks docs` from `benchmarks/results/`; do not edit it. Every figure stands with the
+Written by `fieldlens bench docs` from `benchmarks/results/`; do not edit it. Every figure stands with the
 conditions it was measured under, and a run on a machine that was not quiet is not kept. Figures that were noted
 outside of `record` come last, under a title that says so.
 
 ```bash
-python -m benchmarks compare --bundle NAME.bundle --images DIR --labels labels.csv  # your bundle, your images
-python -m benchmarks compare --random resnet18                                      # no bundle at hand
-python -m benchmarks roofline --random resnet18                                     # what this machine could do at best
-python -m benchmarks record --bundle NAME.bundle --power-mode "15 W"                # add your device to this page
-python -m benchmarks agree RUN LATER-RUN                                            # two compare --out: the same?
+fieldlens bench compare --bundle NAME.bundle --images DIR --labels labels.csv  # your bundle, your images
+fieldlens bench compare --random resnet18                                      # no bundle at hand
+fieldlens bench roofline --random resnet18                                     # what this machine could do at best
+fieldlens bench record --bundle NAME.bundle --power-mode "15 W"                # add your device to this page
+fieldlens bench agree RUN LATER-RUN                                            # two compare --out: the same?
 ```
 
 ## How it is measured

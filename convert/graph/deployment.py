@@ -69,7 +69,7 @@ def linear_head(network: nn.Module) -> nn.Linear:
     if len(rest) != 1 or not isinstance(rest[0], nn.Linear) or rest[0].bias is None:
         raise KitError(
             "the network's head is not dropout and one linear layer: its heat map would be lost",
-            "train with `python -m train fit`, whose head is one linear layer",
+            "train with `fieldlens train fit`, whose head is one linear layer",
         )
     return rest[0]
 

@@ -142,7 +142,7 @@ def _adopt(network: nn.Module, state: State, weights: Weights) -> nn.Module:
     if found.linear is None:
         raise KitError(
             f"{found.head}: the kit's heat map needs one linear layer, with or without dropout before it",
-            "train again with one linear layer, for example with `python -m train fit --weights FILE`",
+            "train again with one linear layer, for example with `fieldlens train fit --weights FILE`",
         )
     weight, bias = found.linear
     if weight.shape[0] != own["fc.weight"].shape[0]:

@@ -116,7 +116,7 @@ def _scores(bundle: Bundle, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.f
 def _failed(name: str, precision: str, why: str) -> GoldenCheckFailed:
     return GoldenCheckFailed(
         f"{name} {precision} does not answer the golden images as accepted: {why}",
-        "no answer is given. Restart; if it happens again, run `python -m runtime doctor` and copy the bundle again",
+        "no answer is given. Restart; if it happens again, run `fieldlens doctor` and copy the bundle again",
     )
 
 

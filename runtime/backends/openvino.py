@@ -66,7 +66,7 @@ class OpenVinoBackend(Backend):
         try:
             self._request.infer()
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO failed: {_first_line(error)}", "run `python -m runtime selftest`") from error
+            raise BackendError(f"OpenVINO failed: {_first_line(error)}", "run `fieldlens selftest`") from error
         logits, cam, features = (self._request.get_tensor(name).data for name in ("logits", "cam", "features"))
         return Outputs(logits, cam, features)
 

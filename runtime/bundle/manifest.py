@@ -16,7 +16,7 @@ from fieldlens.runtime.pixels.steps import Resize, Steps, steps_to_json
 MAJOR, MINOR = 1, 1
 """A new minor number adds keys that can be left out without changing an answer; all else needs a new major one."""
 FORMAT = f"{MAJOR}.{MINOR}"
-RENEW = "make the bundle again: `python -m convert bundle RUN --out NAME.bundle`"
+RENEW = "make the bundle again: `fieldlens convert bundle RUN --out NAME.bundle`"
 _FORMAT = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 _PATH = re.compile(r"[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+){0,3}")
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"

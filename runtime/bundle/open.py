@@ -74,7 +74,7 @@ def read_manifest_bytes(path: Path) -> bytes:
 
 
 def _check_folder(path: Path) -> None:
-    hint = "give the folder NAME.bundle that `python -m convert bundle` made"
+    hint = "give the folder NAME.bundle that `fieldlens convert bundle` made"
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -142,7 +142,7 @@ def check_signature(manifest: bytes, signature: bytes | None, policy: Policy, na
     """
     signers, revoked = read_lists(policy, namespace)
     if signature is None:
-        raise SignatureRefused("the bundle is not signed", "python -m convert sign BUNDLE --key FILE, on the host")
+        raise SignatureRefused("the bundle is not signed", "fieldlens convert sign BUNDLE --key FILE, on the host")
     with _workplace(signature=signature, signers=signers, revoked=revoked) as folder:
         signer = _find_signer(folder, policy)
         command = ["verify", "-f", str(folder / "signers"), "-I", signer, "-n", namespace, "-s"]
@@ -238,7 +238,7 @@ def _ssh_keygen(
             command, input=stdin, capture_output=True, check=False, env=environment, timeout=timeout_s
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SignatureRefused(f"ssh-keygen cannot be used: {error}", "run `python -m runtime doctor`") from error
+        raise SignatureRefused(f"ssh-keygen cannot be used: {error}", "run `fieldlens doctor`") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""``python -m runtime doctor``: one line per thing that a station needs, and the command that fixes what is wrong.
+"""``fieldlens doctor``: one line per thing that a station needs, and the command that fixes what is wrong.
 
 Nothing is changed, and nothing is started but ``ssh-keygen`` where a policy asks for signatures.
 """

@@ -18,7 +18,7 @@ _NAME = "plan"
 
 def plan(path: Path, state: Path) -> Check:
     """Read every accepted plan and compare it with its hash. Nothing is loaded into TensorRT."""
-    build = f"python -m convert engine --ensure {path}"
+    build = f"fieldlens convert engine --ensure {path}"
     try:
         bundle = open_bundle(path, check_files=False)
         gpu = open_gpu()

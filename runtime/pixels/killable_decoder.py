@@ -119,7 +119,7 @@ class KillableDecoder:
         self._owner = os.getpid()
         if self._word(_START_S) is None:
             self._stop()
-            raise ImageError("the decoder process did not start", "see whether `python -m runtime doctor` finds why")
+            raise ImageError("the decoder process did not start", "see whether `fieldlens doctor` finds why")
 
     def _ask(self, request: dict[str, Any], name: str, seconds: float) -> dict[str, Any]:
         assert self._process is not None

@@ -27,7 +27,7 @@ _FEWEST_PER_GROUP = 10
 HOST_ADVICE = {
     "decode": "give smaller images (JPEG rather than PNG), a lower camera resolution, or more --workers",
     "preprocess": "give smaller images, or crop in the camera: denoise and CLAHE steps cost the most",
-    "postprocess": "see the quality gate's part with `python -m runtime info BUNDLE`, and report it",
+    "postprocess": "see the quality gate's part with `fieldlens info BUNDLE`, and report it",
 }
 
 

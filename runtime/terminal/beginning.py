@@ -68,7 +68,7 @@ def _kind(path: Path) -> str:
 
 def bundle(path: Path) -> None:
     """Raises BundleError where ``path`` can neither be a bundle nor hold one."""
-    hint = "give the folder NAME.bundle that `python -m convert bundle` made"
+    hint = "give the folder NAME.bundle that `fieldlens convert bundle` made"
     if not exists(path):
         raise BundleError(f"{path} does not exist", hint)
     if not is_folder(path):

@@ -1,4 +1,4 @@
-"""``python -m convert engine`` in this process, and what it left."""
+"""``fieldlens convert engine`` in this process, and what it left."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from fieldlens.train.model import normalise
 KNOWN_QUANTILE = 0.995
 """Of the validation images lie below the threshold: one good image in two hundred is taken again for this."""
 
-_FIT_AGAIN = "run `python -m train fit` again"
+_FIT_AGAIN = "run `fieldlens train fit` again"
 
 Floats = npt.NDArray[np.floating[Any]]
 

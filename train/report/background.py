@@ -105,7 +105,7 @@ def inference(report: Report) -> Html:
         ]
         if "total_mean_ms" in found:
             rows.append(("mean with decoding and preprocess", f"{found['total_mean_ms']:.2f} ms"))
-        caption = "An orientation, measured while evaluating; `python -m benchmarks` measures"
+        caption = "An orientation, measured while evaluating; `fieldlens bench` measures"
         parts = [table(caption, (), [*rows, ("what", found["what"]), ("where", found["where"])], "facts")]
     if report["precisions"]:
         lines = []

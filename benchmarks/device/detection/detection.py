@@ -263,7 +263,7 @@ def full_size(data: bytes, name: str) -> Pixels:
     header = read_header(data, name)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
-        raise KitError(f"{name}: cannot be decoded", "give images that `python -m runtime classify` reads")
+        raise KitError(f"{name}: cannot be decoded", "give images that `fieldlens classify` reads")
     rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(upright(rgb, header.orientation))
 

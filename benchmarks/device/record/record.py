@@ -57,7 +57,7 @@ def record(arguments: argparse.Namespace) -> int:
         print(f"nothing recorded: {error.part} was measured on a machine that was not quiet")
         print(verdict(error.quiet))
         return EXIT_INVALID_RUN
-    print(f"recorded: {target}; now run python -m benchmarks docs")
+    print(f"recorded: {target}; now run fieldlens bench docs")
     return EXIT_OK
 
 

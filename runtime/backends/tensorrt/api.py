@@ -112,7 +112,7 @@ class TensorRt:
             errors = [parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
             raise BackendError(
                 f"TensorRT {self.version} cannot read model.{recipe.file}.onnx:\n" + "\n".join(errors or self._said()),
-                "make the bundle again with `python -m convert bundle`; report it if that does not help",
+                "make the bundle again with `fieldlens convert bundle`; report it if that does not help",
             )
         config = builder.create_builder_config()
         self._configure(config, recipe, options, workspace_bytes)
@@ -193,7 +193,7 @@ class TensorRt:
         runtime = self.trt.Runtime(self.logger)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise self._failure(f"TensorRT {self.version} refused the plan", "run `python -m convert engine` again")
+            raise self._failure(f"TensorRT {self.version} refused the plan", "run `fieldlens convert engine` again")
         return runtime, engine
 
     def batches(self, engine: Any) -> tuple[int, ...]:
@@ -215,7 +215,7 @@ class TensorRt:
         }
         if found != wanted:
             raise BackendError(
-                f"the plan's tensors are {found}, the bundle's {wanted}", "run `python -m convert engine` again"
+                f"the plan's tensors are {found}, the bundle's {wanted}", "run `fieldlens convert engine` again"
             )
 
     def layer_information(self, engine: Any) -> str:

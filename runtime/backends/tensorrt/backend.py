@@ -256,4 +256,4 @@ def _tested(bundle: Bundle, backend: TensorRtBackend, before: str, now: str) -> 
 
 
 def _command(bundle: Bundle) -> str:
-    return f"run `python -m convert engine --ensure {bundle.path}`"
+    return f"run `fieldlens convert engine --ensure {bundle.path}`"

@@ -132,7 +132,7 @@ class Gpu:
                 f"out of GPU memory while {doing}", "close other programs that use the GPU, or use smaller batches"
             ) from error
         except self.driver.Error as error:
-            raise BackendError(f"CUDA failed while {doing}: {error}", "run `python -m runtime selftest`") from error
+            raise BackendError(f"CUDA failed while {doing}: {error}", "run `fieldlens selftest`") from error
 
     def close(self) -> None:
         """One user less; the last one gives the GPU back, and must have closed everything made here."""

@@ -16,7 +16,7 @@ FORMAT = 1
 _Key = Annotated[str, Matching("[0-9a-f-]{1,64}", "the name of a plan")]
 """Of this form, because file names are made of it."""
 T = TypeVar("T")
-REBUILD = "run `python -m convert engine --ensure BUNDLE`"
+REBUILD = "run `fieldlens convert engine --ensure BUNDLE`"
 
 
 class PlanError(BackendError):

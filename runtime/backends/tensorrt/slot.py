@@ -90,10 +90,10 @@ class Slot:
         """Profile, shape, and one fixed address per tensor."""
         context = self._context
         if not context.set_optimization_profile_async(profile, self._stream.handle):
-            raise BackendError(f"TensorRT refused profile {profile}", "run `python -m convert engine` again")
+            raise BackendError(f"TensorRT refused profile {profile}", "run `fieldlens convert engine` again")
         self._stream.synchronize()
         if not context.set_input_shape("image", (batch, *shapes["image"])):
-            raise BackendError(f"TensorRT refused batch size {batch}", "run `python -m convert engine` again")
+            raise BackendError(f"TensorRT refused batch size {batch}", "run `fieldlens convert engine` again")
         for name, shape in shapes.items():
             dtype = np.dtype(np.uint8 if name == "image" else np.float32)
             whole = (batch, *shape)
@@ -105,13 +105,13 @@ class Slot:
                 self._device[name] = self._gpu.device_memory(int(np.prod(whole)) * dtype.itemsize)
                 address = self._device[name].address
             if not context.set_tensor_address(name, address):
-                raise BackendError(f"TensorRT refused an address for {name!r}", "run `python -m convert engine` again")
+                raise BackendError(f"TensorRT refused an address for {name!r}", "run `fieldlens convert engine` again")
 
     def _enqueue(self) -> None:
         """Transfer in, network, transfers out; with zero-copy the network alone."""
         self._copy_in()
         if not self._context.execute_async_v3(self._stream.handle):
-            raise BackendError("TensorRT refused to run the engine", "run `python -m runtime selftest`")
+            raise BackendError("TensorRT refused to run the engine", "run `fieldlens selftest`")
         self._copy_out()
 
     def _copy_in(self) -> None:

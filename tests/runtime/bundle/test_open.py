@@ -171,7 +171,7 @@ def test_an_unknown_major_format_says_what_to_do(copy: Path) -> None:
     with pytest.raises(BundleError) as caught:
         open_bundle(copy)
     assert "update the device's software" in caught.value.hint
-    assert "python -m convert bundle" in caught.value.hint
+    assert "fieldlens convert bundle" in caught.value.hint
 
 
 def test_a_file_swapped_after_opening_is_not_used(copy: Path) -> None:

@@ -230,7 +230,7 @@ def test_auto_without_a_plan_says_what_to_run(world: World, bundle: Bundle, tmp_
     choice = choose(bundle, tmp_path)
     assert choice.backend.info.name == "openvino"
     assert choice.reasons[0] == (
-        f"TensorRT 10.3.0 found, no plan for this GPU (Orin): run `python -m convert engine --ensure {bundle.path}`"
+        f"TensorRT 10.3.0 found, no plan for this GPU (Orin): run `fieldlens convert engine --ensure {bundle.path}`"
     )
     with pytest.raises(BackendError, match="no plan for this GPU"):
         choose(bundle, tmp_path, "tensorrt")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fieldlens.runtime.machine.sensors import Sensors
 from fieldlens.runtime.site.record import threshold_from
-from fieldlens.runtime.station.schemas import (
+from fieldlens.runtime.station.station import Station
+from fieldlens.runtime.station.status_schemas import (
     CameraBody,
     ClockBody,
     DiskBody,
@@ -13,7 +14,6 @@ from fieldlens.runtime.station.schemas import (
     SendingBody,
     StatusBody,
 )
-from fieldlens.runtime.station.station import Station
 
 _NO_CAMERA = CameraBody(name="", state="none", message="", age_s=None, frames_per_s=0.0, dropped=0)
 

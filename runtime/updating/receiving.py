@@ -43,7 +43,7 @@ class LineLost(Exception):
     """The other end went away. What has arrived stays."""
 
 
-class Receiver:
+class UpdateReceiver:
     """Answers the messages of one push, in order, until the line ends."""
 
     def __init__(self, layout: DeviceFolders, updater: Updater, stdin: BinaryIO, stdout: BinaryIO) -> None:
@@ -224,7 +224,7 @@ def receive(layout: DeviceFolders, updater: Updater) -> int:
     try:
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
-        return Receiver(layout, updater, sys.stdin.buffer, out).run()
+        return UpdateReceiver(layout, updater, sys.stdin.buffer, out).run()
     finally:
         os.close(handle)
 

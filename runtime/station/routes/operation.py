@@ -8,19 +8,12 @@ from fastapi import Path
 from starlette.responses import Response
 
 from fieldlens.runtime.station.routes.given import StationOf
-from fieldlens.runtime.station.schemas import (
-    BannerBody,
-    BannersBody,
-    HealthBody,
-    ReadyBody,
-    SeenForm,
-    StatusBody,
-    banner_body,
-)
+from fieldlens.runtime.station.schemas import BannerBody, BannersBody, SeenForm, banner_body
 from fieldlens.runtime.station.serving import metrics
 from fieldlens.runtime.station.serving.access import AuditEvent, CallerOf, Role, Routes
 from fieldlens.runtime.station.serving.problems import HttpProblem
 from fieldlens.runtime.station.state import gauges, state_of, why_not_ready
+from fieldlens.runtime.station.status_schemas import HealthBody, ReadyBody, StatusBody
 
 routes = Routes("", "operation")
 _TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}

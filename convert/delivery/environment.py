@@ -92,7 +92,9 @@ class DeviceEnvironment:
             given = shlex.quote(self._given)
             script = (
                 f'test -x {given} || {{ echo "error: there is no {given} here" >&2; exit 2; }}\n'
-                'mkdir -p "$E/bin"; printf "#!/bin/sh\\nexec %s \\"\\$@\\"\\n" ' + given + ' >"$E/bin/python.new"\n'
+                'mkdir -p "$E/bin"; printf "#!/bin/sh\\nexec %s \\"\\$@\\"\\n" '
+                + shlex.quote(given)
+                + ' >"$E/bin/python.new"\n'
                 'chmod 755 "$E/bin/python.new"; mv -f "$E/bin/python.new" "$E/bin/python"'
             )
             self._remote.must(self._remote.as_owner(["sh", "-euc", head + script]), "naming the Python")

@@ -93,8 +93,8 @@ def ssh_server(folder: Path) -> Iterator[Path]:
             run_keygen(["-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
     port = free_port()
     (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host-key'}\n"
-        f"AuthorizedKeysFile {folder / 'user-key.pub'}\nPidFile none\nStrictModes no\nUsePAM no\n"
+        f'Port {port}\nListenAddress 127.0.0.1\nHostKey "{folder / "host-key"}"\n'
+        f'AuthorizedKeysFile "{folder / "user-key.pub"}"\nPidFile none\nStrictModes no\nUsePAM no\n'
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
         "MaxStartups 100\nPrintMotd no\n"
     )
@@ -108,7 +108,7 @@ def ssh_server(folder: Path) -> Iterator[Path]:
         config = folder / "ssh_config"
         config.write_text(
             f"Host device\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentitiesOnly yes\n"
-            f"  IdentityFile {folder / 'user-key'}\n  UserKnownHostsFile {folder / 'known_hosts'}\n"
+            f'  IdentityFile "{folder / "user-key"}"\n  UserKnownHostsFile "{folder / "known_hosts"}"\n'
             "  StrictHostKeyChecking accept-new\n"
         )
         yield config

@@ -132,7 +132,7 @@ class Endless:
         self._count, self.now = count, 0.0
         monkeypatch.setattr("fieldlens.runtime.running.run.time.monotonic", lambda: self.now)
 
-    def begin(self, source: str) -> bool:
+    def begin(self, source: str, *, private: bool = False) -> bool:
         return False
 
     def done(self, source: str) -> None:

@@ -61,12 +61,8 @@ def test_a_stranger_is_refused(keys: dict[str, Path], policy: Policy) -> None:
         check_signature(DATA, sign(DATA, keys["stranger"]), policy)
 
 
-def test_a_signature_for_another_purpose_is_refused(
-    keys: dict[str, Path], policy: Policy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(signature, "NAMESPACE", "file")
-        elsewhere = sign(DATA, keys["maker"])
+def test_a_signature_for_another_purpose_is_refused(keys: dict[str, Path], policy: Policy) -> None:
+    elsewhere = sign(DATA, keys["maker"], "file")
     with pytest.raises(SignatureRefused) as caught:
         check_signature(DATA, elsewhere, policy)
     assert "namespace" in caught.value.message + caught.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,7 @@ def test_a_pipe_or_a_device_is_written_and_never_replaced(tmp_path: Path) -> Non
 def test_figures_go_through_a_pipe_of_the_shell(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    script = f"exec {sys.executable} -m benchmarks docs --results {tmp_path} --out >(cat > {tmp_path / 'page.md'})"
+    python, results, page = (shlex.quote(str(path)) for path in (sys.executable, tmp_path, tmp_path / "page.md"))
+    script = f"exec {python} -m benchmarks docs --results {results} --out >(cat > {page})"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == EXIT_OK, done.stderr

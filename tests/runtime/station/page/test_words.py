@@ -34,7 +34,7 @@ DYNAMIC = (
 )
 FOR_MACHINES = {
     "bug", "csrf", "form", "host", "length", "no-banner", "no-images", "not-a-form", "not-allowed", "not-kept",
-    "not-ready", "origin", "retake",
+    "not-ready", "origin", "retake", "too-coarse",
 }  # fmt: skip
 """Problems that no button of the page can bring about; the page has words for what it does not know, too."""
 

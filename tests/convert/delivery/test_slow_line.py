@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from fieldlens.convert.sign import sign_bundle
 from fieldlens.runtime.bundle.manifest import Version
 from fieldlens.runtime.bundle.open import open_bundle
@@ -16,6 +18,7 @@ from tests.runtime.conftest import seal
 SIZE_BYTES = 2_000_000
 
 
+@pytest.mark.full
 def test_a_throttled_line_that_is_cut_twice(device: Loopback, bundles: Path, tmp_path: Path) -> None:
     """At most 1.1 times the bundle's bytes go over the line, handshakes of three sessions included."""
     copy = Path(shutil.copytree(bundles / "3", tmp_path / "copy"))

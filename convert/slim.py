@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldlens.runtime.bundle.open import MANIFEST, SIGNATURE, open_bundle, read_manifest_bytes, read_signature
+from fieldlens.runtime.bundle.copying import copy_into
+from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import COPY_WHOLE, Bundle
 from fieldlens.runtime.bundle.precision import REFERENCE, model_file, preferred_on
 from fieldlens.runtime.errors import BundleError, OutputError
@@ -36,7 +37,7 @@ def slim(bundle: Path, out: Path, targets: tuple[str, ...], *, fp32: bool = Fals
     names = [name for name in opened.manifest.files if name in kept or name not in models]
     try:
         with atomic.folder(out, atomic.PUBLIC_FOLDER) as folder:
-            _copy(opened, names, folder)
+            copy_into(folder, opened, names)
             open_bundle(folder, allow_unsigned=True)
     except FileExistsError as error:
         raise OutputError(f"{out} exists and is not empty", "choose another --out") from error
@@ -51,12 +52,3 @@ def needed(bundle: Bundle, targets: tuple[str, ...], *, fp32: bool = False) -> t
     for target in targets:
         names |= {name for name in preferred_on(target) if name in listed} or {REFERENCE}
     return tuple(name for name in listed if name in names)
-
-
-def _copy(bundle: Bundle, names: list[str], folder: Path) -> None:
-    for name in names:
-        atomic.make_folder((folder / name).parent, atomic.PUBLIC_FOLDER)
-        (folder / name).write_bytes(bundle.read(name))
-    if (signature := read_signature(bundle.path)) is not None:
-        (folder / SIGNATURE).write_bytes(signature)
-    (folder / MANIFEST).write_bytes(read_manifest_bytes(bundle.path))

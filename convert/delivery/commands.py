@@ -39,7 +39,7 @@ class ProgressLines(Lines):
 
 
 @contextlib.contextmanager
-def told(arguments: argparse.Namespace) -> Iterator[None]:
+def failures_as_json(arguments: argparse.Namespace) -> Iterator[None]:
     """With ``--json``, a failure is an object with ``reason``, beside the words for people."""
     try:
         yield
@@ -63,7 +63,7 @@ def remote_of(arguments: argparse.Namespace) -> Remote:
 
 def run_usb(arguments: argparse.Namespace) -> int:
     """``deploy usb``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         source = find_bundle(arguments.bundle)
         targets = targets_of(arguments.targets, "--for") if arguments.targets else None
         if arguments.dry_run:
@@ -88,7 +88,7 @@ def run_provision(arguments: argparse.Namespace) -> int:
     given = {
         name: getattr(arguments, name) for name in ("camera", "port", "site") if getattr(arguments, name) is not None
     }
-    with told(arguments):
+    with failures_as_json(arguments):
         remote, keys = remote_of(arguments), keys_of(arguments)
         work = Provision(
             remote, keys, key=None if arguments.unsigned else _private_key(keys),
@@ -106,7 +106,7 @@ def run_provision(arguments: argparse.Namespace) -> int:
 
 def run_push(arguments: argparse.Namespace) -> int:
     """``deploy push``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         remote = remote_of(arguments)
         done = push(
             remote, find_bundle(arguments.bundle), allow_downgrade=arguments.allow_downgrade,
@@ -124,7 +124,7 @@ def run_push(arguments: argparse.Namespace) -> int:
 
 def run_release(arguments: argparse.Namespace) -> int:
     """``deploy release``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         remote, keys = remote_of(arguments), keys_of(arguments)
         work = Provision(
             remote, keys, python=arguments.python, unsigned=arguments.unsigned, reporter=ProgressLines(),
@@ -166,7 +166,7 @@ def _signing_key(keys: KeyFolder) -> Path:
 
 def run_rollback(arguments: argparse.Namespace) -> int:
     """``deploy rollback``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         remote = remote_of(arguments)
         found = operate.rollback(remote, dry_run=arguments.dry_run)
     if arguments.dry_run:
@@ -178,7 +178,7 @@ def run_rollback(arguments: argparse.Namespace) -> int:
 
 def run_status(arguments: argparse.Namespace) -> int:
     """``deploy status``: 2 where the service does not answer with what is installed."""
-    with told(arguments):
+    with failures_as_json(arguments):
         found = operate.status(remote_of(arguments))
     say(arguments, found, *status_lines(found))
     return EXIT_OK if found["service"]["answers"] and found["service"].get("as_linked") else EXIT_REFUSED
@@ -186,7 +186,7 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 def run_selftest(arguments: argparse.Namespace) -> int:
     """``deploy selftest``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         found = operate.selftest(remote_of(arguments))
     outcome = "passed" if found["passed"] else "FAILED"
     say(arguments, found, f"{outcome}: {found['images']} golden images on {found['backend']} {found['precision']}")
@@ -195,7 +195,7 @@ def run_selftest(arguments: argparse.Namespace) -> int:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """``deploy bench``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         remote = remote_of(arguments)
         out = arguments.out or Path(f"{remote.host.rpartition('@')[2]}-latency.html")
         if not arguments.dry_run:
@@ -205,14 +205,14 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
 def run_logs(arguments: argparse.Namespace) -> int:
     """``deploy logs``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         lines = operate.logs(remote_of(arguments), arguments.lines)
     return say(arguments, {"ok": True, "lines": lines}, *lines)
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
     """``deploy remove``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         remote = remote_of(arguments)
         steps = operate.remove(remote, records=arguments.with_records, dry_run=arguments.dry_run)
     return say(arguments, {"ok": True, "dry_run": arguments.dry_run, "steps": steps}, *steps)
@@ -225,7 +225,7 @@ def keys_of(arguments: argparse.Namespace) -> KeyFolder:
 
 def run_new(arguments: argparse.Namespace) -> int:
     """``keys new``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         folder = keys_of(arguments)
         key = folder.new(arguments.name, existing=arguments.existing, passphrase=not arguments.no_passphrase)
     where = f"private key: {key.private}" if key.private else "its private half is not here"
@@ -238,7 +238,7 @@ def run_new(arguments: argparse.Namespace) -> int:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """``keys show``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         folder = keys_of(arguments)
         keys = folder.all()
     words = [f"{key.name:<28}{key.fingerprint}  {'REVOKED' if key.revoked else 'counts'}" for key in keys]
@@ -250,7 +250,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def run_revoke(arguments: argparse.Namespace) -> int:
     """``keys revoke``."""
-    with told(arguments):
+    with failures_as_json(arguments):
         folder = keys_of(arguments)
         key = folder.revoke(arguments.name)
         left = [each.name for each in folder.all() if not each.revoked]

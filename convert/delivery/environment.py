@@ -37,9 +37,9 @@ def probe(remote: Remote) -> ProbedDevice:
     """Look, and change nothing. Raises DeliveryFailed."""
     script = Path(__file__).with_name("probe.py").read_bytes()
     done = remote.must(["python3", "-", remote.root], "looking at the device", script, 60.0)
-    if not done.told:
+    if not done.reported:
         raise DeliveryFailed("device", f"{remote.host}: Python gave no answer", "apt install python3 on the device")
-    return ProbedDevice(**done.told)
+    return ProbedDevice(**done.reported)
 
 
 class DeviceEnvironment:

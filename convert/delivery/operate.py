@@ -21,17 +21,17 @@ def rollback(remote: Remote, *, dry_run: bool = False) -> dict[str, Any]:
 def status(remote: Remote) -> dict[str, Any]:
     """What ``fieldlens device status --json`` says there. Raises DeliveryFailed."""
     done = remote.fieldlens(["device", "status", "--json", "--root", remote.root], "asking for the status", 120.0)
-    if not done.told:
+    if not done.reported:
         raise remote.failed("asking for the status", done)
-    return done.told
+    return done.reported
 
 
 def selftest(remote: Remote) -> dict[str, Any]:
     """The golden images, now. Raises DeliveryFailed."""
     done = remote.fieldlens(["selftest", _current(remote), "--json", "--state", _state(remote)], "self-test", _LONG_S)
-    if "passed" not in done.told:
+    if "passed" not in done.reported:
         raise remote.failed("self-test", done)
-    return done.told
+    return done.reported
 
 
 def bench(remote: Remote, out: Path) -> None:
@@ -86,9 +86,9 @@ def remove(remote: Remote, *, records: bool = False, dry_run: bool = False) -> l
 
 
 def _answer(remote: Remote, done: RemoteResult, step: str) -> dict[str, Any]:
-    if done.code != 0 or not done.told:
+    if done.code != 0 or not done.reported:
         raise remote.failed(step, done)
-    return done.told
+    return done.reported
 
 
 def _current(remote: Remote) -> str:

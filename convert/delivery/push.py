@@ -150,20 +150,20 @@ class Push:
         end = time.monotonic() + _INSTALL_S
         while time.monotonic() < end:
             try:
-                told = self._remote.fieldlens(
+                reported = self._remote.fieldlens(
                     ["device", "status", "--json", "--root", self._remote.root], "asking how it ended", 120.0
-                ).told
+                ).reported
             except ConnectionLost:
-                told = {"update": "under way"}
-            if told and told["update"] == "none":
-                return self._ended(told)
+                reported = {"update": "under way"}
+            if reported and reported["update"] == "none":
+                return self._ended(reported)
             time.sleep(_PAUSE_S)
         raise lost
 
-    def _ended(self, told: dict[str, Any]) -> dict[str, Any]:
-        good, returned = told.get("good") or {}, told.get("returned") or {}
+    def _ended(self, reported: dict[str, Any]) -> dict[str, Any]:
+        good, returned = reported.get("good") or {}, reported.get("returned") or {}
         if good.get("hash") == self._bundle.hash:
-            return {"ok": True, "version": good, "clock_is_set": told["clock"] != "clock not set"}
+            return {"ok": True, "version": good, "clock_is_set": reported["clock"] != "clock not set"}
         if (returned.get("refused") or {}).get("hash") == self._bundle.hash:
             raise DeliveryFailed(
                 str(returned["reason"]), f"{self._remote.host}: the device went back: {returned['detail']}",
@@ -214,10 +214,12 @@ class _Line:
                 raise self._ended(step)
             self.read += piece
         line, _, self.read = self.read.partition(b"\n")
-        told = json.loads(line)
-        if told.get("ok", True):
-            return dict(told)
-        raise DeliveryFailed(str(told["reason"]), f"{self.remote.host}: {step}: {told['message']}", str(told["hint"]))
+        reported = json.loads(line)
+        if reported.get("ok", True):
+            return dict(reported)
+        raise DeliveryFailed(
+            str(reported["reason"]), f"{self.remote.host}: {step}: {reported['message']}", str(reported["hint"])
+        )
 
     def _ended(self, step: str) -> DeliveryFailed:
         self.stdin.close()

@@ -98,12 +98,12 @@ class Remote:
 
     def failed(self, step: str, done: RemoteResult) -> DeliveryFailed:
         """A command on the device that ended badly, in its own words."""
-        told = done.told
-        if told.get("message"):
+        reported = done.reported
+        if reported.get("message"):
             return DeliveryFailed(
-                str(told.get("reason", "refused")),
-                f"{self.host}: {step}: {told['message']}",
-                str(told.get("hint", "")),
+                str(reported.get("reason", "refused")),
+                f"{self.host}: {step}: {reported['message']}",
+                str(reported.get("hint", "")),
             )
         lines = done.stderr.decode(errors="replace").splitlines()
         error = next((line[7:] for line in lines if line.startswith("error: ")), "")
@@ -131,7 +131,7 @@ class RemoteResult:
     stderr: bytes
 
     @property
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         """The JSON object on its standard output; empty where there is none."""
         try:
             value = json.loads(self.stdout.decode())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldlens.convert.slim import slim
-from fieldlens.runtime.bundle.open import MANIFEST, SIGNATURE, open_bundle, read_manifest_bytes, read_signature
+from fieldlens.runtime.bundle.copying import copy_into
+from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import KitError, OutputError
 from fieldlens.runtime.files import atomic
@@ -45,7 +46,8 @@ def write_stick(stick: Path, source: Path, targets: tuple[str, ...] | None = Non
         return OnStick(target, kept, _size(kept), there=True)
     _check_room(stick, bundle)
     if targets is None:
-        _copy(bundle, target)
+        with atomic.folder(target, atomic.PUBLIC_FOLDER) as folder:
+            copy_into(folder, bundle)
     else:
         slim(source, target, targets)
     atomic.write_text(stick / HOW, _TEXT.format(place=f"/media/STICK/{target.name}"), atomic.PUBLIC)
@@ -78,14 +80,3 @@ def _check_room(stick: Path, bundle: Bundle) -> None:
             f"{stick} has {free / 1e6:.0f} MB free; the bundle needs {needs / 1e6:.0f} MB",
             "take a larger stick, or copy only what the device needs: --for cpu",
         )
-
-
-def _copy(bundle: Bundle, target: Path) -> None:
-    with atomic.folder(target, atomic.PUBLIC_FOLDER) as folder:
-        for name in bundle.manifest.files:
-            if name not in bundle.absent:
-                atomic.make_folder((folder / name).parent, atomic.PUBLIC_FOLDER)
-                (folder / name).write_bytes(bundle.read(name))
-        if (signature := read_signature(bundle.path)) is not None:
-            (folder / SIGNATURE).write_bytes(signature)
-        (folder / MANIFEST).write_bytes(read_manifest_bytes(bundle.path))

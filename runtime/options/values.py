@@ -15,25 +15,23 @@ def positive(text: str) -> int:
 
 def count(text: str) -> int:
     """0 to 64."""
-    value = int(text)
-    if not 0 <= value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 64")
-    return value
+    return _whole(text, 64, "is not between 0 and 64")
 
 
 def days(text: str) -> int:
     """0 to a hundred years."""
-    value = int(text)
-    if not 0 <= value <= 36500:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days")
-    return value
+    return _whole(text, 36500, "is not a number of days")
 
 
 def port(text: str) -> int:
     """0 to 65535."""
+    return _whole(text, 65535, "is not a port (0 takes a free one)")
+
+
+def _whole(text: str, most: int, fault: str) -> int:
     value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port (0 takes a free one)")
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text} {fault}")
     return value
 
 

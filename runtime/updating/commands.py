@@ -87,15 +87,15 @@ def rollback(arguments: argparse.Namespace) -> int:
 
 def _say_served(arguments: argparse.Namespace, version: InstalledVersion) -> None:
     clock_is_set = memory.clock_is_set()
-    told = {"ok": True, "version": asdict(version), "clock_is_set": clock_is_set}
+    reported = {"ok": True, "version": asdict(version), "clock_is_set": clock_is_set}
     words = [f"{version.title} serves"]
     if not clock_is_set:
         words.append(f"note: {_CLOCK}")
-    _result(arguments, told, words)
+    _result(arguments, reported, words)
 
 
-def _result(arguments: argparse.Namespace, told: dict[str, Any], words: list[str]) -> None:
-    print(json_text(told) if arguments.json else "\n".join(map(printable, words)))
+def _result(arguments: argparse.Namespace, reported: dict[str, Any], words: list[str]) -> None:
+    print(json_text(reported) if arguments.json else "\n".join(map(printable, words)))
 
 
 def show_status(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import errno
 import shutil
 from pathlib import Path
 
-from fieldlens.runtime.bundle.open import MANIFEST, SIGNATURE, open_bundle, read_manifest_bytes, read_signature
+from fieldlens.runtime.bundle.copying import copy_into
+from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
@@ -99,7 +100,7 @@ def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ..
     try:
         make_room(target)
         with atomic.folder(target, atomic.PUBLIC_FOLDER) as folder:
-            _copy(bundle, folder)
+            copy_into(folder, bundle)
         atomic.fsync_folder(layout.bundles)
     except OSError as error:
         raise of_the_disk(error) from error
@@ -122,16 +123,6 @@ def make_room(target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     if target.exists():
         target.rename(aside)
-
-
-def _copy(bundle: Bundle, folder: Path) -> None:
-    for name in bundle.manifest.files:
-        if name not in bundle.absent:
-            atomic.make_folder((folder / name).parent, atomic.PUBLIC_FOLDER)
-            (folder / name).write_bytes(bundle.read(name))
-    if (signature := read_signature(bundle.path)) is not None:
-        (folder / SIGNATURE).write_bytes(signature)
-    (folder / MANIFEST).write_bytes(read_manifest_bytes(bundle.path))
 
 
 def point(layout: DeviceFolders, version: InstalledVersion | None) -> None:

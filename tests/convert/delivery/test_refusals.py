@@ -146,8 +146,8 @@ def test_the_command_line_gives_the_reason(
     words = ["deploy", "push", "device", str(bundles / "1"), "--root", str(serving.layout.root), "--json",
              "--ssh-config", str(serving.remote.config)]  # fmt: skip
     assert run_cli(lambda: main(words)) == 2
-    told = capsys.readouterr()
-    assert json.loads(told.out)["reason"] == "older"
-    assert "error: device: offering the bundle: tiny version 1 is older" in told.err
+    reported = capsys.readouterr()
+    assert json.loads(reported.out)["reason"] == "older"
+    assert "error: device: offering the bundle: tiny version 1 is older" in reported.err
     assert run_cli(lambda: main([*words[:3], str(bundles / "3"), *words[4:], "--dry-run"])) == 0
     assert json.loads(capsys.readouterr().out)["dry_run"] is True

@@ -81,7 +81,8 @@ class FolderWatch:
         self._kernel.keep(waiting)
         likely = {path for path in waiting if self._complete(path, found[path], now_s)}
         self._kernel.take()
-        ready = {path for path in likely if self._kernel.state(path) not in (WRITING, OPENED)}  # not begun again
+        likely = {path for path in likely if self._kernel.state(path) not in (WRITING, OPENED)}  # not begun again
+        ready = {path for path in likely if _is_still(path, found[path])}
         self._done = {path: stamp for path, stamp in self._done.items() if path in found}
         self._done.update((path, found[path]) for path in ready)
         for path in ready if self._journal is not None else ():
@@ -169,9 +170,21 @@ class FolderWatch:
         self.walks[folder] = walk(folder, self._kernel.add, ordered=False)
         for path, status in self.walks[folder].images:
             if status is not None:
-                ordinary = stat.S_ISREG(status.st_mode)
-                inode = status.st_ino
-                found[path] = (status.st_mtime_ns, status.st_size, inode) if ordinary else (0, -1, inode)
+                found[path] = _stamp(status)
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    ordinary = stat.S_ISREG(status.st_mode)
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if ordinary else (0, -1, status.st_ino)
+
+
+def _is_still(path: str, stamp: _Stamp) -> bool:
+    """Whether the file that looked complete is the one that was found: its end may have come after the walk, and what
+    is answered under the old stamp would be answered again under the new one."""
+    try:
+        return _stamp(os.stat(path)) == stamp  # noqa: PTH116
+    except OSError:
+        return False  # the next look says what became of it
 
 
 def _drop_first(lists: dict[str, list[T]], key: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.runtime.sources.complete import looks_complete
 from fieldlens.runtime.sources.folder import REST_S, FolderWatch
 from fieldlens.runtime.sources.inotify import Inotify
 from fieldlens.runtime.sources.walk import natural, walk
@@ -46,6 +47,24 @@ WHOLE = {
     "1.tif": b"II*\0 the pixels",
 }
 TELLS_ITSELF = {"1.jpg", "1.png"}
+
+
+def test_a_file_whose_end_comes_during_a_look_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer had opened it before anybody watched, so the kernel says nothing of him until he closes it."""
+    path = tmp_path / "1.jpg"
+    path.write_bytes(JPEG[:-2])
+    watch = FolderWatch([tmp_path], Deaf())
+    assert watch.look(0) == []
+
+    def ends_now(place: str, *, closed: bool) -> bool:
+        path.write_bytes(JPEG)
+        return looks_complete(place, closed=closed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fieldlens.runtime.sources.folder.looks_complete", ends_now)
+        assert watch.look(1) == []
+    given = [each for second in range(2, 30) for each in watch.look(second)]
+    assert given == [path]
 
 
 def names(paths: list[Path]) -> list[str]:

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -27,8 +28,6 @@ _STEADY_S = 30.0
 _START_S = 20.0
 _RECOVERY_S = 120.0
 _LOG_BYTES = 5_000_000
-_BEGUN: list[subprocess.Popen[bytes]] = []
-"""Supervisors that this process has begun; they outlive it."""
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 
@@ -187,7 +186,7 @@ def _begin(layout: DeviceFolders) -> None:
     command = [sys.executable, "-m", "fieldlens", "device", "supervise", "--root", str(layout.root)]
     with layout.log.open("ab") as file:
         started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
-    _BEGUN.append(started)
+    threading.Thread(target=started.wait, daemon=True).start()  # it may outlive us; if not, nothing of it stays behind
 
 
 def _started(layout: DeviceFolders) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
+import statistics
 import struct
 import threading
 import time
@@ -269,3 +271,17 @@ def test_an_image_is_answered_over_the_wire(running: int) -> None:
     with socket.create_connection(("127.0.0.1", running), timeout=15) as one:
         one.sendall(head.encode() + body)
         assert one.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_no_answer_waits_for_the_visitor_to_confirm_its_head(running: int) -> None:
+    """Nagle's algorithm held every body back by 40 ms, from a connection's second answer on."""
+    connection = http.client.HTTPConnection("127.0.0.1", running, timeout=15)
+    waited_ms = []
+    for _ in range(12):
+        connection.request("GET", "/api/v1/openapi.json")
+        answer = connection.getresponse()
+        began = time.perf_counter()
+        assert answer.read()
+        waited_ms.append((time.perf_counter() - began) * 1e3)
+    connection.close()
+    assert statistics.median(waited_ms) < 20

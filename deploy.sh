@@ -12,6 +12,7 @@ readonly ROOT
 readonly CALLED_FROM="$PWD"
 readonly HOST_PYTHONS="3.11 3.12 3.13"
 readonly DEVICE_PYTHONS="3.10 3.11 3.12 3.13"
+readonly JETSON_PYTHONS="3.10 3.12"  # JetPack 6 and 7
 readonly HELD_OUT_LIMIT=60
 readonly READY="recipes/ready/demo.bundle"  # committed: a bundle of our own making, for ./deploy.sh try
 readonly READY_LIMIT_KB=13671               # 14 MB
@@ -567,6 +568,16 @@ write_locks() {
   for version in $DEVICE_PYTHONS; do
     say "locks/device-py$version.txt"
     compile_lock "$uv" "$version" "locks/device-py$version.txt" runtime/requirements.txt "$@"
+    say "locks/station-py$version.txt"  # the device's versions, and the station's page
+    compile_lock "$uv" "$version" "locks/station-py$version.txt" runtime/requirements.txt runtime/station/requirements.txt \
+      --constraint "locks/device-py$version.txt" "$@"
+  done
+  for version in $JETSON_PYTHONS; do
+    say "locks/jetson-py$version.txt and locks/jetson-build-py$version.txt"
+    compile_lock "$uv" "$version" "locks/jetson-py$version.txt" runtime/requirements-jetson.txt \
+      runtime/station/requirements.txt "$@"
+    compile_lock "$uv" "$version" "locks/jetson-build-py$version.txt" runtime/requirements-jetson-build.txt \
+      --constraint "locks/jetson-py$version.txt" "$@"
   done
 }
 

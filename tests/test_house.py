@@ -239,12 +239,19 @@ def test_locks_pin_with_hashes_and_name_no_host(path: Path) -> None:
     assert all("==" in line and line.endswith("\\") for line in pinned), "every package carries a version and hashes"
 
 
+LOCKED = {
+    "host": ["requirements.txt", "requirements-dev.txt"],
+    "device": ["runtime/requirements.txt"],
+    "station": ["runtime/requirements.txt", "runtime/station/requirements.txt"],
+    "jetson": ["runtime/requirements-jetson.txt", "runtime/station/requirements.txt"],
+    "jetson-build": ["runtime/requirements-jetson-build.txt"],
+}
+
+
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_locks_hold_what_the_requirements_ask_for(path: Path) -> None:
     """A requirement added without `./deploy.sh lock` would be missing from every fresh environment."""
-    sources = (
-        ["requirements.txt", "requirements-dev.txt"] if path.name.startswith("host") else ["runtime/requirements.txt"]
-    )
+    sources = LOCKED[path.name.rpartition("-py")[0]]
     pins: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([a-z0-9-]+)==([^\s;]+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
         pins.setdefault(name, []).append(version)

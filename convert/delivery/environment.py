@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldlens.convert.delivery.release import archive, checkout
+from fieldlens.convert.delivery.locks import DeviceLock
+from fieldlens.convert.delivery.release import archive
 from fieldlens.convert.delivery.remote import DeliveryFailed, Remote
 from fieldlens.convert.delivery.wheelhouse import WheelTarget, make_wheelhouse
 
 LEAST_PYTHON = (3, 10)
+BUILDERS, LOCK = "build.txt", "lock.txt"
+"""As the environment keeps them: what is installed first, to compile pycuda, and the rest."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class DeviceEnvironment:
             return f"those of {self._given}"
         where = "a wheelhouse made here" if self._offline else "the package registry, from the device"
         system = ", beside JetPack's own" if self._device.jetson else ""
-        return f"Python {self.version}, from {where}{system}"
+        hashes = f"with the hashes of locks/{self._lock.name}" if self._lock.files else "without hashes: it has no lock"
+        return f"Python {self.version}, from {where}, {hashes}{system}"
 
     def _choose(self) -> tuple[str, str]:
         for path, (version, whole) in self._device.pythons.items():
@@ -69,20 +73,27 @@ class DeviceEnvironment:
             f"(found: {names})", "there: apt install python3-venv; a Jetson needs JetPack 6",
         )  # fmt: skip
 
+    @property
+    def _lock(self) -> DeviceLock:
+        return DeviceLock(self.version, self._device.jetson)
+
     def _requirements(self) -> dict[str, bytes]:
-        """The hashed lock of this Python where there is one, else the ranges; the station's own on top."""
-        root = checkout()
-        lock = root / f"locks/station-py{self.version}.txt"
-        if lock.exists() and not self._device.jetson:
-            return {"lock.txt": lock.read_bytes()}
-        board = "requirements-jetson.txt" if self._device.jetson else "requirements.txt"
-        return {
-            "device.txt": (root / "runtime" / board).read_bytes(),
-            "station.txt": (root / "runtime/station/requirements.txt").read_bytes(),
-        }
+        """The hashed lock of this Python where there is one, with what compiles pycuda on a Jetson; else the ranges."""
+        if not self._lock.files:
+            return {f"ranges-{path.parent.name}.txt": path.read_bytes() for path in self._lock.sources}
+        found = {LOCK: self._lock.files[0].read_bytes()}
+        build = DeviceLock(self.version, jetson=True, build=True).files if self._device.jetson else []
+        return {BUILDERS: build[0].read_bytes(), **found} if build else found
 
     def _hash(self) -> str:
         return hashlib.sha256(b"".join(self._requirements().values())).hexdigest()[:12]
+
+    def is_there(self) -> bool:
+        """Whether it lies whole on the device already. Raises DeliveryFailed."""
+        place = shlex.quote(f"{self._remote.root.rstrip('/')}/opt/fieldlens/environments/{self.name}/ready")
+        return (
+            bool(self._given) or self._must(f"if [ -f {place} ]; then echo yes; fi", "looking at the libraries") != b""
+        )
 
     def make(self) -> None:
         """Nothing where it is whole already."""
@@ -102,9 +113,7 @@ class DeviceEnvironment:
         if self._offline:
             self._install_offline(head)
             return
-        files = self._requirements()
-        sources = " ".join(f'-r "$E/{name}"' for name in files)
-        self._install(head, files, f"{sources} >&2")
+        self._install(head, self._requirements())
 
     def _install_offline(self, head: str) -> None:
         """Only what is not there yet is sent, one file after the other."""
@@ -120,16 +129,25 @@ class DeviceEnvironment:
             if (path.name, str(path.stat().st_size)) not in there:
                 script = f'{head}{place}cat >"$W/.part"; mv -f "$W/.part" "$W/{path.name}"'
                 self._must(script, f"sending {path.name}", path.read_bytes())
-        files = {"requirements.txt": house.requirements.read_bytes()}
-        options = '--no-index --find-links "$W" --require-hashes -r "$E/requirements.txt" >&2'
-        self._install(head + place, files, options)
+        files = {LOCK: house.requirements.read_bytes()}
+        if house.builders.exists():
+            files = {BUILDERS: house.builders.read_bytes(), **files}
+        self._install(head + place, files, '--no-index --find-links "$W"')
 
-    def _install(self, head: str, files: dict[str, bytes], options: str) -> None:
+    def _install(self, head: str, files: dict[str, bytes], options: str = "") -> None:
+        """Locks with hashes, one after the other; ranges at once, where there is no lock."""
+        pip = f'"$E/bin/python" -m pip install --quiet --disable-pip-version-check {options}'
+        if LOCK in files:
+            ready = "--no-build-isolation " if BUILDERS in files else ""  # else pip would fetch without hashes
+            order = [f'--require-hashes {ready if name == LOCK else ""}-r "$E/{name}"' for name in files]
+        else:
+            order = [" ".join(f'-r "$E/{name}"' for name in files)]
+        work = "\n".join(f"{pip} {each} >&2" for each in order)
         system = "--system-site-packages" if self._device.jetson else ""
         script = (
             'if [ -f "$E/ready" ]; then cat >/dev/null; exit 0; fi\n'
             f'rm -rf "$E"; mkdir -p "$E"; tar -xzf - -C "$E"; {shlex.quote(self.interpreter)} -m venv {system} "$E"\n'
-            f'"$E/bin/python" -m pip install --quiet --disable-pip-version-check {options}\n'
+            f"{work}\n"
             'sync; : >"$E/ready"'
         )
         self._must(head + script, "installing the libraries", archive(files))

@@ -1,29 +1,26 @@
 """Libraries for a device without internet: wheels for its Python, processor and C library, fetched here, with hashes.
 
-uv resolves for the other machine (the versions of the device's lock, where it has one), pip fetches. Everything is a
-wheel but pycuda, which has none: its sdist travels with what builds it, and is compiled there against the board's CUDA.
+uv resolves for the other machine within the versions and the hashes of the device's lock, where it has one; pip
+fetches. Everything is a wheel but pycuda, which has none: its sdist travels with what builds it, and is compiled there
+against the board's CUDA.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldlens.convert.delivery.release import checkout
+from fieldlens.convert.delivery.locks import DeviceLock, blocks, normal, pinned
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 
 BUILT_THERE = "pycuda"
-_BUILDERS = ("setuptools>=77,<82", "wheel>=0.43,<1")
-"""What pycuda's build asks for, beside numpy, which is there."""
 _OLDEST_MINOR = 17
-_HASHES = re.compile(r"^([A-Za-z0-9._-]+)==", flags=re.MULTILINE)
-_INSTALLED = "requirements.txt"
+_INSTALLED, _BUILDERS = "requirements.txt", "builders.txt"
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,11 @@ class Wheelhouse:
         return self.folder / _INSTALLED
 
     @property
+    def builders(self) -> Path:
+        """What to install before, on a board that compiles pycuda; there only for a Jetson."""
+        return self.folder / _BUILDERS
+
+    @property
     def files(self) -> list[Path]:
         """Wheels, and pycuda's sdist."""
         return sorted([*self.folder.glob("*.whl"), *self.folder.glob("*.tar.gz")])
@@ -83,52 +85,39 @@ def make_wheelhouse(target: WheelTarget, parent: Path) -> Wheelhouse:
     """Resolve and fetch into ``parent``; what is there already is not fetched again. Raises KitError."""
     made = Wheelhouse(parent / target.name, target)
     atomic.make_folder(made.folder, atomic.PUBLIC_FOLDER)
-    text = resolve(target, _sources(target), _constraints(target))
+    lock = DeviceLock(target.python, target.jetson)
+    text = resolve(target, lock.sources, lock.files)
+    lock.check(text)
     atomic.write_text(made.requirements, text, atomic.PUBLIC)
-    wheels = "\n".join(block for block in _blocks(text) if not block.startswith(f"{BUILT_THERE}=="))
+    wheels = "\n".join(block for block in blocks(text) if not block.startswith(f"{BUILT_THERE}=="))
     _fetch(made, wheels, target)
     if target.jetson:
-        _fetch_sdist(made, next(block for block in _blocks(text) if block.startswith(f"{BUILT_THERE}==")))
-        builders = resolve(target, [], (), extra=_BUILDERS)
-        atomic.write_text(made.folder / "builders.txt", builders, atomic.PUBLIC)
+        _fetch_sdist(made, next(block for block in blocks(text) if block.startswith(f"{BUILT_THERE}==")))
+        build = DeviceLock(target.python, target.jetson, build=True)
+        builders = resolve(target, build.sources, build.files)
+        build.check(builders)
+        atomic.write_text(made.builders, builders, atomic.PUBLIC)
         _fetch(made, builders, target)
     check_complete(made)
     return made
 
 
-def resolve(target: WheelTarget, sources: list[Path], constraints: Iterable[Path], extra: tuple[str, ...] = ()) -> str:
+def resolve(target: WheelTarget, sources: Sequence[Path], constraints: Iterable[Path]) -> str:
     """Pinned versions with hashes, all of them wheels for ``target`` but pycuda. Raises KitError."""
     words = ["pip", "compile", "--quiet", "--python-version", target.python, "--python-platform", target.uv_platform]
     words += ["--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "--only-binary", ":all:"]
     words += ["--no-binary", BUILT_THERE] if target.jetson else []
     words += [word for path in constraints for word in ("-c", str(path))]
-    words += list(map(str, sources)) if sources else ["-"]
-    done = _run([_uv(), *words], "\n".join(extra))
-    return done.stdout
+    return _run([_uv(), *words, *map(str, sources)]).stdout
 
 
 def check_complete(made: Wheelhouse) -> None:
     """Every requirement has its file. Raises KitError."""
-    have = {_normal(path.name.split("-")[0]) for path in made.files}
-    wanted = {_normal(name) for name in _HASHES.findall(made.requirements.read_text(encoding="utf-8"))}
+    have = {normal(path.name.split("-")[0]) for path in made.files}
+    lists = [path for path in (made.requirements, made.builders) if path.exists()]
+    wanted = {name for path in lists for name in pinned(path.read_text(encoding="utf-8"))}
     if lacking := sorted(wanted - have):
         raise KitError(f"{made.folder}: {lacking[0]} is missing", "run it again, with a network")
-
-
-def _sources(target: WheelTarget) -> list[Path]:
-    runtime = checkout() / "runtime"
-    board = "requirements-jetson.txt" if target.jetson else "requirements.txt"
-    return [runtime / board, runtime / "station/requirements.txt"]
-
-
-def _constraints(target: WheelTarget) -> list[Path]:
-    lock = checkout() / f"locks/device-py{target.python}.txt"
-    return [] if target.jetson or not lock.exists() else [lock]
-
-
-def _blocks(text: str) -> list[str]:
-    """One requirement with its hashes each."""
-    return [block for block in re.split(r"\n(?=[A-Za-z0-9])", text.strip()) if block]
 
 
 def _fetch(made: Wheelhouse, requirements: str, target: WheelTarget) -> None:
@@ -164,14 +153,10 @@ def _uv() -> str:
     return found
 
 
-def _run(command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         words = " ".join(said[-4:]) or f"it ended with {done.returncode}"
         raise KitError(f"{Path(command[0]).name}: {words}", "fetching needs a network")
     return done
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -94,6 +94,9 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument(
         "--keep", type=positive, default=10, metavar="N", help="how many old files --rotate leaves (default 10)"
     )
+    parser.add_argument(
+        "--heartbeat", type=Path, metavar="FILE", help="a small JSON file, written every second while the run is alive"
+    )
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N inputs")
     parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(

@@ -38,7 +38,7 @@ from fieldlens.runtime.report.facts import Observed, megabytes, observed, report
 from fieldlens.runtime.report.outputs import Collected, detail_of, drawn_by, places_of, results_of, sinks_of
 from fieldlens.runtime.report.summary import Detail, backend_line, summary_lines
 from fieldlens.runtime.running.fixed_rate import DEFAULT_RATE, ArrivalPace, run_fixed_rate
-from fieldlens.runtime.running.notify import Notifier
+from fieldlens.runtime.running.heartbeat import LifeSigns
 from fieldlens.runtime.running.rules import SHORT_S, Verdict, load_images
 from fieldlens.runtime.running.run import END_OF_INPUT, ClassificationRun, RunLog
 from fieldlens.runtime.running.single_stream import run_single_stream
@@ -76,22 +76,22 @@ def classify(arguments: argparse.Namespace) -> int:
         # Until here a signal ends the process by itself: an output may wait for its reader, and there is no run yet.
         stack.enter_context(stopper.listening(to_the_end=True))
         view = _view(arguments, classifier, stack, talk)
-        notifier = stack.enter_context(contextlib.closing(Notifier()))
+        signs = stack.enter_context(contextlib.closing(LifeSigns(arguments.heartbeat, classifier.origin)))
         with contextlib.ExitStack() as inner:
             rows = [collected.rows] if arguments.report else []  # without a report nobody reads them
             run = ClassificationRun(
                 classifier, [*sinks, *rows], drawn_by(arguments, classifier, collected), arguments.limit,
-                arguments.duration, workers=arguments.workers, view=view, beat=notifier.beat, stopper=stopper,
+                arguments.duration, workers=arguments.workers, view=view, beat=signs.beat, stopper=stopper,
             )  # fmt: skip
             watch = inner.enter_context(Recorder()) if arguments.report else None
-            notifier.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle), *model.site)))
+            signs.ready("; ".join((f"{bundle.title} on {model.info.name}", *unsigned(bundle), *model.site)), run.log)
             log = run(sources)
         for sink in sinks:
             sink.close()
         code = _conclude(arguments, model, around, log, watch.record if watch else None, talk, collected)
         if view is not None and log.ended_by == END_OF_INPUT and not log.cameras and arguments.limit is None:
             left_s = math.inf if arguments.duration is None else arguments.duration - log.seconds
-            keep_showing(view, left_s, stopper, talk.say, notifier.beat)
+            keep_showing(view, left_s, stopper, talk.say, signs.beat)
         return code
 
 
@@ -170,7 +170,10 @@ def _view(
 
 def _benchmark(arguments: argparse.Namespace, model: Model, around: dict[str, Any]) -> int:
     """A benchmark mode: images into memory, then queries by its rules."""
-    others = ("json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream", "with_images")
+    others = (
+        "json", "csv", "overlays", "limit", "duration", "watch", "workers", "show", "stream", "with_images",
+        "heartbeat",
+    )  # fmt: skip
     if given := [name for name in others if getattr(arguments, name)]:
         hint = "it takes --seconds and --report"
         raise KitError(f"--{given[0].replace('_', '-')} does not go with --mode {arguments.mode}", hint)

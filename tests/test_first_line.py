@@ -48,6 +48,7 @@ FIRST = {
     "device supervise": (),
     "device stop": (),
     "device receive": (),
+    "device configure": (),
     "device adopt": ("0.1.0-0123456789ab",),
     "deploy usb": ("data", "a.bundle"),
     "deploy provision": ("station-7",),

@@ -8,6 +8,7 @@ from pathlib import Path
 from fieldlens.runtime.bundle.precision import targets_of
 from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.parser import Commands, Parser
+from fieldlens.runtime.updating.arguments import RUNTIME, STATION
 
 TITLE = "bring this kit and its bundles to devices, over SSH or on a stick"
 MODULE = "fieldlens.convert.delivery.commands"
@@ -67,8 +68,23 @@ def _add_provision(commands: Commands) -> None:
     _add_host(parser)
     add_keys(parser)
     parser.add_argument("--camera", metavar="URI", help="csi://N, v4l2://N, rtsp://HOST/PATH or http://HOST/PATH")
+    runs = parser.add_mutually_exclusive_group()
+    runs.add_argument("--station", dest="runs", action="store_const", const=STATION, help="with a page (default)")
+    runs.add_argument(
+        "--runtime", dest="runs", action="store_const", const=RUNTIME,
+        help="no page: what --camera sees or what comes into --watch is classified, into files on the device",
+    )  # fmt: skip
+    parser.add_argument("--watch", metavar="DIR", help="of --runtime: the device's folder that the images come into")
+    parser.add_argument(
+        "--listen", metavar="ADDRESS",
+        help="who may reach the page: 127.0.0.1 (default), or 0.0.0.0 for all networks, once it has accounts",
+    )  # fmt: skip
     parser.add_argument("--port", type=int, metavar="N", help="of the station's page, there (default 8080)")
     parser.add_argument("--site", metavar="TEXT", help="the clinic's name in every result")
+    parser.add_argument("--power-mode", type=int, metavar="N", help="of a Jetson: nvpmodel's number")
+    parser.add_argument(
+        "--jetson-clocks", action=argparse.BooleanOptionalAction, help="of a Jetson: hold its clocks at their highest"
+    )
     parser.add_argument("--python", metavar="FILE", default="", help="a Python on the device that has the libraries")
     parser.add_argument("--offline", action="store_true", help="the device has no internet: its wheels are sent along")
     parser.add_argument("--unsigned", action="store_true", help="for a trial: no policy, unsigned bundles are taken")

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.stopping import Stop, Stopper
 from fieldlens.runtime.terminal.reporter import Lines
-from fieldlens.runtime.updating.settings import StationSetup
+from fieldlens.runtime.updating.arguments import RUNTIME, STATION
 from fieldlens.runtime.updating.status import lines as status_lines
 
 _CLOCK = "the device's clock is not set: the update does not need it, but its records carry no true time"
@@ -85,14 +85,12 @@ def run_usb(arguments: argparse.Namespace) -> int:
 
 def run_provision(arguments: argparse.Namespace) -> int:
     """``deploy provision``."""
-    given = {
-        name: getattr(arguments, name) for name in ("camera", "port", "site") if getattr(arguments, name) is not None
-    }
     with failures_as_json(arguments):
+        given = settings_of(arguments)
         remote, keys = remote_of(arguments), keys_of(arguments)
         work = Provision(
             remote, keys, key=None if arguments.unsigned else _private_key(keys),
-            setup=replace(StationSetup(), **given) if given else None,
+            setup=given,
             python=arguments.python, unsigned=arguments.unsigned, reporter=ProgressLines(),
             offline=arguments.offline,
         )  # fmt: skip
@@ -102,6 +100,27 @@ def run_provision(arguments: argparse.Namespace) -> int:
         arguments, {"ok": True, "dry_run": arguments.dry_run, **asdict(plan)},
         f"{remote.host} {done}: release {plan.release}", f"next: ./deploy.sh push {remote.host} NAME.bundle",
     )  # fmt: skip
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those that were given; a camera takes the place of a folder, and the other way round. Raises DeliveryFailed."""
+    runs, pages = arguments.runs, [name for name in ("listen", "port", "site") if getattr(arguments, name) is not None]
+    if runs == RUNTIME and pages:
+        raise DeliveryFailed("usage", f"--{pages[0]} belongs to a page, which --runtime has not", "leave it out")
+    if arguments.watch is not None and arguments.camera is not None:
+        raise DeliveryFailed("usage", "--camera and --watch: a device without a page has one of them", "give one")
+    if arguments.watch is not None and runs == STATION:
+        raise DeliveryFailed("usage", "--watch belongs to --runtime", "a station's page takes files")
+    given: dict[str, Any] = {
+        "runs": runs, "host": arguments.listen, "port": arguments.port, "camera": arguments.camera,
+        "folder": arguments.watch, "site": arguments.site, "power_mode": arguments.power_mode,
+        "jetson_clocks": arguments.jetson_clocks,
+    }  # fmt: skip
+    if arguments.camera is not None or runs == STATION:
+        given["folder"] = ""
+    if arguments.watch is not None:
+        given["camera"] = ""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def run_push(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fieldlens.convert.delivery.remote import Remote, RemoteResult
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.updating.service import UNITS
 
 _LONG_S = 1800.0
 
@@ -67,11 +68,11 @@ def remove(remote: Remote, *, records: bool = False, dry_run: bool = False) -> l
         folders += [f"{root}/var/lib/fieldlens", f"{root}/var/log/fieldlens"]
     steps = ["stop the service", *(f"remove {folder}" for folder in folders)]
     if not records:
-        steps.append(f"leave the records in {root}/var/lib/fieldlens/station")
+        steps.append(f"leave the records in {root}/var/lib/fieldlens/station and {root}/var/lib/fieldlens/results")
     if dry_run:
         return steps
     stop = (
-        "systemctl disable -q --now fieldlens-station.service fieldlens-recover.timer || true; "
+        f"systemctl disable -q --now {' '.join(UNITS.values())} fieldlens-recover.timer || true; "
         "rm -f /etc/systemd/system/fieldlens-*; systemctl daemon-reload\n"
         if root == "" else ""
     )  # fmt: skip

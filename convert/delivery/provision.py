@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from typing import Any
 from fieldlens.convert.delivery import release as releases
 from fieldlens.convert.delivery.environment import DeviceEnvironment, ProbedDevice, probe
 from fieldlens.convert.delivery.keys import RELEASE_SIGNERS, REVOKED, SIGNERS, KeyFolder
-from fieldlens.convert.delivery.remote import DeliveryFailed, Remote
+from fieldlens.convert.delivery.remote import DeliveryFailed, Remote, RemoteResult
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.runtime.updating.releases import ENVIRONMENT, LISTING, SIGNATURE
+from fieldlens.runtime.updating.service import UNITS
 from fieldlens.runtime.updating.settings import StationSetup
+from fieldlens.runtime.updating.store import SPARE_BYTES
 
+_LIBRARIES_BYTES = 600_000_000
 _NEEDS_BYTES = 900_000_000
-"""Libraries 0.5 GB, code, and room for two bundles."""
-UNITS = ("fieldlens-station.service", "fieldlens-recover.service", "fieldlens-recover.timer")
+"""Libraries, code, and room for two bundles."""
+UNIT_FILES = (*UNITS.values(), "fieldlens-recover.service", "fieldlens-recover.timer")
 _LAUNCHER = """#!/bin/sh
 # The command on this device: the release that the link leads to, with the libraries that it was made for.
 set -eu
@@ -38,6 +41,10 @@ fi
 for group in video render; do
   if getent group "$group" >/dev/null; then usermod -a -G "$group" fieldlens; fi
 done
+for folder in state station results; do
+  install -d -m 0700 -o fieldlens -g fieldlens "$R/var/lib/fieldlens/$folder"
+done
+install -d -m 2770 -o fieldlens -g fieldlens "$R/var/lib/fieldlens/inbox"
 """
 
 
@@ -52,13 +59,18 @@ class ProvisionPlan:
 
 
 class Provision:
-    """One device being made. ``python``: an interpreter on the device that has the libraries already."""
+    """One device being made. ``python``: an interpreter on the device that has the libraries already.
+
+    ``setup``: all settings, or those that change; None: they stay.
+    """
 
     def __init__(
-        self, remote: Remote, keys: KeyFolder, *, setup: StationSetup | None = None, python: str = "",
-        offline: bool = False, unsigned: bool = False, key: Path | None = None, reporter: Reporter = SILENT,
+        self, remote: Remote, keys: KeyFolder, *, setup: StationSetup | Mapping[str, Any] | None = None,
+        python: str = "", offline: bool = False, unsigned: bool = False, key: Path | None = None,
+        reporter: Reporter = SILENT,
     ) -> None:  # fmt: skip
-        self._remote, self._keys, self._setup = remote, keys, setup
+        self._remote, self._keys = remote, keys
+        self._given = asdict(setup) if isinstance(setup, StationSetup) else dict(setup or {})
         self._python, self._offline, self._unsigned, self._reporter = python, offline, unsigned, reporter
         self._key = key
 
@@ -66,6 +78,7 @@ class Provision:
         """Every step in turn; each is safe to do again. Raises KitError."""
         device = probe(self._remote)
         self._check(device)
+        self._check_setup(device)
         release = releases.build_release()
         environment = DeviceEnvironment(self._remote, device, self._python, self._offline)
         work: list[tuple[str, Callable[[], None]]] = [
@@ -73,10 +86,10 @@ class Provision:
             (f"code: release {release.name}, {release.size_bytes / 1e6:.1f} MB", lambda: self._send_code(release)),
             (f"libraries: {environment.title}", environment.make),
             ("trust: policy, allowed signers, revoked keys", self._send_trust),
-            ("settings: camera, port, site", self._send_setup),
             (f"switch to release {release.name}", lambda: self._switch(release, environment)),
             ("units of systemd" if device.systemd and self._remote.root == "/" else "a supervisor, without systemd",
              lambda: self._units(device)),
+            (f"settings: {', '.join(self._given) or 'as they are'}", self._configure),
         ]  # fmt: skip
         plan = ProvisionPlan(release.name, environment.interpreter, environment.name, [title for title, _ in work])
         for number, (title, step) in enumerate(work, 1):
@@ -95,6 +108,7 @@ class Provision:
         release = releases.build_release()
         environment = DeviceEnvironment(self._remote, device, self._python, self._offline)
         steps = [f"send release {release.name}", f"libraries: {environment.title}", "adopt it, or go back"]
+        self._check_space(device, release, environment)
         if not dry_run:
             self._send_code(release)
             environment.make()
@@ -104,6 +118,15 @@ class Provision:
             if done.code != 0:
                 raise self._remote.failed("adopting the release", done)
         return ProvisionPlan(release.name, environment.interpreter, environment.name, steps)
+
+    def _check_space(self, device: ProbedDevice, release: releases.Release, environment: DeviceEnvironment) -> None:
+        """Before anything is sent: room for the code, which is unpacked beside itself, and for new libraries."""
+        needs = 2 * release.size_bytes + SPARE_BYTES + (0 if environment.is_there() else _LIBRARIES_BYTES)
+        if device.free_bytes < needs:
+            raise DeliveryFailed(
+                "disk-full", f"{self._remote.host} has {device.free_bytes / 1e6:.0f} MB free; the release needs "
+                f"{needs / 1e6:.0f} MB", "make room on the device; the release that runs was not touched",
+            )  # fmt: skip
 
     def _check(self, device: ProbedDevice) -> None:
         host = self._remote.host
@@ -165,12 +188,33 @@ class Provision:
         files["policy.json"] = json.dumps(policy).encode() + b"\n"
         self._put("etc/fieldlens", files, "sending the policy")
 
-    def _send_setup(self) -> None:
-        """Settings that are there already stay, unless new ones were given."""
-        if self._setup is None:
-            return
-        text = json.dumps(asdict(self._setup), indent=1).encode() + b"\n"
-        self._put("etc/fieldlens", {"station.json": text}, "sending the settings")
+    def _configure(self) -> None:
+        """The device itself checks the settings, tries them, and goes back to those before if they do not work."""
+        done = self._ask_configure()
+        if done.code != 0:
+            raise self._remote.failed("settings", done)
+        for note in done.reported.get("notes", ()):
+            self._reporter.say(f"note: {note}")
+
+    def _ask_configure(self, *options: str) -> RemoteResult:
+        words = [self._remote.program, "device", "configure", "--json", "--root", self._remote.root, *options]
+        return self._remote.run(self._remote.as_owner(words), "settings", json.dumps(self._given).encode())
+
+    def _check_setup(self, device: ProbedDevice) -> None:
+        """What the settings need, before anything is changed. Code on the device that is older checks nothing yet."""
+        host = self._remote.host
+        if not device.jetson and (self._given.get("power_mode") is not None or self._given.get("jetson_clocks")):
+            raise DeliveryFailed("no-jetson", f"{host} is no Jetson, so it has no power mode", "leave the option out")
+        if device.provisioned and self._given:
+            done = self._ask_configure("--dry-run")
+            if done.reported.get("ok") is False:
+                raise self._remote.failed("settings", done)
+        elif StationSetup(host=self._given.get("host", StationSetup.host)).beyond:
+            raise DeliveryFailed(
+                "no-accounts", f"{host} has no accounts and no certificate yet, so only the device itself may reach "
+                "its page", "provision it without --listen first; `fieldlens station init` on the device makes both "
+                "(docs/deploy.md#others-on-the-network); then again with --listen",
+            )  # fmt: skip
 
     def _put(self, folder: str, files: dict[str, bytes], step: str, executable: tuple[str, ...] = ()) -> None:
         """Small files, each replaced in one step."""
@@ -199,9 +243,8 @@ class Provision:
     def _units(self, device: ProbedDevice) -> None:
         if not (device.systemd and self._remote.root == "/"):
             return
-        units = {name: (releases.checkout() / "deploy" / name).read_bytes() for name in UNITS}
+        units = {name: (releases.checkout() / "deploy" / name).read_bytes() for name in UNIT_FILES}
         self._put("etc/systemd/system", units, "installing the units")
         self._shell(
-            "systemctl daemon-reload; systemctl enable -q fieldlens-station.service; "
-            "systemctl enable -q --now fieldlens-recover.timer", "installing the units",
-        )  # fmt: skip
+            "systemctl daemon-reload; systemctl enable -q --now fieldlens-recover.timer", "installing the units"
+        )

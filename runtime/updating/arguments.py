@@ -9,6 +9,8 @@ from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.parser import Commands, Parser
 
 MODULE = "fieldlens.runtime.updating.commands"
+STATION, RUNTIME = "station", "runtime"
+"""What a device runs: a page, or none."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -64,6 +66,13 @@ def _add_plumbing(below: Commands) -> None:
     parser.add_argument("release", metavar="NAME", help="its folder in opt/fieldlens/releases")
     _add_root(parser)
     _add_json(parser)
+    parser = below.add(
+        "configure", "take settings from `fieldlens deploy provision`, as JSON on standard input", example="",
+        begin=_begin_named,
+    )  # fmt: skip
+    _add_root(parser)
+    _add_json(parser)
+    parser.add_argument("--dry-run", action="store_true", help="check, say what would change, change nothing")
     parser = below.add(
         "receive", "take a bundle from `fieldlens deploy push`, on standard input", example="", begin=_begin_named
     )

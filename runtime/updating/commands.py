@@ -14,15 +14,17 @@ from typing import Any
 from fieldlens.runtime.bundle.find import find_bundle
 from fieldlens.runtime.bundle.signature import POLICY_VARIABLE
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
+from fieldlens.runtime.files import bounds, strictjson
 from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.terminal import beginning
-from fieldlens.runtime.updating import memory, receiving, releases, status, supervisor
+from fieldlens.runtime.updating import configuring, memory, power, receiving, releases, status, supervisor
+from fieldlens.runtime.updating.configuring import Configuration
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused
 from fieldlens.runtime.updating.proof import Proof
 from fieldlens.runtime.updating.recovery import before_start
 from fieldlens.runtime.updating.releases import Adoption
 from fieldlens.runtime.updating.service import log_lines, service_of
-from fieldlens.runtime.updating.settings import serve_command
+from fieldlens.runtime.updating.settings import read_setup, service_command
 from fieldlens.runtime.updating.updater import Updater, refusal_of
 
 _CLOCK = "this device's clock is not set (it shows a time before 2025): the update does not need it"
@@ -120,12 +122,23 @@ def prepare(arguments: argparse.Namespace) -> int:
     if (before := releases.end_interrupted(layout)) is not None:
         beginning.say(f"note: release {before} runs again: a new one was interrupted")
         os.execv(str(layout.root / "opt/fieldlens/bin/fieldlens"), _same_words(arguments))
+    if configuring.end_interrupted(layout):
+        beginning.say("note: the settings before are there again: a trial of new ones was interrupted")
     start = before_start(layout, Proof(layout))
     for note in start.notes:
         beginning.say(f"note: {note}")
     layout.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     (layout.run / "serve-from").write_text(str(start.folder), encoding="utf-8")
+    _hold_clocks(layout)
     return EXIT_OK
+
+
+def _hold_clocks(layout: DeviceFolders) -> None:
+    """A restart of a Jetson lets its clocks go. They keep no service from starting."""
+    try:
+        power.apply(layout, None, read_setup(layout).jetson_clocks)
+    except KitError as error:
+        beginning.say(f"note: {error.message}")
 
 
 def _same_words(arguments: argparse.Namespace) -> list[str]:
@@ -134,13 +147,32 @@ def _same_words(arguments: argparse.Namespace) -> list[str]:
     return ["fieldlens", "device", arguments.command, "--root", str(arguments.root), *prepared]
 
 
+def configure(arguments: argparse.Namespace) -> int:
+    """New settings, as one JSON object on standard input."""
+    layout = device_of(arguments)
+    with as_json(arguments.json):
+        given = strictjson.loads(sys.stdin.buffer.read(bounds.RECORD_BYTES + 1), bounds.RECORD_BYTES)
+        if not isinstance(given, dict):
+            raise UpdateRefused("usage", "the settings are not a JSON object", "give what station.json holds")
+        work = Configuration(layout, service_of(layout))
+        if arguments.dry_run:
+            steps = work.plan(given)
+            _result(arguments, {"ok": True, "dry_run": True, "steps": steps}, steps)
+            return EXIT_OK
+        notes = work.apply(given)
+    _result(
+        arguments, {"ok": True, "notes": notes}, ["the settings are in place", *(f"note: {note}" for note in notes)]
+    )
+    return EXIT_OK
+
+
 def run_service(arguments: argparse.Namespace) -> int:
-    """Become ``fieldlens serve``."""
+    """Become ``fieldlens serve``, or ``classify`` on a device without a page."""
     layout = device_of(arguments)
     if not arguments.prepared:
         prepare(arguments)
     folder = (layout.run / "serve-from").read_text(encoding="utf-8").strip()
-    command = serve_command(layout, folder)
+    command = service_command(layout, folder)
     os.execv(sys.executable, command)
 
 
@@ -194,6 +226,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "recover": recover,
     "receive": receive,
     "adopt": adopt,
+    "configure": configure,
     "supervise": supervise,
     "stop": stop,
 }

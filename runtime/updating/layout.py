@@ -119,6 +119,11 @@ class DeviceFolders:
         return self.state / "events.jsonl"
 
     @property
+    def old_events(self) -> Path:
+        """What was in it before it grew too large."""
+        return self.state / "events.1.jsonl"
+
+    @property
     def code(self) -> Path:
         """The link to the release of this kit that runs."""
         return self.root / "opt/fieldlens/release"
@@ -135,8 +140,13 @@ class DeviceFolders:
 
     @property
     def settings(self) -> Path:
-        """How this device serves: camera, port, site."""
+        """How this device serves: a page or none, camera, address, site."""
         return self.root / "etc/fieldlens/station.json"
+
+    @property
+    def pending_settings(self) -> Path:
+        """There while new settings are being tried: those before."""
+        return self.state / "pending-settings.json"
 
     @property
     def policy(self) -> Path:
@@ -152,6 +162,21 @@ class DeviceFolders:
     def records(self) -> Path:
         """The station's results."""
         return self.root / "var/lib/fieldlens/station"
+
+    @property
+    def results(self) -> Path:
+        """What a device without a page answered."""
+        return self.root / "var/lib/fieldlens/results"
+
+    @property
+    def inbox(self) -> Path:
+        """Where the images come in on a device with neither a page nor a camera."""
+        return self.root / "var/lib/fieldlens/inbox"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The last sign of life of a service without a page."""
+        return self.run / "heartbeat.json"
 
     @property
     def selftest(self) -> Path:

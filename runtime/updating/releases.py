@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from fieldlens.runtime.updating import memory, store
 from fieldlens.runtime.updating.layout import DeviceFolders, UpdateRefused, UpdateReturned
 from fieldlens.runtime.updating.proof import as_service_user
 from fieldlens.runtime.updating.recovery import alone, is_updating
-from fieldlens.runtime.updating.service import StationService
+from fieldlens.runtime.updating.service import DeviceService
 
 LISTING, SIGNATURE, ENVIRONMENT = "release.json", "release.json.sig", "environment"
 SIGNERS, REVOKED = "release_signers", "revoked.krl"
@@ -40,7 +41,7 @@ class PendingRelease:
 class Adoption:
     """Changes the release that a device runs."""
 
-    def __init__(self, layout: DeviceFolders, service: StationService) -> None:
+    def __init__(self, layout: DeviceFolders, service: DeviceService) -> None:
         self._layout, self._service = layout, service
 
     def adopt(self, name: str) -> str:
@@ -51,7 +52,10 @@ class Adoption:
                 raise UpdateRefused("no-release", f"there is no release {name} here", "./deploy.sh release HOST")
             check_release(self._layout, folder)
             self._try_out(folder)
+            since = self._layout.code.readlink().name
             self._switch(name)
+            if since != name:
+                memory.attempt(lambda: prune(self._layout, {name, since}))
             return name
 
     def _try_out(self, folder: Path) -> None:
@@ -138,6 +142,28 @@ def end_interrupted(layout: DeviceFolders) -> str | None:
     memory.attempt(lambda: memory.note(layout, "release-returned", None, "interrupted", pending.to))
     memory.forget(layout.pending_release)
     return pending.since if changed else None
+
+
+def prune(layout: DeviceFolders, stay: set[str]) -> list[str]:
+    """Remove every release but ``stay``, and every set of libraries that none of these needs; what was removed. As with
+    bundles, two stay: the one that runs, and the one before. Raises OSError."""
+    gone = _all_but(layout.releases, stay)
+    needed = {_environment(layout.releases / name) for name in stay}
+    return gone + _all_but(layout.releases.with_name("environments"), needed)
+
+
+def _environment(folder: Path) -> str:
+    try:
+        return (folder / ENVIRONMENT).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _all_but(parent: Path, stay: set[str]) -> list[str]:
+    gone = [path for path in sorted(parent.iterdir()) if path.name not in stay] if parent.is_dir() else []
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return [f"{parent.name}/{path.name}" for path in gone]
 
 
 def _program(layout: DeviceFolders, folder: Path) -> tuple[str, dict[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import shutil
 import time
-import urllib.request
 from dataclasses import asdict
 from typing import Any
 
@@ -13,13 +13,15 @@ from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.machine import clock
 from fieldlens.runtime.machine.sensors import Sensors
-from fieldlens.runtime.updating import memory, store
+from fieldlens.runtime.running.heartbeat import boot_s
+from fieldlens.runtime.updating import memory, power, store
+from fieldlens.runtime.updating.arguments import RUNTIME
+from fieldlens.runtime.updating.asking import ask, feel, fetch
 from fieldlens.runtime.updating.layout import DeviceFolders
 from fieldlens.runtime.updating.memory import Good, Pending, Returned
 from fieldlens.runtime.updating.proof import SelfTestRecord
 from fieldlens.runtime.updating.recovery import is_updating
-from fieldlens.runtime.updating.service import ask
-from fieldlens.runtime.updating.settings import read_setup
+from fieldlens.runtime.updating.settings import StationSetup, certificate_of, read_setup
 
 _BUCKET = re.compile(r'^fieldlens_latency_seconds_bucket\{stage="total",le="([^"]+)"\} (\d+)$', flags=re.MULTILINE)
 _QUEUE = re.compile(r"^fieldlens_queue_images (\S+)$", flags=re.MULTILINE)
@@ -46,6 +48,7 @@ def status_of(layout: DeviceFolders) -> dict[str, Any]:
         "clock": clock.clock_state(now),
         "time_utc": clock.time_utc(now),
         "disk_free_mb": _free_mb(layout),
+        "power_mode": _power(layout),
         "temperature_c": max(Sensors().read().temperature_c.values(), default=None),
     }
 
@@ -64,23 +67,40 @@ def _free_mb(layout: DeviceFolders) -> int | None:
 def _service(layout: DeviceFolders, expected_hash: str) -> dict[str, Any]:
     """Whether it answers, and whether it answers with what the link leads to."""
     try:
-        url = read_setup(layout).url
+        setup = read_setup(layout)
     except KitError as error:
         return {"answers": False, "words": error.message}
-    found = ask(url)
+    if setup.runs == RUNTIME:
+        found, _ = feel(layout.heartbeat)
+        silent, measured = f"no run leaves its signs of life at {layout.heartbeat}", _counted(layout)
+    else:
+        found = ask(setup.url, certificate_of(layout) if setup.beyond else None)
+        silent, measured = f"nobody answers at {setup.url}", _measured(layout, setup) if found else {}
+    about = {"runs": setup.runs, "url": "" if setup.runs == RUNTIME else setup.url}
     if found is None:
-        return {"answers": False, "words": f"nobody answers at {url}"}
+        return {"answers": False, "words": silent, **about}
     answered = {"answers": found.ready, "words": found.words, "camera": found.camera, "bundle_hash": found.bundle_hash}
-    return {**answered, "as_linked": found.bundle_hash == expected_hash, **_measured(url)}
+    return {**answered, "as_linked": found.bundle_hash == expected_hash, **measured, **about}
 
 
-def _measured(url: str) -> dict[str, Any]:
+def _counted(layout: DeviceFolders) -> dict[str, Any]:
+    """What a run without a page says of itself."""
+    _, record = feel(layout.heartbeat)
+    if record is None:
+        return {}
+    return {
+        "images": record.answered, "failed": record.failed, "latency_p95_at_most_ms": record.latency_p95_ms,
+        "last_image_age_s": None if record.last_image_s is None else round(boot_s() - record.last_image_s, 1),
+    }  # fmt: skip
+
+
+def _measured(layout: DeviceFolders, setup: StationSetup) -> dict[str, Any]:
     """The station's own histogram: the bucket that holds the 95th percentile, and the queue."""
     try:
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
-            text = answer.read(1_000_000).decode()
-    except (OSError, ValueError):
+        status, body = fetch(setup.url, "/metrics", 1_000_000, certificate_of(layout) if setup.beyond else None)
+    except (OSError, ValueError, http.client.HTTPException):
         return {}
+    text = body.decode(errors="replace") if status == http.client.OK else ""
     buckets = [(border, int(count)) for border, count in _BUCKET.findall(text)]
     queue = _QUEUE.search(text)
     total = buckets[-1][1] if buckets else 0
@@ -91,6 +111,15 @@ def _measured(url: str) -> dict[str, Any]:
         "latency_p95_at_most_ms": at_most,
         "queue": float(queue[1]) if queue else None,
     }
+
+
+def _power(layout: DeviceFolders) -> str:
+    """Empty where this device has no power modes."""
+    try:
+        setup = read_setup(layout)
+    except KitError:
+        return power.shown(layout, None, clocks=False)
+    return power.shown(layout, setup.power_mode, setup.jetson_clocks)
 
 
 def lines(status: dict[str, Any]) -> list[str]:
@@ -108,6 +137,8 @@ def lines(status: dict[str, Any]) -> list[str]:
     ]
     if status["temperature_c"] is not None:
         rows.append(("temperature", f"{status['temperature_c']:.0f} °C"))
+    if status["power_mode"]:
+        rows.append(("power", status["power_mode"]))
     rows += [("damaged", fault) for fault in status["faults"]]
     return [f"{name:<12}{printable(words)}" for name, words in rows]
 
@@ -120,11 +151,15 @@ def _service_words(service: dict[str, Any]) -> str:
     if not service["answers"]:
         return f"does not answer: {service['words']}"
     parts = ["answers" if service["as_linked"] else "answers with ANOTHER bundle than the one installed"]
-    if service["camera"] != "none":
+    if service["camera"] not in ("", "none"):
         parts.append(f"camera {service['camera']}")
     if service.get("images"):
         limit = service["latency_p95_at_most_ms"]
-        parts.append(f"p95 at most {limit:g} ms of {service['images']} images" if limit else "p95 above 10 s")
+        parts.append(f"p95 at most {round(limit, 1):g} ms of {service['images']} images" if limit else "p95 above 10 s")
+    if service.get("failed"):
+        parts.append(f"{service['failed']} without an answer")
+    if service.get("last_image_age_s") is not None:
+        parts.append(f"last image {service['last_image_age_s']:.0f} s ago")
     if service.get("queue"):
         parts.append(f"queue {service['queue']:.0f}")
     return ", ".join(parts)

@@ -22,8 +22,8 @@ from fieldlens.convert.delivery.push import Pushed, push
 from fieldlens.convert.delivery.rehearsal import free_port, ssh_server
 from fieldlens.convert.delivery.remote import Remote
 from fieldlens.runtime.updating import supervisor
+from fieldlens.runtime.updating.asking import ReadyAnswer, ask
 from fieldlens.runtime.updating.layout import DeviceFolders
-from fieldlens.runtime.updating.service import ReadyAnswer, ask
 from fieldlens.runtime.updating.settings import StationSetup
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")

@@ -52,3 +52,26 @@ def test_an_interrupted_trial_ends_before_the_service_starts(device: Loopback, r
     assert layout.code.readlink().name == running
     assert not layout.pending_release.exists()
     assert releases.end_interrupted(layout) is None
+
+
+def test_old_releases_go_after_a_good_one(device: Loopback, running: str) -> None:
+    """What ran before stays, so that there is a way back."""
+    layout = device.layout
+    older = layout.releases / "0.0.9-older"
+    older.mkdir()
+    before = shutil.copytree(layout.releases / running, layout.releases / "0.1.0-before")
+    releases.point_code(layout, before.name)
+    assert release(device, device.keys.folder / "maker@test") == running
+    assert sorted(path.name for path in layout.releases.iterdir()) == sorted([before.name, running])
+
+
+def test_a_full_disk_is_seen_before_anything_is_sent(
+    device: Loopback, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = device.line.bytes_up
+    monkeypatch.setattr("fieldlens.convert.delivery.provision.SPARE_BYTES", 10**15)
+    with pytest.raises(DeliveryFailed, match="the release needs") as failed:
+        release(device, device.keys.folder / "maker@test")
+    assert failed.value.reason == "disk-full"
+    assert device.line.bytes_up - sent < 20_000
+    assert device.layout.code.readlink().name == running

@@ -8,25 +8,41 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.convert.delivery.provision import UNITS
-from fieldlens.runtime.updating.service import UNIT
+from fieldlens.convert.delivery.provision import UNIT_FILES
+from fieldlens.runtime.updating.arguments import RUNTIME, STATION
+from fieldlens.runtime.updating.service import UNITS
 
 FOLDER = Path(__file__).resolve().parents[3] / "deploy"
 HARDENING = (
     "User=fieldlens", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes",
-    "SupplementaryGroups=video", "CapabilityBoundingSet=", "Restart=always", "StartLimitBurst=10",
+    "SupplementaryGroups=video", "CapabilityBoundingSet=", "Restart=always", "Type=notify", "WatchdogSec=60",
 )  # fmt: skip
+OWN = {
+    STATION: ("StartLimitBurst=10", f"Conflicts={UNITS[RUNTIME]}"),
+    RUNTIME: ("StartLimitIntervalSec=0", f"Conflicts={UNITS[STATION]}"),
+}
 
 
 def test_every_unit_is_installed() -> None:
-    assert {path.name for path in FOLDER.glob("fieldlens-*")} == set(UNITS)
-    assert UNIT in UNITS
+    assert {path.name for path in FOLDER.glob("fieldlens-*")} == set(UNIT_FILES)
+    assert set(UNITS.values()) < set(UNIT_FILES)
 
 
-def test_the_service_is_hardened_and_recovers_first() -> None:
-    lines = (FOLDER / UNIT).read_text().splitlines()
-    assert set(HARDENING) <= set(lines)
+@pytest.mark.parametrize("runs", UNITS)
+def test_a_service_is_hardened_and_recovers_first(runs: str) -> None:
+    lines = (FOLDER / UNITS[runs]).read_text().splitlines()
+    assert {*HARDENING, *OWN[runs]} <= set(lines)
     assert "ExecStartPre=+/opt/fieldlens/bin/fieldlens device prepare" in lines
+
+
+def test_one_service_is_as_hardened_as_the_other() -> None:
+    """A setting that one of them gets belongs to both: they run the same code, beside the same records."""
+    station, runtime = (
+        {line for line in (FOLDER / UNITS[runs]).read_text().splitlines() if line and not line.startswith("#")}
+        for runs in (STATION, RUNTIME)
+    )
+    apart = {line.partition("=")[0] for line in station ^ runtime}
+    assert apart == {"Description", "Conflicts", "StartLimitIntervalSec", "StartLimitBurst", "RestartSec"}
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
@@ -35,11 +51,11 @@ def test_systemd_takes_them(tmp_path: Path) -> None:
     program = tmp_path / "fieldlens"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name in UNITS:
+    for name in UNIT_FILES:
         text = (FOLDER / name).read_text().replace("/opt/fieldlens/bin/fieldlens", str(program))
         (tmp_path / name).write_text(text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNIT_FILES)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     ours = [line for line in done.stderr.splitlines() if "fieldlens-" in line]

@@ -11,8 +11,9 @@ import pytest
 
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.updating import service as service_module
+from fieldlens.runtime.updating.asking import ask
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused
-from fieldlens.runtime.updating.service import StationService, ask
+from fieldlens.runtime.updating.service import DeviceService
 
 VERSION = InstalledVersion("tiny", 2, "a" * 64)
 
@@ -47,45 +48,45 @@ def station(layout: DeviceFolders) -> Iterator[Station]:
 
 
 @pytest.fixture
-def service(layout: DeviceFolders, monkeypatch: pytest.MonkeyPatch) -> StationService:
+def service(layout: DeviceFolders, monkeypatch: pytest.MonkeyPatch) -> DeviceService:
     monkeypatch.setattr(service_module, "CAMERA_S", 0.3)
-    return StationService(layout, lambda: None, answer_s=0.3)
+    return DeviceService(layout, lambda: None, answer_s=0.3)
 
 
-def reason(service: StationService) -> tuple[str, str]:
+def reason(service: DeviceService) -> tuple[str, str]:
     with pytest.raises(UpdateRefused) as refused:
         service.check(VERSION)
     return refused.value.reason, refused.value.message
 
 
-def test_the_right_version_answers(station: Station, service: StationService) -> None:
+def test_the_right_version_answers(station: Station, service: DeviceService) -> None:
     service.remember()
     service.check(VERSION)
 
 
-def test_a_camera_that_was_there_and_is_gone(station: Station, service: StationService) -> None:
+def test_a_camera_that_was_there_and_is_gone(station: Station, service: DeviceService) -> None:
     service.remember()
     station.body = {**station.body, "camera": "lost"}
     assert reason(service) == ("camera", "the camera that delivered images before does not with this version")
 
 
-def test_a_camera_that_was_never_there(station: Station, service: StationService) -> None:
+def test_a_camera_that_was_never_there(station: Station, service: DeviceService) -> None:
     station.body = {**station.body, "camera": "none"}
     service.remember()
     service.check(VERSION)
 
 
-def test_another_version_answers(station: Station, service: StationService) -> None:
+def test_another_version_answers(station: Station, service: DeviceService) -> None:
     station.body = {**station.body, "bundle_hash": "b" * 64}
     assert reason(service) == ("health", "the service answers with another bundle")
 
 
-def test_a_service_that_is_not_ready_says_why(station: Station, service: StationService) -> None:
+def test_a_service_that_is_not_ready_says_why(station: Station, service: DeviceService) -> None:
     station.code, station.body = 503, {"detail": "the disk is full"}
     assert reason(service) == ("health", "the service is not ready: the disk is full")
 
 
-def test_nobody_answers(layout: DeviceFolders, service: StationService) -> None:
+def test_nobody_answers(layout: DeviceFolders, service: DeviceService) -> None:
     atomic.write_json(layout.settings, {"port": 1})
     assert reason(service)[1].startswith("the service did not answer within")
 

@@ -17,6 +17,8 @@ from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, U
 T = TypeVar("T")
 _CLOCK_IS_SET_S = 1_735_689_600.0
 """2025-01-01 UTC: an earlier clock was never set."""
+EVENTS_BYTES = 4_000_000
+"""Some 10,000 events, of which a device that is updated daily has four a day."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,18 @@ def forget(path: Path) -> None:
 def note(
     layout: DeviceFolders, event: str, version: InstalledVersion | None, reason: str = "", detail: str = ""
 ) -> None:
-    """Add a line to the events. Nothing depends on its time: a clock in 1970 only looks odd there. Raises OSError."""
+    """Add a line to the events. Nothing depends on its time: a clock in 1970 only looks odd there. Raises OSError.
+
+    A file of EVENTS_BYTES becomes the old one, and the old one before goes.
+    """
     now = time.time()
     line = {
         "event": event, "version": asdict(version) if version else None, "reason": reason, "detail": detail,
         "at_s": now, "clock_is_set": clock_is_set(now), "by_uid": os.getuid(),
     }  # fmt: skip
+    with contextlib.suppress(FileNotFoundError):
+        if layout.events.stat().st_size >= EVENTS_BYTES:
+            layout.events.replace(layout.old_events)
     with layout.events.open("ab") as file:
         if file.tell() and not _ends_a_line(layout.events):
             file.write(b"\n")  # a power cut left half a line
@@ -126,11 +134,10 @@ def attempt(work: Callable[[], object]) -> str:
 
 def events(layout: DeviceFolders) -> list[dict[str, Any]]:
     """What happened so far, oldest first. A line that cannot be read is left out."""
-    try:
-        text = layout.events.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    found = []
+    text, found = "", []
+    for path in (layout.old_events, layout.events):
+        with contextlib.suppress(OSError):
+            text += path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         with contextlib.suppress(strictjson.JsonError):
             value = strictjson.loads(line.encode(), bounds.RECORD_BYTES)

@@ -157,14 +157,24 @@ def _is_way_to(layout: DeviceFolders, version: InstalledVersion) -> bool:
 
 
 def prune(layout: DeviceFolders, keep: tuple[InstalledVersion | None, ...]) -> list[str]:
-    """Remove every version but ``keep``, and what was moved away; what was removed."""
+    """Remove every version but ``keep``, the service's caches of it, and what was moved away; what was removed."""
     kept = {version.place for version in keep if version is not None}
+    hashes = {version.hash for version in keep if version is not None}
+    known = {version.place: version.hash for version in installed(layout)}
     removed = []
     for folder in _folders(layout):
         place = folder.relative_to(layout.bundles).as_posix()
         if place not in kept:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(place)
+            if place in known and known[place] not in hashes:
+                _forget_caches(layout, known[place])
     for left in layout.bundles.glob("*/.*.old"):
         shutil.rmtree(left, ignore_errors=True)
     return removed
+
+
+def _forget_caches(layout: DeviceFolders, digest: str) -> None:
+    """Engines, compiled models, self-tests. What people decided (a camera's limits, a site's threshold) stays."""
+    for kind in ("engines", "compiled", "selftest"):
+        shutil.rmtree(layout.service_state / kind / digest[:16], ignore_errors=True)

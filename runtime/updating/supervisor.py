@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _STEADY_S = 30.0
 _START_S = 20.0
 _RECOVERY_S = 120.0
-_LOG_BYTES = 5_000_000
+LOG_BYTES = 5_000_000
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 
@@ -77,6 +78,7 @@ class _Supervisor:
             time.sleep(_LOOK_EVERY_S)
 
     def _look(self) -> None:
+        self._bound_log()
         if self._child is not None and self._child.poll() is not None:
             steady = time.monotonic() - self._began_at > _STEADY_S
             self._pause_s = _FIRST_PAUSE_S if steady else min(2 * self._pause_s, _LONGEST_PAUSE_S)
@@ -108,11 +110,17 @@ class _Supervisor:
         self._ended = marker
         return True
 
-    def _start(self) -> None:
+    def _bound_log(self) -> None:
+        """Keep the end of a log that has grown too large as the old one. The service writes on into the same file,
+        always at its end, so it is emptied and not renamed."""
         log = self._layout.log
         with contextlib.suppress(OSError):
-            if log.stat().st_size > _LOG_BYTES:
-                log.replace(log.with_suffix(".log.1"))
+            if log.stat().st_size > LOG_BYTES:
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)
+
+    def _start(self) -> None:
+        log = self._layout.log
         command = [sys.executable, "-m", "fieldlens", "device", "run", "--root", str(self._layout.root)]
         with log.open("ab") as file:
             self._child = subprocess.Popen(

@@ -97,6 +97,7 @@ def ssh_server(folder: Path) -> Iterator[Path]:
         f'AuthorizedKeysFile "{folder / "user-key.pub"}"\nPidFile none\nStrictModes no\nUsePAM no\n'
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
         "MaxStartups 100\nPrintMotd no\n"
+        "KexAlgorithms curve25519-sha256\n"  # a handshake in half the time: nobody records a loopback
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd parts its privileges

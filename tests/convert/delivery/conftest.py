@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldlens.convert.sign import sign_bundle
-from tests.convert.delivery.loopback import SSHD, Loopback, loopback
+from tests.convert.delivery.loopback import SSHD, Loopback, loopback, quick_python
 from tests.runtime.conftest import build_bundle, tiny_manifest
 from tests.runtime.updating.device import three_versions
 
@@ -19,13 +19,27 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_bundle(tmp_path_factory.mktemp("tiny") / "tiny.bundle", tiny_manifest())
 
 
-@pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
-    """Provisioned, with nothing to serve yet."""
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of the devices here."""
+    return str(quick_python(tmp_path_factory.mktemp("device python")))
+
+
+@pytest.fixture(scope="session")
+def provisioned(tmp_path_factory: pytest.TempPathFactory, quick: str) -> Path:
+    """The folder of a device that `provision` has made, with nothing to serve yet. Devices are copies of it."""
     if SSHD is None:
         pytest.skip("no OpenSSH server here: apt install openssh-server")
-    with loopback(tmp_path_factory.mktemp("device")) as made:
+    folder = tmp_path_factory.mktemp("provisioned")
+    with loopback(folder, quick) as made:
         made.provision()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def device(provisioned: Path, tmp_path_factory: pytest.TempPathFactory, quick: str) -> Iterator[Loopback]:
+    """Provisioned, with nothing to serve yet."""
+    with loopback(tmp_path_factory.mktemp("device"), quick, provisioned) as made:
         yield made
 
 

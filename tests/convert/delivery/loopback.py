@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fieldlens.convert.delivery.provision import Provision
 from fieldlens.convert.delivery.push import Pushed, push
 from fieldlens.convert.delivery.rehearsal import free_port, ssh_server
 from fieldlens.convert.delivery.remote import Remote
+from fieldlens.runtime.files import atomic
 from fieldlens.runtime.updating import supervisor
 from fieldlens.runtime.updating.asking import ReadyAnswer, ask
 from fieldlens.runtime.updating.layout import DeviceFolders
@@ -79,6 +81,8 @@ class Line:
             while True:
                 client, _ = listener.accept()
                 server = socket.create_connection(("127.0.0.1", self.target))
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as ssh asks for, on its own sockets
                 self._pairs.append((client, server))
                 self._all += [client, server]
                 self._start(self._carry, client, server, True)
@@ -109,10 +113,11 @@ class Loopback:
     keys: KeyFolder
     line: Line
     setup: StationSetup
+    python: str = sys.executable
 
     def provision(self, **options: Any) -> None:
         """With this Python's libraries."""
-        Provision(self.remote, self.keys, setup=self.setup, python=sys.executable, **options).do()
+        Provision(self.remote, self.keys, setup=self.setup, python=self.python, **options).do()
 
     def push(self, bundle: Path, **options: Any) -> Pushed:
         return push(self.remote, bundle, **options)
@@ -135,22 +140,37 @@ class Loopback:
         return self.layout.log.read_text(errors="replace")[-3000:] if self.layout.log.exists() else "no log"
 
 
+def quick_python(folder: Path) -> Path:
+    """This Python, which keeps the bytecode of a device's kit, so that a test's many starts of it are quick."""
+    program, kept = folder / "python", shlex.quote(str(folder / "bytecode"))
+    program.write_text(
+        f"#!/bin/sh\nunset PYTHONDONTWRITEBYTECODE\nexport PYTHONPYCACHEPREFIX={kept}\n"
+        f'exec {shlex.quote(sys.executable)} "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
 @contextlib.contextmanager
-def loopback(folder: Path) -> Iterator[Loopback]:
-    """An SSH server, a line to it and an empty root; all of it ends with the block."""
+def loopback(folder: Path, python: str = sys.executable, of: Path | None = None) -> Iterator[Loopback]:
+    """An SSH server, a line to it and an empty root, or a copy of the device in ``of``; all ends with the block."""
     layout = DeviceFolders(folder / "root")
-    layout.root.mkdir(parents=True)
     keys = KeyFolder(folder / "keys")
-    keys.new("maker@test", passphrase=False)
+    setup = StationSetup(port=free_port(), backend="onnxruntime", precision="fp32")
+    if of is None:
+        layout.root.mkdir(parents=True)
+        keys.new("maker@test", passphrase=False)
+    else:
+        for name in ("root", "keys"):
+            shutil.copytree(of / name, folder / name, symlinks=True)
+        atomic.write_json(layout.settings, asdict(setup), atomic.PUBLIC)
     with ssh_server(folder) as config:
         line = Line(int(re.findall(r"Port (\d+)", config.read_text())[0]))
         line.serve()
         config.write_text(config.read_text().replace(f"Port {line.target}", f"Port {line.port}"))
         remote = Remote("device", str(layout.root), config)
         try:
-            yield Loopback(
-                remote, layout, keys, line, StationSetup(port=free_port(), backend="onnxruntime", precision="fp32")
-            )
+            yield Loopback(remote, layout, keys, line, setup, python)
         finally:
             supervisor.stop(layout)
             line.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def running(device: Loopback, bundles: Path) -> str:
 
 
 def release(device: Loopback, key: Path | None) -> str:
-    return Provision(device.remote, device.keys, python=sys.executable, key=key).release().release
+    return Provision(device.remote, device.keys, python=device.python, key=key).release().release
 
 
 def test_a_release_is_checked_repaired_and_adopted(device: Loopback, running: str) -> None:

@@ -71,6 +71,7 @@ devices, over SSH or by a stick (docs/deploy.md; each has --help, --dry-run and 
   provision  HOST         make a device of a machine: code, libraries, trust, service
   push       HOST BUNDLE  bring a bundle to it; it goes back by itself if the bundle does not work there
   release    HOST         bring this checkout's code to it, with the same way back
+  rotate     HOST         let other keys count on it, signed with one that it knows
   rollback   HOST         let it serve the version before again
   status     HOST         what it serves, how, and why it last went back
   logs       HOST         the last lines that its service said
@@ -618,7 +619,7 @@ main() {
   case "$command" in
     try | demo | ready-bundle | station | test | setup | lock | clean) "cmd_${command//-/_}" "$@" ;;
     rehearse) rehearse "$@" ;;
-    provision | push | release | rollback | status | logs | selftest | bench | remove | usb) on_device "$command" "$@" ;;
+    provision | push | release | rotate | rollback | status | logs | selftest | bench | remove | usb) on_device "$command" "$@" ;;
     help | --help | -h) usage ;;
     "") fail "no command given" "./deploy.sh try gives a first answer in a minute, ./deploy.sh demo shows everything once; ./deploy.sh --help lists the commands" ;;
     *) fail "unknown command '$command'" "./deploy.sh --help lists the commands" ;;

@@ -22,6 +22,7 @@ def add_commands(parser: Parser) -> None:
     _add_provision(commands)
     _add_push(commands)
     _add_release(commands)
+    _add_rotate(commands)
     _add_rehearse(commands)
     for name, title, begin in (
         ("rollback", "let a device serve the version before again", "going back"),
@@ -128,6 +129,18 @@ def _add_release(commands: Commands) -> None:
     parser.add_argument("--key", type=Path, metavar="FILE", help="to sign with (default: the first of --keys)")
     parser.add_argument("--python", metavar="FILE", default="", help="a Python on the device that has the libraries")
     parser.add_argument("--unsigned", action="store_true", help="for a device without release signers")
+
+
+def _add_rotate(commands: Commands) -> None:
+    parser = commands.add(
+        "rotate", "let other keys count on a device: those of the folder, signed with one that it knows",
+        "The service is not touched, and no list that would make its bundle count no more is taken.",
+        example="clinic-7 --key ~/.config/fieldlens/keys/maker@clinic",
+        begin=lambda arguments: f"rotate: {arguments.host} …",
+    )  # fmt: skip
+    _add_host(parser)
+    add_keys(parser)
+    parser.add_argument("--key", type=Path, metavar="FILE", help="to sign with (default: the first of --keys)")
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:

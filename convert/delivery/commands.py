@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -154,13 +155,26 @@ def run_release(arguments: argparse.Namespace) -> int:
     return say(arguments, {"ok": True, "dry_run": arguments.dry_run, **asdict(plan)}, *words)
 
 
+def run_rotate(arguments: argparse.Namespace) -> int:
+    """``deploy rotate``."""
+    with failures_as_json(arguments):
+        remote, keys = remote_of(arguments), keys_of(arguments)
+        if not keys.all():
+            raise DeliveryFailed("no-key", f"there is no key in {keys.folder}", "`fieldlens keys new` makes one")
+        found = operate.rotate(remote, keys, arguments.key or _signing_key(keys), dry_run=arguments.dry_run)
+    words = [f"{remote.host}: keys number {found['number']}{' counted already' if found['there'] else ''}"]
+    words += [f"{'would be: ' if arguments.dry_run else ''}{step}" for step in found["steps"]]
+    words += [f"note: {title}, to which it could go back, counts no more there" for title in found["lost"]]
+    return say(arguments, found, *words)
+
+
 def run_rehearse(arguments: argparse.Namespace) -> int:
     """``deploy rehearse``."""
     port = arguments.port or free_port()
     with rehearse(arguments.folder, find_bundle(arguments.bundle), port, ProgressLines()) as made:
         print("\n".join(map(printable, status_lines(operate.status(made.remote)))))
         print(f"page: {made.url}/")
-        way = f"--root {made.remote.root} --ssh-config {made.remote.config}"
+        way = shlex.join(["--root", made.remote.root, "--ssh-config", str(made.remote.config)])
         print(f"from another terminal: fieldlens deploy status device {way}", flush=True)
         if not arguments.once:
             stopper = Stopper()
@@ -251,7 +265,7 @@ def run_new(arguments: argparse.Namespace) -> int:
     return say(
         arguments, {"ok": True, **_shown(key)}, f"{key.name}: {key.fingerprint}", where,
         f"sign with it: fieldlens convert sign NAME.bundle --key {key.private or 'FILE'}",
-        f"devices learn of it by ./deploy.sh provision ({folder.signers})",
+        f"devices learn of it by ./deploy.sh provision or rotate ({folder.signers})",
     )  # fmt: skip
 
 
@@ -275,7 +289,7 @@ def run_revoke(arguments: argparse.Namespace) -> int:
         left = [each.name for each in folder.all() if not each.revoked]
     words = [
         f"{key.name}: {key.fingerprint} is revoked, in {folder.revoked}",
-        "devices learn of it by ./deploy.sh provision",
+        "devices learn of it by ./deploy.sh provision or rotate",
     ]
     if not left:
         words.append("note: no key counts any more: make another one before you provision")
@@ -288,7 +302,7 @@ def _shown(key: SignerKey) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "usb": run_usb, "provision": run_provision, "push": run_push,
-    "release": run_release, "rehearse": run_rehearse, "rollback": run_rollback, "status": run_status,
-    "selftest": run_selftest, "bench": run_bench, "logs": run_logs, "remove": run_remove,
+    "release": run_release, "rotate": run_rotate, "rehearse": run_rehearse, "rollback": run_rollback,
+    "status": run_status, "selftest": run_selftest, "bench": run_bench, "logs": run_logs, "remove": run_remove,
     "new": run_new, "show": run_show, "revoke": run_revoke,
 }  # fmt: skip

@@ -6,6 +6,9 @@ that exists is used and never replaced.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -16,9 +19,10 @@ from fieldlens.runtime.bundle import revocation
 from fieldlens.runtime.bundle.signature import NAMESPACE, RELEASE_NAMESPACE, find_program
 from fieldlens.runtime.errors import ConfigError, KitError
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.updating.keylists import KIND, RELEASE_SIGNERS, REVOKED, SIGNERS, KeyLists
 
-SIGNERS, RELEASE_SIGNERS, REVOKED = "allowed_signers", "release_signers", "revoked.krl"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
+_NUMBER = "number.json"
 _FILES = {SIGNERS: NAMESPACE, RELEASE_SIGNERS: RELEASE_NAMESPACE}
 
 
@@ -78,6 +82,31 @@ class KeyFolder:
         for file, namespace in _FILES.items():
             self._add_line(self.folder / file, f'{name} namespaces="{namespace}" {public}', public)
         return next(key for key in self.all() if key.name == name)
+
+    def lists(self) -> KeyLists:
+        """What devices get: every list, and a number that grows whenever one has changed. Raises ConfigError."""
+        revoked = base64.b64encode(self.revoked.read_bytes()).decode() if self.revoked.exists() else ""
+        signers, releases = (path.read_text(encoding="utf-8") for path in (self.signers, self.releases))
+        now = hashlib.sha256("\0".join((signers, releases, revoked)).encode()).hexdigest()
+        number, before = self._numbered()
+        if now != before:
+            number += 1
+            atomic.write_json(self.folder / _NUMBER, {"number": number, "sha256": now}, atomic.PUBLIC)
+        return KeyLists(KIND, number, signers, releases, revoked)
+
+    def _numbered(self) -> tuple[int, str]:
+        """The last number, and the SHA-256 of the lists that had it."""
+        path = self.folder / _NUMBER
+        if not path.exists():
+            return 0, ""
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            return int(value["number"]), str(value["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error})", "write the number that `fieldlens device status` shows as "
+                '{"number": N, "sha256": ""}',
+            ) from error  # fmt: skip
 
     def all(self) -> list[SignerKey]:
         """Every key that the signers' file names."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from fieldlens.convert.delivery.keys import KeyFolder
 from fieldlens.convert.delivery.remote import Remote, RemoteResult
+from fieldlens.runtime.bundle.signature import RELEASE_NAMESPACE, sign
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.updating.service import UNITS
 
@@ -17,6 +20,15 @@ def rollback(remote: Remote, *, dry_run: bool = False) -> dict[str, Any]:
     """Serve the version before. Raises DeliveryFailed."""
     words = ["device", "rollback", "--json", "--root", remote.root, *(["--dry-run"] if dry_run else [])]
     return _answer(remote, remote.fieldlens(words, "going back", _LONG_S), "going back")
+
+
+def rotate(remote: Remote, keys: KeyFolder, key: Path, *, dry_run: bool = False) -> dict[str, Any]:
+    """Bring the lists of ``keys``, signed with ``key``, which the device knows. Raises KitError."""
+    lists = keys.lists().data
+    envelope = {"keys": lists.decode(), "signature": sign(lists, key, RELEASE_NAMESPACE).decode()}
+    words = [remote.program, "device", "keys", "--json", "--root", remote.root, *(["--dry-run"] if dry_run else [])]
+    step = "changing the keys"
+    return _answer(remote, remote.run(remote.as_owner(words), step, json.dumps(envelope).encode(), _LONG_S), step)
 
 
 def status(remote: Remote) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fieldlens.convert.delivery import release as releases
 from fieldlens.convert.delivery.environment import DeviceEnvironment, ProbedDevice, probe
-from fieldlens.convert.delivery.keys import RELEASE_SIGNERS, REVOKED, SIGNERS, KeyFolder
+from fieldlens.convert.delivery.keys import KeyFolder
 from fieldlens.convert.delivery.remote import DeliveryFailed, Remote, RemoteResult
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
+from fieldlens.runtime.updating.keylists import KEYS
 from fieldlens.runtime.updating.releases import ENVIRONMENT, LISTING, SIGNATURE
 from fieldlens.runtime.updating.service import UNITS
 from fieldlens.runtime.updating.settings import StationSetup
@@ -180,13 +180,8 @@ class Provision:
     def _send_trust(self) -> None:
         if self._unsigned:
             return
-        policy: dict[str, Any] = {"allowed_signers": SIGNERS}
-        files = {SIGNERS: self._keys.signers.read_bytes(), RELEASE_SIGNERS: self._keys.releases.read_bytes()}
-        if self._keys.revoked.exists():
-            policy["revoked"] = REVOKED
-            files[REVOKED] = self._keys.revoked.read_bytes()
-        files["policy.json"] = json.dumps(policy).encode() + b"\n"
-        self._put("etc/fieldlens", files, "sending the policy")
+        lists = self._keys.lists()
+        self._put("etc/fieldlens", {**lists.files, KEYS: lists.data}, "sending the policy")
 
     def _configure(self) -> None:
         """The device itself checks the settings, tries them, and goes back to those before if they do not work."""

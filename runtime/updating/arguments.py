@@ -66,13 +66,14 @@ def _add_plumbing(below: Commands) -> None:
     parser.add_argument("release", metavar="NAME", help="its folder in opt/fieldlens/releases")
     _add_root(parser)
     _add_json(parser)
-    parser = below.add(
-        "configure", "take settings from `fieldlens deploy provision`, as JSON on standard input", example="",
-        begin=_begin_named,
-    )  # fmt: skip
-    _add_root(parser)
-    _add_json(parser)
-    parser.add_argument("--dry-run", action="store_true", help="check, say what would change, change nothing")
+    for name, title in (
+        ("configure", "take settings from `fieldlens deploy provision`, as JSON on standard input"),
+        ("keys", "let other keys count here, from `fieldlens deploy rotate`, on standard input"),
+    ):
+        parser = below.add(name, title, example="", begin=_begin_named)
+        _add_root(parser)
+        _add_json(parser)
+        parser.add_argument("--dry-run", action="store_true", help="check, say what would change, change nothing")
     parser = below.add(
         "receive", "take a bundle from `fieldlens deploy push`, on standard input", example="", begin=_begin_named
     )

@@ -17,7 +17,7 @@ from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files import bounds, strictjson
 from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.terminal import beginning
-from fieldlens.runtime.updating import configuring, memory, power, receiving, releases, status, supervisor
+from fieldlens.runtime.updating import configuring, memory, power, receiving, releases, status, supervisor, trust
 from fieldlens.runtime.updating.configuring import Configuration
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused
 from fieldlens.runtime.updating.proof import Proof
@@ -119,6 +119,8 @@ def logs(arguments: argparse.Namespace) -> int:
 def prepare(arguments: argparse.Namespace) -> int:
     """Before each start: end what was interrupted, and leave word which folder to serve."""
     layout = device_of(arguments)
+    if words := trust.finish_before_start(layout):
+        beginning.say(f"note: {words}")
     if (before := releases.end_interrupted(layout)) is not None:
         beginning.say(f"note: release {before} runs again: a new one was interrupted")
         os.execv(str(layout.root / "opt/fieldlens/bin/fieldlens"), _same_words(arguments))
@@ -205,6 +207,18 @@ def adopt(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def keys(arguments: argparse.Namespace) -> int:
+    """New lists of signers, on standard input."""
+    layout = device_of(arguments)
+    with as_json(arguments.json):
+        envelope = sys.stdin.buffer.read(trust.ENVELOPE_BYTES + 1)
+        done = trust.take(layout, envelope, dry_run=arguments.dry_run)
+    reported = {"ok": True, "dry_run": arguments.dry_run, **asdict(done)}
+    words = [f"keys number {done.number} counted already"] if done.there else list(done.steps)
+    _result(arguments, reported, [*words, *(f"note: {title} counts no more" for title in done.lost)])
+    return EXIT_OK
+
+
 def supervise(arguments: argparse.Namespace) -> int:
     """Until a signal comes."""
     return supervisor.supervise(device_of(arguments))
@@ -227,6 +241,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "receive": receive,
     "adopt": adopt,
     "configure": configure,
+    "keys": keys,
     "supervise": supervise,
     "stop": stop,
 }

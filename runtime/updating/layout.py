@@ -149,6 +149,11 @@ class DeviceFolders:
         return self.state / "pending-settings.json"
 
     @property
+    def trust(self) -> Path:
+        """The folder of the policy, with the lists of those whose signatures count."""
+        return self.root / "etc/fieldlens"
+
+    @property
     def policy(self) -> Path:
         """Whose bundles this device takes."""
         return self.root / "etc/fieldlens/policy.json"

@@ -13,18 +13,18 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldlens.runtime.bundle.signature import RELEASE_NAMESPACE, Policy, check_signature
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic, strictjson
 from fieldlens.runtime.files.trusted import read_regular
 from fieldlens.runtime.updating import memory, store
+from fieldlens.runtime.updating.keylists import RELEASE_SIGNERS
 from fieldlens.runtime.updating.layout import DeviceFolders, UpdateRefused, UpdateReturned
 from fieldlens.runtime.updating.proof import as_service_user
 from fieldlens.runtime.updating.recovery import alone, is_updating
 from fieldlens.runtime.updating.service import DeviceService
+from fieldlens.runtime.updating.trust import check_known
 
 LISTING, SIGNATURE, ENVIRONMENT = "release.json", "release.json.sig", "environment"
-SIGNERS, REVOKED = "release_signers", "revoked.krl"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,99}")
 _LISTING_BYTES, _SIGNATURE_BYTES = 2_000_000, 65_536
 _TRIAL_S = 900.0
@@ -101,18 +101,14 @@ class Adoption:
 def check_release(layout: DeviceFolders, folder: Path) -> None:
     """Signature, then every file, and no file besides. Raises UpdateRefused."""
     listing = read_regular(folder / LISTING, _LISTING_BYTES)
-    signers = layout.root / "etc/fieldlens" / SIGNERS
-    if signers.exists():
-        revoked = signers.with_name(REVOKED)
-        policy = Policy(signers, revoked if revoked.exists() else None)
+    if (layout.trust / RELEASE_SIGNERS).exists():
         signature = folder / SIGNATURE
         data = read_regular(signature, _SIGNATURE_BYTES) if signature.exists() else None
-        try:
-            check_signature(listing, data, policy, RELEASE_NAMESPACE)
-        except KitError as error:
-            message = error.message.replace("the bundle", "the release")
-            raise UpdateRefused("signature", message, "sign it with a key that the device knows") from error
-    wanted = strictjson.loads(listing, _LISTING_BYTES)["files"]
+        check_known(layout, listing, data, "the release is")
+    try:
+        wanted = dict(strictjson.loads(listing, _LISTING_BYTES)["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UpdateRefused("damaged-release", f"{folder.name}: {LISTING} lists no files", "send it again") from error
     found = {path.relative_to(folder).as_posix(): path for path in (folder / "lib").rglob("*") if path.is_file()}
     if set(found) != set(wanted):
         odd = sorted(set(found) ^ set(wanted))[0]

@@ -17,6 +17,7 @@ from fieldlens.runtime.running.heartbeat import boot_s
 from fieldlens.runtime.updating import memory, power, store
 from fieldlens.runtime.updating.arguments import RUNTIME
 from fieldlens.runtime.updating.asking import ask, feel, fetch
+from fieldlens.runtime.updating.keylists import KEYS, KeyLists
 from fieldlens.runtime.updating.layout import DeviceFolders
 from fieldlens.runtime.updating.memory import Good, Pending, Returned
 from fieldlens.runtime.updating.proof import SelfTestRecord
@@ -33,6 +34,7 @@ def status_of(layout: DeviceFolders) -> dict[str, Any]:
     pending, pending_fault = memory.look(Pending, layout.pending)
     returned, returned_fault = memory.look(Returned, layout.returned)
     selftest, _ = memory.look(SelfTestRecord, layout.selftest)
+    keys, keys_fault = memory.look(KeyLists, layout.trust / KEYS)
     serving = store.serving(layout)
     now = time.time()
     return {
@@ -44,7 +46,8 @@ def status_of(layout: DeviceFolders) -> dict[str, Any]:
         "service": _service(layout, serving.hash if serving else ""),
         "selftest": asdict(selftest) if selftest else None,
         "returned": asdict(returned) if returned else None,
-        "faults": [fault for fault in (good_fault, pending_fault, returned_fault) if fault],
+        "keys": keys.number if keys else None,
+        "faults": [fault for fault in (good_fault, pending_fault, returned_fault, keys_fault) if fault],
         "clock": clock.clock_state(now),
         "time_utc": clock.time_utc(now),
         "disk_free_mb": _free_mb(layout),
@@ -132,6 +135,7 @@ def lines(status: dict[str, Any]) -> list[str]:
         ("service", _service_words(service)),
         ("self-test", _selftest_words(selftest)),
         ("went back", _returned_words(status["returned"])),
+        ("keys", f"number {status['keys']}" if status["keys"] else "without a number"),
         ("clock", status["clock"]),
         ("disk", f"{status['disk_free_mb']} MB free"),
     ]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from fieldlens.runtime.bundle.copying import copy_into
-from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.open import SIGNATURE, open_bundle, read_signature
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
@@ -94,6 +94,7 @@ def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ..
     version = version_of(bundle)
     target = layout.bundles / version.place
     if not fault(layout, version):
+        _renew_signature(target, bundle)
         return version
     check_number(version, keeps)
     check_space(layout, bundle)
@@ -106,6 +107,16 @@ def add(layout: DeviceFolders, bundle: Bundle, keeps: tuple[InstalledVersion, ..
         raise of_the_disk(error) from error
     open_bundle(target)
     return version
+
+
+def _renew_signature(installed: Path, bundle: Bundle) -> None:
+    """The same bundle, signed by somebody else: his signature counts from now on, so that the other can be revoked."""
+    fresh = read_signature(bundle.path)
+    if fresh is not None and fresh != read_signature(installed):
+        try:
+            atomic.write_bytes(installed / SIGNATURE, fresh, atomic.PUBLIC)
+        except OSError as error:
+            raise of_the_disk(error) from error
 
 
 def check_number(version: InstalledVersion, keeps: tuple[InstalledVersion, ...]) -> None:

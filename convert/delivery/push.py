@@ -89,10 +89,13 @@ class Push:
         lacking = self._lacking(tuple(found["targets"]), found["have"])
         left = sum(self._size(name) - offset for name, offset in lacking.items())
         if 2 * left > found["free"]:
+            free_mb = max(0, found["free"]) / 1e6
             raise DeliveryFailed(
-                "disk-full", f"{self._remote.host}: {found['free'] / 1e6:.0f} MB are free, the update needs "
-                f"{2 * left / 1e6:.0f} MB", "remove old results or bundles there, then push again",
-            )  # fmt: skip
+                "disk-full",
+                f"{self._remote.host}: {free_mb:.1f} MB are free beside what is kept for results, the update needs "
+                f"{2 * left / 1e6:.1f} MB",
+                "remove old results or bundles there, then push again",
+            )
         if self._dry_run:
             return {"ok": True, "dry_run": True, "steps": self._steps(lacking, left)}
         self._reporter.say(f"sending {left / 1e6:.1f} MB in {len(lacking)} files")

@@ -6,6 +6,7 @@ OpenSSH's own client does the work, so that keys, jump hosts and names come from
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from fieldlens.runtime.errors import KitError
 
 _LOST = 255
 """What ssh(1) ends with for a failure of its own."""
+_ERROR = re.compile(r"^error: (.*?)(?=^hint: |\Z)", flags=re.MULTILINE | re.DOTALL)
 _PATIENCE = ("ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "BatchMode=yes")
 
 
@@ -106,7 +108,8 @@ class Remote:
                 str(reported.get("hint", "")),
             )
         lines = done.stderr.decode(errors="replace").splitlines()
-        error = next((line[7:] for line in lines if line.startswith("error: ")), "")
+        found = _ERROR.search(done.stderr.decode(errors="replace"))
+        error = " ".join(found[1].split()) if found else ""
         hint = next((line[6:] for line in lines if line.startswith("hint: ")), "see the device's own words above")
         last = next((line for line in reversed(lines) if line.strip()), f"it ended with {done.code}")
         if "sudo" in last and not error:

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from fieldlens.runtime.updating.layout import DeviceFolders, UpdateRefused
 from fieldlens.runtime.updating.settings import read_setup
 
 SERVICE_USER = "fieldlens"
+_ERROR = re.compile(r"^error: (.*?)(?=^hint: |\Z)", flags=re.MULTILINE | re.DOTALL)
+"""Of one of our commands: a program's own words may take several lines."""
 _ENGINE_S, _SELFTEST_S = 3600.0, 900.0
 
 
@@ -112,7 +115,8 @@ def _difference(result: dict[str, Any]) -> str:
 def _said(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     """``error:`` and ``hint:`` of a command of ours; its last line where it had none (a crash)."""
     lines = done.stderr.splitlines()
-    error = next((line[7:] for line in lines if line.startswith("error: ")), "")
+    found = _ERROR.search(done.stderr)
+    error = " ".join(found[1].split()) if found else ""
     hint = next((line[6:] for line in lines if line.startswith("hint: ")), "run it by hand on the device")
     last = next((line for line in reversed(lines) if line.strip()), "")
     return error or last or f"it ended with {done.returncode}", hint

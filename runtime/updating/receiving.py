@@ -71,17 +71,17 @@ class UpdateReceiver:
                     }
                 except (KitError, OSError) as error:
                     refusal = refusal_of(error)
-                    self._remember_refusal(refusal, message)
+                    if message.get("do") != "install" or not isinstance(error, UpdateRefused):
+                        self._remember_refusal(refusal)
                     answer = {
                         "ok": False, "reason": refusal.reason, "message": refusal.message, "hint": refusal.hint,
                     }  # fmt: skip
                 self._say(answer)
         return 0
 
-    def _remember_refusal(self, refusal: UpdateRefused, message: dict[str, Any]) -> None:
+    def _remember_refusal(self, refusal: UpdateRefused) -> None:
         """The updater writes its own refusals down; those before it are written here."""
-        if message.get("do") != "install":
-            memory.attempt(lambda: memory.note(self._layout, "refused", None, refusal.reason, refusal.message))
+        memory.attempt(lambda: memory.note(self._layout, "refused", None, refusal.reason, refusal.message))
 
     def _message(self) -> dict[str, Any] | None:
         line = self._in.readline(_LINE_BYTES)

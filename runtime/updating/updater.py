@@ -15,7 +15,7 @@ from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.signature import SignatureRefused
-from fieldlens.runtime.errors import BundleError, KitError
+from fieldlens.runtime.errors import BundleError, KitError, OutputError
 from fieldlens.runtime.updating import memory, store
 from fieldlens.runtime.updating.layout import (
     DeviceFolders,
@@ -217,6 +217,8 @@ class Updater:
         try:
             self._service.check(to)
         except KitError as error:
+            if isinstance(error, UpdateRefused) and error.reason == "camera":
+                return f"{to.title} serves again, and has no image from the camera either: look at the camera"
             return f"the device went back to {to.title}, but the service does not answer ({error.message})"
         return f"it was restarted and answers now: {to.title}" if same else f"{to.title} serves again"
 
@@ -227,9 +229,13 @@ def _kept(good: Good | None) -> tuple[InstalledVersion, ...]:
 
 
 def refusal_of(error: KitError | OSError) -> UpdateRefused:
-    """Any failure before the switch as a refusal, with its word for programs."""
+    """Any failure before the switch as a refusal, with its word for programs. What was taken back says so itself."""
+    if isinstance(error, UpdateReturned):
+        return error
     if isinstance(error, UpdateRefused):
         return type(error)(error.reason, _untouched(error.message), error.hint)
+    if isinstance(error, OutputError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, OSError):
         return store.of_the_disk(error)
     reasons = {SignatureRefused: "signature", BundleError: "damaged-bundle"}

@@ -27,6 +27,7 @@ from fieldlens.runtime.updating import supervisor
 from fieldlens.runtime.updating.asking import ReadyAnswer, ask
 from fieldlens.runtime.updating.layout import DeviceFolders
 from fieldlens.runtime.updating.settings import StationSetup
+from tests.convert.delivery import shims
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 _WAIT_S = 60.0
@@ -141,10 +142,12 @@ class Loopback:
 
 
 def quick_python(folder: Path) -> Path:
-    """This Python, which keeps the bytecode of a device's kit, so that a test's many starts of it are quick."""
-    program, kept = folder / "python", shlex.quote(str(folder / "bytecode"))
+    """This Python with the faults of :mod:`shims`. It keeps the bytecode of a device's kit: many starts are quick."""
+    program, kept, own = folder / "python", shlex.quote(str(folder / "bytecode")), shlex.quote(str(folder))
+    shims.install(folder)
     program.write_text(
         f"#!/bin/sh\nunset PYTHONDONTWRITEBYTECODE\nexport PYTHONPYCACHEPREFIX={kept}\n"
+        f"export PYTHONPATH={own}${{PYTHONPATH:+:$PYTHONPATH}}\n"
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     program.chmod(0o755)

@@ -80,6 +80,10 @@ def test_a_passed_self_test_is_kept(layout: DeviceFolders, monkeypatch: pytest.M
     [
         ((2, json.dumps({**PASSED, "passed": False, "max_logit_difference": 3.0}), ""), "logits differ by 3.0"),
         ((2, "", "error: neither OpenVINO nor ONNX Runtime is installed\nhint: pip\n"), "neither OpenVINO nor"),
+        (
+            (2, "", "error: it fails:\n  Error Code 10: no room\nhint: free\n"),
+            "it fails: Error Code 10: no",
+        ),
         ((-11, "", ""), "it ended with -11"),
         ((1, "", "Traceback\nValueError: a bug\n"), "ValueError: a bug"),
     ],

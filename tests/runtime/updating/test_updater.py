@@ -19,7 +19,7 @@ from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.updating import memory, store
 from fieldlens.runtime.updating.layout import DeviceFolders, InstalledVersion, UpdateRefused, UpdateReturned
 from fieldlens.runtime.updating.recovery import MOST_STARTS, alone, before_start
-from fieldlens.runtime.updating.updater import Updater
+from fieldlens.runtime.updating.updater import UNTOUCHED, Updater, refusal_of
 from tests.runtime.conftest import seal, tiny_manifest
 from tests.runtime.updating.device import Supervisor, events, fail, number, updater, why
 
@@ -217,3 +217,25 @@ def test_a_kill_during_the_recovery_itself(made: Path, tmp_path: Path) -> None:
         check_state(layout, {1}, f"killed before change {change} of the recovery")
         shutil.rmtree(layout.root)
     assert change > 5
+
+
+def test_a_camera_that_is_gone_for_good_is_no_fault_of_the_version(layout: DeviceFolders, made: Path) -> None:
+    """The device goes back, and says that going back did not help."""
+    updater(layout).install(made / "1")
+    service = Supervisor(layout)
+
+    def check(version: InstalledVersion) -> None:
+        raise UpdateRefused("camera", "the camera that delivered images before does not with this version", "")
+
+    service.check = check  # type: ignore[method-assign]
+    with pytest.raises(UpdateReturned, match=r"tiny version 1 serves again, and has no image .*look at the camera$"):
+        Updater(layout, service, lambda folder: None).install(made / "2")
+    assert number(layout) == 1
+
+
+def test_what_was_taken_back_is_not_called_untouched(layout: DeviceFolders, made: Path) -> None:
+    updater(layout).install(made / "1")
+    with pytest.raises(UpdateReturned) as returned:
+        updater(layout, sick=(2,)).install(made / "2")
+    assert refusal_of(returned.value) is returned.value
+    assert UNTOUCHED not in returned.value.message

@@ -35,11 +35,17 @@ _WAIT_S = 60.0
 
 @dataclass
 class Line:
-    """A proxy between ssh and sshd. ``bytes_up``: what went to the device. ``cut_after``: bytes after which to cut."""
+    """A proxy between ssh and sshd.
+
+    ``bytes_up``: what went to the device. ``cuts_at``: of these, where to cut. ``sessions``: of each, the
+    bytes to the device. ``cut_in``: session (from 0 on) → where to cut it.
+    """
 
     target: int
     bytes_up: int = 0
     cuts_at: list[int] = field(default_factory=list)
+    sessions: list[int] = field(default_factory=list)
+    cut_in: dict[int, int] = field(default_factory=dict)
     bits_per_s: float = 0.0
     port: int = 0
     _pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
@@ -86,17 +92,23 @@ class Line:
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as ssh asks for, on its own sockets
                 self._pairs.append((client, server))
                 self._all += [client, server]
-                self._start(self._carry, client, server, True)
-                self._start(self._carry, server, client, False)
+                self.sessions.append(0)
+                number = len(self.sessions) - 1
+                self._start(self._carry, client, server, number)
+                self._start(self._carry, server, client, None)
 
-    def _carry(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, up: int | None) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
                 if self.bits_per_s:
                     time.sleep(8 * len(data) / self.bits_per_s)
                 sink.sendall(data)
-                if up:
+                if up is not None:
                     self.bytes_up += len(data)
+                    self.sessions[up] += len(data)
+                    if self.sessions[up] >= self.cut_in.get(up, 1 << 60):
+                        del self.cut_in[up]
+                        self.cut()
                     if self.cuts_at and self.bytes_up >= self.cuts_at[0]:
                         self.cuts_at.pop(0)
                         self.cut()

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from fieldlens.runtime.bundle.precision import targets_of
+from fieldlens.runtime.errors import ConfigError
+from fieldlens.runtime.options.values import positive
 from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.parser import Commands, Parser
 from fieldlens.runtime.updating.arguments import RUNTIME, STATION
@@ -41,7 +43,7 @@ def _add_asked(commands: Commands, name: str, title: str, doing: str) -> None:
     )
     _add_host(parser)
     if name == "logs":
-        parser.add_argument("--lines", type=int, default=100, metavar="N", help="how many (default 100)")
+        parser.add_argument("--lines", type=positive, default=100, metavar="N", help="how many (default 100)")
     if name == "bench":
         parser.add_argument("--out", type=Path, metavar="FILE.html", help="where (default HOST-latency.html)")
     if name == "remove":
@@ -51,7 +53,7 @@ def _add_asked(commands: Commands, name: str, title: str, doing: str) -> None:
 def _add_usb(commands: Commands) -> None:
     parser = commands.add(
         "usb", "write an update to a stick, for `fieldlens update` on a station without a network",
-        example="/media/usb demo.bundle", begin=_begin_usb,
+        example="/media/usb demo.bundle", begin=beginning.also_as_json(_begin_usb),
     )  # fmt: skip
     parser.add_argument("stick", type=Path, metavar="DIR", help="where the stick is mounted")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
@@ -64,7 +66,7 @@ def _add_provision(commands: Commands) -> None:
     parser = commands.add(
         "provision", "make a device of a machine: code, libraries, trust, service",
         "Doing it again repairs what is missing, and changes nothing else.",
-        example="root@clinic-7 --camera v4l2://0", begin=lambda arguments: f"provision: {arguments.host} …",
+        example="root@clinic-7 --camera v4l2://0", begin=beginning.also_as_json(_begin_provision),
     )  # fmt: skip
     _add_host(parser)
     add_keys(parser)
@@ -94,7 +96,7 @@ def _add_provision(commands: Commands) -> None:
 def _add_push(commands: Commands) -> None:
     parser = commands.add(
         "push", "bring a bundle to a device; it goes back by itself if the bundle does not work there",
-        example="clinic-7 demo.bundle", begin=_begin_push,
+        example="clinic-7 demo.bundle", begin=beginning.also_as_json(_begin_push),
     )  # fmt: skip
     parser.add_argument("host", metavar="HOST", help=_HOST_HELP)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder NAME.bundle")
@@ -116,6 +118,9 @@ def _add_rehearse(commands: Commands) -> None:
 
 def _begin_rehearse(arguments: argparse.Namespace) -> str:
     beginning.bundle(arguments.bundle)
+    beginning.port(arguments.port or None, "--port")
+    if beginning.exists(arguments.folder):
+        beginning.folder(arguments.folder, "DIR")
     return f"rehearse: {arguments.bundle} in {arguments.folder} …"
 
 
@@ -165,6 +170,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", type=Path, metavar="DIR", help="of keys (default ~/.config/fieldlens/keys)")
+
+
+def _begin_provision(arguments: argparse.Namespace) -> str:
+    from fieldlens.runtime.sources.cameras.address import parse_address
+
+    beginning.port(arguments.port, "--port")
+    if arguments.camera and parse_address(arguments.camera) is None:
+        raise ConfigError(f"--camera {arguments.camera} is no camera", "for example v4l2://0 or rtsp://HOST/PATH")
+    return f"provision: {arguments.host} …"
 
 
 def _begin_usb(arguments: argparse.Namespace) -> str:

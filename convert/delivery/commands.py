@@ -24,6 +24,7 @@ from fieldlens.runtime.bundle.precision import targets_of
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError
 from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.stopping import Stop, Stopper
+from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.reporter import Lines
 from fieldlens.runtime.updating.arguments import RUNTIME, STATION
 from fieldlens.runtime.updating.status import lines as status_lines
@@ -220,7 +221,11 @@ def run_status(arguments: argparse.Namespace) -> int:
 def run_selftest(arguments: argparse.Namespace) -> int:
     """``deploy selftest``."""
     with failures_as_json(arguments):
-        found = operate.selftest(remote_of(arguments))
+        remote = remote_of(arguments)
+        if arguments.dry_run:
+            steps = operate.would(remote, "answer the golden images of what it serves, beside its service")
+            return say(arguments, {"ok": True, "dry_run": True, "steps": steps}, *steps)
+        found = operate.selftest(remote)
     outcome = "passed" if found["passed"] else "FAILED"
     say(arguments, found, f"{outcome}: {found['images']} golden images on {found['backend']} {found['precision']}")
     return EXIT_OK if found["passed"] else EXIT_REFUSED
@@ -231,8 +236,11 @@ def run_bench(arguments: argparse.Namespace) -> int:
     with failures_as_json(arguments):
         remote = remote_of(arguments)
         out = arguments.out or Path(f"{remote.host.rpartition('@')[2]}-latency.html")
-        if not arguments.dry_run:
-            operate.bench(remote, out)
+        if arguments.dry_run:
+            steps = operate.would(remote, "answer the golden images one after the other", f"write the report to {out}")
+            return say(arguments, {"ok": True, "dry_run": True, "steps": steps}, *steps)
+        beginning.outputs([out])
+        operate.bench(remote, out)
     return say(arguments, {"ok": True, "report": str(out)}, f"report: {out}")
 
 

@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from fieldlens.convert.delivery.environment import probe
 from fieldlens.convert.delivery.keys import KeyFolder
-from fieldlens.convert.delivery.remote import Remote, RemoteResult
+from fieldlens.convert.delivery.remote import DeliveryFailed, Remote, RemoteResult
 from fieldlens.runtime.bundle.signature import RELEASE_NAMESPACE, sign
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.updating.service import UNITS
@@ -47,6 +48,15 @@ def selftest(remote: Remote) -> dict[str, Any]:
     return done.reported
 
 
+def would(remote: Remote, *steps: str) -> list[str]:
+    """``steps``, for a device that can be reached and has the kit; nothing is changed. Raises DeliveryFailed."""
+    if not probe(remote).provisioned:
+        raise DeliveryFailed(
+            "not-provisioned", f"{remote.host} is no device yet", "run ./deploy.sh provision HOST first"
+        )
+    return list(steps)
+
+
 def bench(remote: Remote, out: Path) -> None:
     """Answer the golden images one after the other for a minute, and fetch the report. Raises DeliveryFailed."""
     script = (
@@ -82,7 +92,7 @@ def remove(remote: Remote, *, records: bool = False, dry_run: bool = False) -> l
     if not records:
         steps.append(f"leave the records in {root}/var/lib/fieldlens/station and {root}/var/lib/fieldlens/results")
     if dry_run:
-        return steps
+        return would(remote, *steps)
     stop = (
         f"systemctl disable -q --now {' '.join(UNITS.values())} fieldlens-recover.timer || true; "
         "rm -f /etc/systemd/system/fieldlens-*; systemctl daemon-reload\n"

@@ -48,6 +48,9 @@ class Remote:
         if not self.root.startswith("/"):
             raise DeliveryFailed("usage", f"--root {self.root} is not absolute", "give a path that begins with /")
 
+        if self.config is not None and not self.config.is_file():
+            raise DeliveryFailed("usage", f"--ssh-config {self.config} is no file", "leave it out for ~/.ssh/config")
+
     @property
     def program(self) -> str:
         """The device's ``fieldlens``."""

@@ -6,16 +6,17 @@ is for results.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fieldlens.runtime.errors import BundleError, ConfigError, KitError, OutputError
-from fieldlens.runtime.files.printable import printable
+from fieldlens.runtime.files.printable import json_text, printable
 from fieldlens.runtime.files.writable import check_file, check_folder
 
 _MANIFEST = "manifest.json"
@@ -89,6 +90,26 @@ def file(path: Path | None, option: str) -> None:
     if path is not None and _kind(path) not in (_FILE, _UNKNOWN):
         what = "is not a file" if exists(path) else "does not exist"
         raise ConfigError(f"{option} {path} {what}", "give a file that is there")
+
+
+def port(number: int | None, option: str) -> None:
+    """Raises ConfigError for what is no port of a machine elsewhere, which nobody can look up there."""
+    if number is not None and not 1 <= number <= 65535:
+        raise ConfigError(f"{option} {number} is not a port", "give 1 to 65535, for example 8080")
+
+
+def also_as_json(begin: Callable[[argparse.Namespace], str]) -> Callable[[argparse.Namespace], str]:
+    """The same first line; with ``--json``, what it refuses is an object on standard output, too, as later failures."""
+
+    def wrapped(arguments: argparse.Namespace) -> str:
+        try:
+            return begin(arguments)
+        except KitError as error:
+            if arguments.json:
+                print(json_text({"ok": False, "reason": "usage", "message": error.message, "hint": error.hint}))
+            raise
+
+    return wrapped
 
 
 def new_folder(path: Path, why: str = "") -> None:

@@ -18,7 +18,7 @@ def add_commands(commands: Commands) -> None:
     parser = commands.add(
         "update", "install a bundle on this device, from a stick or any folder, and serve it",
         "Nothing is switched before the bundle has proved itself here; if anything fails, the old one serves.",
-        example="/media/usb/demo.bundle", module=MODULE, begin=_begin_update,
+        example="/media/usb/demo.bundle", module=MODULE, begin=beginning.also_as_json(_begin_update),
     )  # fmt: skip
     parser.add_argument("bundle", type=Path, help="the folder NAME.bundle, or a folder that holds one")
     _add_switching(parser)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.convert.delivery import push
 from fieldlens.convert.sign import sign_bundle
 from tests.convert.delivery.loopback import SSHD, Loopback, loopback, quick_python
 from tests.runtime.conftest import build_bundle, tiny_manifest
@@ -17,6 +18,12 @@ from tests.runtime.updating.device import three_versions
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 3 of a tiny bundle, unsigned."""
     return build_bundle(tmp_path_factory.mktemp("tiny") / "tiny.bundle", tiny_manifest())
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of the tests is there again as soon as it was cut."""
+    monkeypatch.setattr(push, "_PAUSE_S", 0.1)
 
 
 @pytest.fixture(scope="session")

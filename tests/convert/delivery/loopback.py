@@ -31,6 +31,8 @@ from tests.convert.delivery import shims
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 _WAIT_S = 60.0
+_LOOK_EVERY_S = 0.2
+"""A look starts programs, which the device would like to run itself."""
 
 
 @dataclass
@@ -147,7 +149,7 @@ class Loopback:
         while not enough():
             if time.monotonic() > end:
                 raise AssertionError(f"{what}\n{self.status()}\n{self.log()}")
-            time.sleep(0.05)
+            time.sleep(_LOOK_EVERY_S)
 
     def log(self) -> str:
         return self.layout.log.read_text(errors="replace")[-3000:] if self.layout.log.exists() else "no log"

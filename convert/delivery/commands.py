@@ -16,7 +16,7 @@ from fieldlens.convert.delivery import operate
 from fieldlens.convert.delivery.keys import KeyFolder, SignerKey, default_folder
 from fieldlens.convert.delivery.provision import Provision
 from fieldlens.convert.delivery.push import push
-from fieldlens.convert.delivery.rehearsal import free_port, rehearse
+from fieldlens.convert.delivery.rehearsal import ended_by_sigterm, free_port, rehearse
 from fieldlens.convert.delivery.remote import DeliveryFailed, Remote
 from fieldlens.convert.delivery.stick import write_stick
 from fieldlens.runtime.bundle.find import find_bundle
@@ -172,7 +172,8 @@ def run_rotate(arguments: argparse.Namespace) -> int:
 def run_rehearse(arguments: argparse.Namespace) -> int:
     """``deploy rehearse``."""
     port = arguments.port or free_port()
-    with rehearse(arguments.folder, find_bundle(arguments.bundle), port, ProgressLines()) as made:
+    source = find_bundle(arguments.bundle)
+    with ended_by_sigterm(), rehearse(arguments.folder, source, port, ProgressLines()) as made:
         print("\n".join(map(printable, status_lines(operate.status(made.remote)))))
         print(f"page: {made.url}/")
         way = shlex.join(["--root", made.remote.root, "--ssh-config", str(made.remote.config)])

@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from fieldlens.convert.delivery.push import push
 from fieldlens.convert.delivery.remote import DeliveryFailed, Remote
 from fieldlens.convert.sign import sign_bundle
 from fieldlens.runtime.files import atomic
+from fieldlens.runtime.files.locks import taken
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.runtime.updating import supervisor
 from fieldlens.runtime.updating.layout import DeviceFolders
@@ -63,7 +65,32 @@ def rehearse(folder: Path, source: Path, port: int, reporter: Reporter = SILENT)
             push(remote, bundle, allow_downgrade=True, reporter=reporter)
             yield Rehearsal(remote, setup.url)
         finally:
-            supervisor.stop(layout)
+            _end_device(layout)
+
+
+def _end_device(layout: DeviceFolders) -> None:
+    """A push that was interrupted here goes on there, as it should on a device; here it must start nothing any more."""
+    lock = layout.state / "incoming.lock"
+    end = time.monotonic() + _STARTS_S
+    while lock.exists() and time.monotonic() < end:
+        try:
+            os.close(taken(lock))
+            break
+        except BlockingIOError:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(lock.read_text()), signal.SIGTERM)
+        time.sleep(0.1)
+    supervisor.stop(layout)
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM is an interruption like Ctrl-C: the server and the device behind it end with us."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def sign_bundle_anyway(bundle: Path, keys: KeyFolder) -> None:

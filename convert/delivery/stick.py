@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fieldlens.convert.slim import slim
 from fieldlens.runtime.bundle.copying import copy_into
-from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.open import SIGNATURE, open_bundle, read_signature
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.errors import KitError, OutputError
 from fieldlens.runtime.files import atomic
@@ -43,7 +43,7 @@ def write_stick(stick: Path, source: Path, targets: tuple[str, ...] | None = Non
     bundle = open_bundle(source, allow_unsigned=True)
     target = stick / f"{bundle.manifest.name}-{bundle.manifest.version.number}.bundle"
     if target.exists() and (kept := _same(target, bundle)) is not None:
-        return OnStick(target, kept, _size(kept), there=True)
+        return _signed_alike(target, kept, read_signature(source))
     _check_room(stick, bundle)
     if targets is None:
         with atomic.folder(target, atomic.PUBLIC_FOLDER) as folder:
@@ -67,6 +67,14 @@ def _same(target: Path, bundle: Bundle) -> Bundle | None:
             f"{target} is another bundle with the same number", "give the new bundle a higher --version, or remove it"
         )
     return found
+
+
+def _signed_alike(target: Path, kept: Bundle, signature: bytes | None) -> OnStick:
+    """The same bundle, which may have been signed since, or by somebody else."""
+    if signature is None or signature == read_signature(target):
+        return OnStick(target, kept, _size(kept), there=True)
+    atomic.write_bytes(target / SIGNATURE, signature, atomic.PUBLIC)
+    return OnStick(target, open_bundle(target, allow_unsigned=True), _size(kept))
 
 
 def _size(bundle: Bundle) -> int:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fieldlens.convert.delivery.keys import KeyFolder
 from fieldlens.convert.delivery.stick import HOW, write_stick
-from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.convert.sign import sign_bundle
+from fieldlens.runtime.bundle.open import SIGNATURE, open_bundle
 from fieldlens.runtime.errors import BundleError, OutputError
 from tests.runtime.conftest import seal, tiny_manifest
 
@@ -48,6 +50,19 @@ def test_another_bundle_with_the_same_number(stick: Path, tiny_folder: Path, tmp
     seal(other, dataclasses.replace(tiny_manifest(), temperature=2.0))
     with pytest.raises(OutputError, match="another bundle with the same number"):
         write_stick(stick, other)
+
+
+def test_the_same_bundle_signed_since(stick: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    """As a station takes it: the copy that lies there would be refused."""
+    copy = Path(shutil.copytree(tiny_folder, tmp_path / "copy.bundle"))
+    made = write_stick(stick, copy)
+    keys = KeyFolder(tmp_path / "keys")
+    keys.new("maker@test", passphrase=False)
+    sign_bundle(copy, keys.folder / "maker@test")
+    again = write_stick(stick, copy)
+    assert not again.there
+    assert (made.path / SIGNATURE).read_bytes() == (copy / SIGNATURE).read_bytes()
+    assert write_stick(stick, copy).there
 
 
 def test_a_full_stick(stick: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,19 @@ from fieldlens.runtime.terminal.parser import subcommands
 from tests.deploy_kit import BASH, ROOT, deploy, executable, make_ready
 
 COMMANDS = ("try", "demo", "ready-bundle", "station", "test", "setup", "lock", "clean", "help")
-ON_DEVICES = ("provision", "push", "release", "rollback", "status", "logs", "selftest", "bench", "remove", "usb")
+ON_DEVICES = (
+    "provision",
+    "push",
+    "release",
+    "rotate",
+    "rollback",
+    "status",
+    "logs",
+    "selftest",
+    "bench",
+    "remove",
+    "usb",
+)
 """Handed on to `fieldlens deploy`."""
 
 

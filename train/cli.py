@@ -10,9 +10,13 @@ from fieldlens.runtime.terminal import beginning
 from fieldlens.runtime.terminal.dispatch import run
 from fieldlens.runtime.terminal.parser import Commands, Parser, Words
 from fieldlens.train.errors import DataError, RunError
+from fieldlens.train.learning_curve.options import add_curve_options, begin_curve
+from fieldlens.train.pretraining.options import add_pretrain
+from fieldlens.train.weights.formula import FORMULA, source_of
 
 TITLE = "fine-tune and evaluate on the host"
 _RECIPE = "what to train, and how: a TOML file, or the name of one of the kit's own, for example demo"
+_WEIGHTS = "none|imagenet|formula|FILE"
 _SET = "override one value of the recipe, for example train.epochs=3 (may be repeated)"
 
 
@@ -35,6 +39,8 @@ def add_commands(parser: Parser) -> None:
     _add_new_recipe(commands)
     _add_fit(commands)
     _add_crossval(commands)
+    _add_curve(commands)
+    add_pretrain(commands)
     _add_evaluate(commands)
     _add_export_images(commands)
 
@@ -78,8 +84,9 @@ def _add_fit(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="new folder for the run")
     parser.add_argument(
-        "--weights", default="none", metavar="none|imagenet|FILE",
-        help="where to start: fresh (default), torchvision's ImageNet weights (downloaded), or a state dict",
+        "--weights", default="none", metavar=_WEIGHTS,
+        help="where to start: fresh (default), torchvision's ImageNet weights (downloaded), the kit's own from "
+        "generated images, or a state dict",
     )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=_SET)
     parser.add_argument(
@@ -110,7 +117,22 @@ def _add_crossval(commands: Commands) -> None:
     parser.add_argument("--recipe", type=Path, required=True, metavar="RECIPE", help=_RECIPE)
     parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="as for fit")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the folds and the report")
-    parser.add_argument("--weights", default="none", metavar="none|imagenet|FILE", help="where to start, as for fit")
+    parser.add_argument("--weights", default="none", metavar=_WEIGHTS, help="where to start, as for fit")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=_SET)
+    _add_data_switches(parser)
+
+
+def _add_curve(commands: Commands) -> None:
+    parser = commands.add(
+        "curve", "measure what a recipe reaches with so many images, and what more would bring",
+        "Draws whole patients at random, several times for each size, trains a network on every draw, and judges all "
+        "by the same images. Started again with the same recipe and data it goes on where it was stopped.",
+        example="--recipe demo --data demo/data --out demo/curve --sizes 100,200,400", begin=_begin_curve,
+    )  # fmt: skip
+    parser.add_argument("--recipe", type=Path, required=True, metavar="RECIPE", help=_RECIPE)
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help="as for fit")
+    add_curve_options(parser)
+    parser.add_argument("--weights", default="none", metavar=_WEIGHTS, help="where to start, as for fit")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=_SET)
     _add_data_switches(parser)
 
@@ -199,14 +221,20 @@ def _begin_crossval(arguments: argparse.Namespace) -> str:
     return f"crossval: {arguments.recipe} on {arguments.data}, into {arguments.out} …"
 
 
+def _begin_curve(arguments: argparse.Namespace) -> str:
+    _trained_from(arguments)
+    return begin_curve(arguments)
+
+
 def _trained_from(arguments: argparse.Namespace) -> None:
     """Data, weights and the whole recipe with its overrides. Raises KitError."""
     _data(arguments.data)
-    if arguments.weights not in ("none", "imagenet"):
+    if arguments.weights not in ("none", "imagenet", FORMULA):
         beginning.file(Path(arguments.weights), "--weights")
     from fieldlens.train.recipe import load_recipe
 
-    load_recipe(arguments.recipe, arguments.overrides)
+    config = load_recipe(arguments.recipe, arguments.overrides)
+    source_of(arguments.weights, config.model.arch)
 
 
 def _data(path: Path) -> None:

@@ -77,6 +77,44 @@ def run_crossval(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_curve(arguments: argparse.Namespace) -> int:
+    """``train curve``."""
+    from fieldlens.train.console import Console
+    from fieldlens.train.learning_curve.options import sizes_of
+    from fieldlens.train.recipe import load_recipe
+
+    config = load_recipe(arguments.recipe, arguments.overrides, Console())
+    from fieldlens.train.console import load_torch
+
+    load_torch()
+    with loading("the trainer"):
+        from fieldlens.train.learning_curve.curve import CurveOptions, curve
+
+    options = CurveOptions(sizes_of(arguments.sizes), arguments.draws, arguments.test, arguments.apart, arguments.more)
+    result = curve(
+        config, arguments.data, arguments.out, options, arguments.weights,
+        ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad, reporter=Console(),
+    )  # fmt: skip
+    print(result)
+    return 0
+
+
+def run_pretrain(arguments: argparse.Namespace) -> int:
+    """``train pretrain``."""
+    from fieldlens.train.console import Console, load_torch
+
+    load_torch()
+    from fieldlens.train.pretraining.pretrain import PretrainOptions, pretrain
+
+    options = PretrainOptions(
+        arguments.arch, arguments.images, arguments.minutes, arguments.classes, arguments.size, arguments.seed,
+        arguments.batch, arguments.device, arguments.threads,
+    )  # fmt: skip
+    pretrain(arguments.out, options, Console())
+    print(f"start from them with: fieldlens train fit --weights {arguments.out} …")
+    return 0
+
+
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """``train evaluate``."""
     from fieldlens.train.console import Console, load_torch
@@ -106,6 +144,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "new-recipe": run_new_recipe,
     "fit": run_fit,
     "crossval": run_crossval,
+    "curve": run_curve,
+    "pretrain": run_pretrain,
     "evaluate": run_evaluate,
     "export-images": run_export_images,
 }

@@ -15,6 +15,7 @@ from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.config import ARCHS, ModelConfig
 from fieldlens.train.errors import FitError
 from fieldlens.train.weights.file import State, read_weights
+from fieldlens.train.weights.formula import source_of
 from fieldlens.train.weights.names import Named, check_trunk, named
 
 MEAN = (0.485, 0.456, 0.406)
@@ -68,13 +69,15 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def load_weights(model: nn.Module, arch: str, source: str, reporter: Reporter = SILENT) -> str:
-    """Start from ``none``, ``imagenet`` or a file of weights; report what was loaded, return what to record.
+    """Start from ``none``, ``imagenet``, ``formula`` or a file of weights; report what was loaded.
 
-    Returns ``none``, ``imagenet`` or the file's SHA-256. A head that does not fit is dropped, and the report says why.
-    Raises FitError: no network for ``imagenet``, a file that is missing, broken, or of another architecture.
+    Returns what to record: ``none``, ``imagenet`` or the file's SHA-256. A head that does not fit is dropped, and the
+    report says why. Raises FitError: no network for ``imagenet``, a file that is missing, broken, or of another
+    architecture.
     """
     if source == "none":
         return "none"
+    source = source_of(source, arch)
     if source == "imagenet":
         found, recorded = named(_imagenet(arch), source), "imagenet"
     else:

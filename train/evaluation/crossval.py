@@ -46,6 +46,7 @@ from fieldlens.train.scoring.out_of_fold import (
     summary,
     thresholds_mean,
 )
+from fieldlens.train.weights.formula import source_of
 
 STATE, RESULT, ANSWERS, FINAL = "state.json", "crossval.json", "out-of-fold.json", "final"
 
@@ -135,7 +136,7 @@ def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter
 
 def _claim(out: Path, config: Config, data: DataSet, splits: Sequence[Split], weights: str) -> None:
     """A new folder, or one that was begun with the very same settings. Raises RunError."""
-    file = Path(weights)
+    file = Path(source_of(weights, config.model.arch))
     start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
     state = _State(config.to_json(), data.hash, tuple(split_hash(parts) for parts in splits), start)
     path = out / STATE

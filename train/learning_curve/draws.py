@@ -12,7 +12,7 @@ from fieldlens.train.config import Config
 from fieldlens.train.data.folds import HELD_OUT
 from fieldlens.train.data.samples import DataSet, Sample, class_counts
 from fieldlens.train.data.splits import Split, assign, split
-from fieldlens.train.errors import DataError, Problem, all_at_once
+from fieldlens.train.errors import DataError, Problem, all_at_once, listing
 
 TEST, OWN_VALIDATION, KEPT_APART = "test part", "own validation part", "kept apart"
 _FEWEST_GROUPS = 4
@@ -142,36 +142,36 @@ def _refuse_sides(
 
 
 def _refuse_draws(data: DataSet, draws: Sequence[Draw]) -> None:
-    """Classes that a draw lacks, or has of too few groups; one problem for each size and class."""
-    by_id: Mapping[str, Sample] = {sample.id: sample for sample in data.samples}
-    fewest: dict[tuple[int, str], int] = {}
-    torn: dict[tuple[int, str], str] = {}
+    """Classes that a draw has of too few groups, or its training or validation lacks; the worst draw of each size."""
+    by_id = {sample.id: sample for sample in data.samples}
+    worst: dict[tuple[int, int], tuple[int, str]] = {}
     for draw in draws:
-        for index, name in enumerate(data.classes):
-            groups: dict[str, set[str]] = {"train": set(), "val": set()}
-            for key, part in draw.parts.items():
-                if part in groups and _has(by_id[key], index):
-                    groups[part].add(key if by_id[key].group is None else f"={by_id[key].group}")
-            count = len(groups["train"]) + len(groups["val"])
-            place = (draw.size, name)
-            fewest[place] = min(count, fewest.get(place, count))
-            if not groups["train"] or not groups["val"]:
-                torn[place] = "validation" if groups["train"] else "training"
+        sides = [_groups_by_class(draw, by_id, part, len(data.classes)) for part in ("train", "val")]
+        for index, (train, val) in enumerate(zip(*sides, strict=True)):
+            lacking = "" if train and val else ", none of them for " + ("validation" if train else "training")
+            place, found = (draw.size, index), (len(train) + len(val), lacking)
+            worst[place] = min(worst.get(place, found), found)
     problems = [
-        f"{size} images: {count} group{'' if count == 1 else 's'} of {name!r} in a draw"
-        + (f", none of them for {torn[size, name]}" if (size, name) in torn else "")
-        for (size, name), count in sorted(fewest.items())
-        if count < _FEWEST_GROUPS or (size, name) in torn
+        f"{size} images: {count} group{'' if count == 1 else 's'} of {data.classes[index]!r} in a draw{lacking}"
+        for (size, index), (count, lacking) in sorted(worst.items())
+        if count < _FEWEST_GROUPS or lacking
     ]
     if problems:
         raise DataError(
-            f"{data.name}: too few for a network and its validation: {'; '.join(problems[:6])}",
+            listing(f"{data.name}: too few for a network and its validation", problems),
             f"larger --sizes: every class wants {_FEWEST_GROUPS} groups (patients) or more, or merge classes",
         )
 
 
-def _has(sample: Sample, index: int) -> bool:
-    return bool(sample.label[index]) if isinstance(sample.label, tuple) else sample.label == index
+def _groups_by_class(draw: Draw, by_id: Mapping[str, Sample], part: str, classes: int) -> list[set[str]]:
+    found: list[set[str]] = [set() for _ in range(classes)]
+    for key, own in draw.parts.items():
+        if own == part:
+            sample = by_id[key]
+            marks = np.flatnonzero(sample.label) if isinstance(sample.label, tuple) else [sample.label]
+            for index in marks:
+                found[index].add(key if sample.group is None else f"={sample.group}")
+    return found
 
 
 def groups_in(samples: Sequence[Sample]) -> int:

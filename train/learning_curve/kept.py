@@ -58,6 +58,8 @@ def claim(out: Path, config: Config, data: DataSet, planned: Plan, weights: str)
         return
     before = records.read_file(_Begun, path, RunError, _AGAIN)
     changed = [item.name for item in fields(now) if getattr(before, item.name) != getattr(now, item.name)]
+    if "judged" in changed:
+        changed[changed.index("judged")] = "the images that judge: --test, --apart"
     if "config" in changed:
         old = before.config
         keys = [f"{s}.{k}" for s, new in now.config.items() for k in new if old.get(s, {}).get(k) != new[k]]

@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import pytest
 
+from fieldlens.runtime.boundary import run_cli
+from fieldlens.train.cli import main
 from fieldlens.train.config import Config
 from fieldlens.train.errors import RunError
 from fieldlens.train.fitting import plots
@@ -108,12 +110,26 @@ def test_a_curve_and_all_that_is_asked_of_its_folder(
         table.write_text(before)
 
 
-def test_every_network_is_a_look_at_the_test_part(data: Path, tmp_path: Path) -> None:
-    options = CurveOptions((40,), 2, test=True)
-    found = made(data, tmp_path / "curve", options)
-    assert found.value["judged_by"] == {"part": "test part", "images": 12, "groups": 4, "test_looks": 2}
-    assert "has been looked at 2 times" in str(found)
-    assert "cannot say; a law needs 3 sizes" in str(found)
+def test_every_network_is_a_look_at_the_test_part(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command line, whose recipe file says what CONFIG does."""
+    recipe, out = tmp_path / "tiny.toml", tmp_path / "curve"
+    recipe.write_text(
+        '[recipe]\nname = "tiny"\n[data]\nval_fraction = 0.3\ntest_fraction = 0.1\n[preprocess]\nsize = 32\n'
+        '[train]\nepochs = 1\nbatch_size = 16\nschedule = "constant"\ndevice = "cpu"\n',
+        encoding="utf-8",
+    )
+    words = ["curve", "--recipe", recipe, "--data", data, "--out", out, "--sizes", "40", "--draws", "2"]
+    assert run_cli(lambda: main([str(word) for word in (*words, "--test")])) == 0
+    printed = capsys.readouterr().out
+    assert "tiny: 2 draws a size, judged by 12 images (test part)" in printed
+    assert "has been looked at 2 times" in printed
+    assert "cannot say; a law needs 3 sizes" in printed
+    value = json.loads((out / "curve.json").read_text())
+    assert value["judged_by"] == {"part": "test part", "images": 12, "groups": 4, "test_looks": 2}
+    assert run_cli(lambda: main([str(word) for word in words])) == 2
+    assert "other settings (the images that judge: --test, --apart)" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_something_else_is_refused(data: Path, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fieldlens.runtime.boundary import run_cli
 from fieldlens.runtime.terminal.reporter import Silent
+from fieldlens.train.cli import main
 from fieldlens.train.errors import FitError
 from fieldlens.train.model import build_model, load_weights
 from fieldlens.train.pretraining import pretrain as module
@@ -94,6 +96,21 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
         pretrain(broken, replace(OPTIONS, seed=1))
     pretrain(other := tmp_path / "other.safetensors", replace(OPTIONS, seed=1))
     assert not torch.equal(load_file(other)["trunk.0.0.weight"], first["trunk.0.0.weight"])
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the command that a file names makes it again."""
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    words = f"pretrain --images 64 --classes 4 --size 64 --batch 16 --seed 3 --device cpu --out {first}"
+    assert run_cli(lambda: main(words.split())) == 0
+    assert f"fieldlens train fit --weights {first} …" in capsys.readouterr().out
+    made = making_of(first)
+    assert made is not None
+    command = made.command.removeprefix("fieldlens train ").replace(first.name, str(again))
+    assert run_cli(lambda: main([*command.split(), "--device", "cpu"])) == 0
+    for name, tensor in load_file(first).items():
+        assert torch.equal(tensor, load_file(again)[name]), name
 
 
 @pytest.mark.usefixtures("small")

@@ -108,6 +108,10 @@ REFUSED = {
     "a run in use": ("train fit --recipe demo --data data --out used", "used exists and is not empty"),
     "a cross-validation in use": ("train crossval --recipe demo --data data --out used", "is not a cross-validation"),
     "a curve in use": ("train curve --recipe demo --data data --out used", "is not a learning curve"),
+    "no curve to compare with": (
+        "train curve --recipe demo --data data --out new --against run",
+        "--against run is not a learning curve",
+    ),
     "sizes of a curve": (
         "train curve --recipe demo --data data --out new --sizes 100,many",
         "--sizes '100,many' are not numbers of images",

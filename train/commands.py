@@ -90,7 +90,9 @@ def run_curve(arguments: argparse.Namespace) -> int:
     with loading("the trainer"):
         from fieldlens.train.learning_curve.curve import CurveOptions, curve
 
-    options = CurveOptions(sizes_of(arguments.sizes), arguments.draws, arguments.test, arguments.apart, arguments.more)
+    options = CurveOptions(
+        sizes_of(arguments.sizes), arguments.draws, arguments.test, arguments.apart, arguments.more, arguments.against
+    )
     result = curve(
         config, arguments.data, arguments.out, options, arguments.weights,
         ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad, reporter=Console(),

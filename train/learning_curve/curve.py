@@ -29,6 +29,7 @@ from fieldlens.train.decide.operating_point import check_decision
 from fieldlens.train.epoch.loop import pick_device, predict
 from fieldlens.train.errors import listing
 from fieldlens.train.fitting.fit import fit_parts
+from fieldlens.train.learning_curve.against import gains, other_curve
 from fieldlens.train.learning_curve.draws import Draw, Plan, groups_in, plan
 from fieldlens.train.learning_curve.kept import Judged, claim, keep, stored
 from fieldlens.train.learning_curve.summary import CurveReport, report, shown
@@ -41,13 +42,14 @@ FITTING = "fitting"
 class CurveOptions:
     """``sizes``: images of each draw, validation among them; ``test``: judge by the test part, which counts as a look
     for every network; ``apart``: the share kept apart to judge by where the data has no validation part of its own;
-    ``more``: the images that the forecast adds."""
+    ``more``: the images that the forecast adds; ``against``: the folder of another curve, to be compared with."""
 
     sizes: tuple[int, ...] = (100, 200, 500)
     draws: int = 5
     test: bool = False
     apart: float = 0.25
     more: int = 500
+    against: Path | None = None
 
 
 def curve(
@@ -57,7 +59,7 @@ def curve(
     """Fit and judge every draw of every size; write ``curve.json`` and ``curve.png``.
 
     Raises KitError: as ``fit``; sizes that cannot be drawn; a folder that holds something else, or was begun with
-    another recipe, other data or weights.
+    another recipe, other data or weights; another curve that cannot be compared with this.
     """
     own = config.data
     config = replace(config, data=replace(own, ungrouped=own.ungrouped or ungrouped, skip_bad=own.skip_bad or skip_bad))
@@ -69,9 +71,12 @@ def curve(
         claim(out, config, data, planned, weights)
         if data.private is not None:
             data.private.keep(out)
+        other = options.against
+        theirs = None if other is None else other_curve(other, out, planned.draws, len(planned.judged))
         _describe(data, planned, reporter)
         judged = _all(out, config, data, planned, weights, reporter)
-        return report(out, config, data, planned, options.more, judged, weights)
+        beside = None if other is None or theirs is None else (other, gains(judged, theirs))
+        return report(out, config, data, planned, options.more, judged, weights, beside)
 
 
 def _describe(data: DataSet, planned: Plan, reporter: Reporter) -> None:

@@ -20,7 +20,7 @@ _AGAIN = "choose another --out, or remove the folder first"
 
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """``state.json``: what must be the same to go on. Hashes are SHA-256. Sizes and draws may be added."""
 
     config: dict[str, Any]
@@ -49,14 +49,14 @@ def claim(out: Path, config: Config, data: DataSet, planned: Plan, weights: str)
     file = Path(source_of(weights, config.model.arch))
     start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights
     apart = split_hash({sample.id: planned.kind for sample in planned.judged})
-    now, path = _Begun(config.to_json(), data.hash, apart, start), out / STATE
+    now, path = Begun(config.to_json(), data.hash, apart, start), out / STATE
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} exists and is not a learning curve", "choose another --out, or remove it first")
         atomic.make_folder(out)
         atomic.write_json(path, asdict(now))
         return
-    before = records.read_file(_Begun, path, RunError, _AGAIN)
+    before = records.read_file(Begun, path, RunError, _AGAIN)
     changed = [item.name for item in fields(now) if getattr(before, item.name) != getattr(now, item.name)]
     if "judged" in changed:
         changed[changed.index("judged")] = "the images that judge: --test, --apart"

@@ -21,6 +21,10 @@ def add_curve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--more", type=int, default=500, metavar="N", help="images that the forecast adds (default: %(default)s)"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR",
+        help="another curve of the same data: says what this recipe, or these weights, bring on the same draws",
+    )  # fmt: skip
     judges = parser.add_mutually_exclusive_group()
     judges.add_argument(
         "--apart", type=float, default=0.25, metavar="SHARE",

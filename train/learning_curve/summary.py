@@ -13,6 +13,7 @@ from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.files import atomic
 from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
+from fieldlens.train.learning_curve.against import Gain, lines, to_json
 from fieldlens.train.learning_curve.draws import TEST, Plan, groups_in
 from fieldlens.train.learning_curve.figure import Panel, curve_png
 from fieldlens.train.learning_curve.forecast import Forecast, forecast, over_draws
@@ -35,7 +36,7 @@ class CurveReport:
 
 def report(
     out: Path, config: Config, data: DataSet, planned: Plan, more: int, judged: Sequence[Judged],
-    weights: str,
+    weights: str, beside: tuple[Path, Sequence[Gain]] | None = None,
 ) -> CurveReport:  # fmt: skip
     """Write the figures and the figure, from every network's scores in the order of the draws."""
     area = area_name(config.data.task, len(data.classes))
@@ -69,6 +70,7 @@ def report(
             for size in sizes
         ],
         "more": {name: _forecast_json(law) for name, law in laws.items()},
+        "against": None if beside is None else to_json(*beside),
         "versions": versions(),
         "commit": commit(),
     }  # fmt: skip
@@ -80,7 +82,8 @@ def report(
     ]  # fmt: skip
     by = f"{draws} draws a size, judged by {len(planned.judged)} images ({planned.kind})"
     atomic.write_bytes(out / FIGURE, curve_png(panels, f"{config.recipe.name} on {data.name}", by))
-    return CurveReport(value, _table(out, config, planned, value, laws, names))
+    compared = [] if beside is None else lines(*beside)
+    return CurveReport(value, _table(out, config, planned, value, laws, names, compared))
 
 
 def _by_size(judged: Sequence[Judged], values: Mapping[tuple[int, int], float]) -> dict[int, list[float]]:
@@ -109,20 +112,20 @@ def _forecast_json(law: Forecast) -> dict[str, Any]:
 
 def _table(
     out: Path, config: Config, planned: Plan, value: Mapping[str, Any], laws: Mapping[str, Forecast],
-    names: Mapping[str, str],
+    names: Mapping[str, str], compared: Sequence[str],
 ) -> str:  # fmt: skip
     by = value["judged_by"]
-    lines = [
+    said = [
         f"{config.recipe.name}: {value['draws']} draws a size, judged by {by['images']} images ({planned.kind})",
         f"{'images':>8}  {names['auc'] + ' [95%]':<22}  {'accuracy [95%]':<22}  fit",
     ]
     for row in value["sizes"]:
         cells = [f"{shown(row[key]['mean'])} {_limits(row[key]['interval'])}" for key in ("auc", "accuracy")]
-        lines.append(f"{row['size']:>8}  {cells[0]:<22}  {cells[1]:<22}  {row['seconds']:.0f} s")
-    lines += [_answer(names[name], law) for name, law in laws.items()]
+        said.append(f"{row['size']:>8}  {cells[0]:<22}  {cells[1]:<22}  {row['seconds']:.0f} s")
+    said += [*(_answer(names[name], law) for name, law in laws.items()), *compared]
     if by["test_looks"]:
-        lines.append(f"the test part has been looked at {by['test_looks']} times, once by each network")
-    return "\n".join([*lines, f"figure: {out / FIGURE}; figures: {out / RESULT}"])
+        said.append(f"the test part has been looked at {by['test_looks']} times, once by each network")
+    return "\n".join([*said, f"figure: {out / FIGURE}; figures: {out / RESULT}"])
 
 
 def shown(value: float | None) -> str:

@@ -94,6 +94,9 @@ def test_a_curve_and_all_that_is_asked_of_its_folder(
     again = made(data, out)
     assert names == [], "a finished curve trains nothing"
     assert again.value == found.value
+    itself = made(data, out, replace(OPTIONS, against=out))
+    assert [gain["auc"]["value"] for gain in itself.value["against"]["gains"]] == [0, 0, 0]
+    assert "against curve, 30 images, 3 draws in pairs: AUC +0.000 [+0.000, +0.000]" in str(itself)
     made(data, out, replace(OPTIONS, draws=4, sizes=(50, 70)))
     assert sorted(names) == ["size-000050-draw-04", "size-000070-draw-04"], "draws may be added"
 

@@ -126,7 +126,7 @@ def test_minutes_become_images(tmp_path: Path) -> None:
 def test_the_classes_can_be_learnt(tmp_path: Path) -> None:
     """New images all the time: four classes are told apart more often than by chance, which is a quarter."""
     made = pretrain(tmp_path / "w.safetensors", replace(OPTIONS, images=4000, batch=32))
-    assert made.right > 0.5
+    assert made.right > 0.4
 
 
 def test_what_is_in_the_way(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def shown(value: float | None) -> str:
 
 
 def _limits(interval: Sequence[float] | None) -> str:
-    return "" if interval is None else f"[{interval[0]:.3f}, {min(interval[1], 1.0):.3f}]"
+    return "" if interval is None else f"[{max(interval[0], 0.0):.3f}, {min(interval[1], 1.0):.3f}]"
 
 
 def _answer(name: str, law: Forecast) -> str:

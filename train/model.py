@@ -16,7 +16,7 @@ from fieldlens.train.config import ARCHS, ModelConfig
 from fieldlens.train.errors import FitError
 from fieldlens.train.weights.file import State, read_weights
 from fieldlens.train.weights.formula import source_of
-from fieldlens.train.weights.names import Named, check_trunk, named
+from fieldlens.train.weights.names import NO_HEAD, Named, check_trunk, named
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -99,7 +99,7 @@ def _fitting_head(found: Named, own: State) -> tuple[State, str]:
     """The head's tensors by the network's names, and a sentence; none where it does not fit, and why."""
     names = sorted((name for name in own if name.startswith("fc.")), reverse=True)  # fc.weight, fc.bias; or fc.1.…
     if found.linear is None:
-        return {}, f"head dropped: {found.head}"
+        return {}, f"head new: {NO_HEAD}" if found.head == NO_HEAD else f"head dropped: {found.head}"
     theirs, ours = found.linear[0].shape, own[names[0]].shape
     if theirs[0] != ours[0]:
         return {}, f"head dropped: it has {theirs[0]} classes, and this network {ours[0]}"

@@ -46,6 +46,10 @@ def begin_curve(arguments: argparse.Namespace) -> str:
     ):
         if not low <= value <= high:
             raise ConfigError(f"{name} is {value:g}", f"between {low:g} and {high:g}")
+    if arguments.against is not None and not beginning.exists(arguments.against / "state.json"):
+        raise RunError(
+            f"--against {arguments.against} is not a learning curve", "give the --out folder of `fieldlens train curve`"
+        )
     if beginning.in_use(arguments.out) and not (arguments.out / "state.json").is_file():
         raise RunError(
             f"{arguments.out} exists and is not a learning curve", "choose another --out, or remove it first"

@@ -21,6 +21,7 @@ _COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")
 """Counters of training and of profilers: no part of the network's answer."""
 _TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 _MARKS = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
+NO_HEAD = "the file has no head"
 _IN_ORDER = {"0.": "conv1.", "1.": "bn1.", "4.": "layer1.", "5.": "layer2.", "6.": "layer3.", "7.": "layer4."}
 """``Sequential(*resnet.children())`` numbers the parts."""
 _BLOCKS = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101",
@@ -114,7 +115,7 @@ def _head(rest: State) -> tuple[tuple[Tensor, Tensor] | None, str]:
     own = {name.removesuffix("weight") + end for name in linears for end in ("weight", "bias")}
     others = [name for name in rest if name not in own]
     if not rest:
-        return None, "the file has no head"
+        return None, NO_HEAD
     if len(linears) != 1 or others:
         what = f"{len(linears)} linear layers in their head" if len(linears) != 1 else f"{others[0]} behind the trunk"
         return None, f"the weights have {what} ({', '.join(linears)[:120] or 'none'}), the kit's head is one"

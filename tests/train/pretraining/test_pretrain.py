@@ -56,7 +56,7 @@ def test_fit_starts_from_the_file(tmp_path: Path) -> None:
     before = model.state_dict()["fc.weight"].clone()
     recorded = load_weights(model, "resnet18", str(out), heard)
     assert recorded == read_weights(out).sha256
-    assert heard.lines == [f"weights: {out}, head dropped: the file has no head"]
+    assert heard.lines == [f"weights: {out}, head new: the file has no head"]
     stored = load_file(out)
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
     assert not any(name.startswith("fc.") for name in stored)

@@ -80,11 +80,11 @@ def render(classes: AtomClasses, labels: Tensor, size: int, generator: torch.Gen
         return values[labels].view(-1, 1, 1)
 
     line = (torch.arange(size, device=device) + 0.5) * (2 / size) - 1
-    across = line.view(1, 1, -1) - uniform(-0.5, 0.5)
-    down = line.view(1, -1, 1) - uniform(-0.5, 0.5)
+    across = line.view(1, 1, -1) - uniform(-0.3, 0.3)
+    down = line.view(1, -1, 1) - uniform(-0.3, 0.3)
     bend_x, bend_y = _bends(count, size, generator, device)
     across, down = across + bend_x, down + bend_y
-    turn, scale = uniform(0, 2 * math.pi), torch.exp(uniform(-math.log(1.6), math.log(1.6)))
+    turn, scale = uniform(0, 2 * math.pi), torch.exp(uniform(-math.log(1.4), math.log(1.4)))
     cos, sin = torch.cos(turn) / scale, torch.sin(turn) / scale
     mirror = torch.sign(uniform(-1, 1))
     x, y = (across * cos + down * sin) * mirror, down * cos - across * sin
@@ -115,9 +115,9 @@ def _rings(phase: Tensor, classes: AtomClasses, labels: Tensor, shift: Tensor) -
 
 
 def _bends(count: int, size: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Smooth displacements ``[N,S,S]`` of up to a tenth of the side: no two images have the same outline."""
+    """Smooth displacements ``[N,S,S]`` of up to a few hundredths of the side: no two images have the same outline."""
     coarse = torch.randn((count, 2, 4, 4), generator=generator, device=device)
-    coarse = coarse * 0.10 * torch.rand((count, 1, 1, 1), generator=generator, device=device)
+    coarse = coarse * 0.06 * torch.rand((count, 1, 1, 1), generator=generator, device=device)
     fine = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
     return fine[:, 0], fine[:, 1]
 
@@ -135,7 +135,7 @@ def _exposed(grey: Tensor, generator: torch.Generator) -> Tensor:
     blur = (uniform(1, 1, 1) * 1.5).clamp_(max=1)
     image = torch.lerp(grey[:, None], soft, blur)
     sign = torch.where(uniform(1, 1, 1) < 0.5, -1.0, 1.0)
-    image = 0.5 + sign * image * (0.08 + 0.34 * uniform(1, 1, 1)) + cloud * 0.12 * uniform(1, 1, 1)
+    image = 0.5 + sign * image * (0.15 + 0.30 * uniform(1, 1, 1)) + cloud * 0.08 * uniform(1, 1, 1)
     image = image + (uniform(1, 1, 1) - 0.5) * 0.4
     coloured = (uniform(1, 1, 1) < 0.5).float()
     image = image * (1 + coloured * (uniform(3, 1, 1) - 0.5) * 0.8) + coloured * (uniform(3, 1, 1) - 0.5) * 0.2

@@ -28,7 +28,7 @@ def add_pretrain(commands: Commands) -> None:
         "--minutes", type=float, default=30.0, metavar="M",
         help="instead: about how long to train; a few steps are timed, and decide how many images (default: 30)",
     )  # fmt: skip
-    parser.add_argument("--classes", type=int, default=256, metavar="N", help="to tell apart (default: %(default)s)")
+    parser.add_argument("--classes", type=int, default=64, metavar="N", help="to tell apart (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, metavar="PX", help="side of an image (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=0, metavar="N", help="images a step (default: 64; on a GPU 512)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, other classes (default: 0)")

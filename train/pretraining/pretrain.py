@@ -47,7 +47,7 @@ class PretrainOptions:
     arch: str = "resnet18"
     images: int = 0
     minutes: float = 30.0
-    classes: int = 256
+    classes: int = 64
     size: int = 64
     seed: int = 0
     batch: int = 0
@@ -231,11 +231,11 @@ def batch_of(classes: AtomClasses, settings: Settings, step: int, size: int) -> 
     """Labels int64 ``[N]`` and images float32 ``[N,3,size,size]``, normalised, of one step: by its number and the seed,
     on the classes' device."""
     device = classes.rings.device
-    number = settings.seed * 1_000_003 + step
-    labels = torch.randint(len(classes), (settings.batch,), generator=torch.Generator().manual_seed(number))
-    drawn = render(classes, labels.to(device), size, torch.Generator(device).manual_seed(number))
+    generator = torch.Generator(device).manual_seed(settings.seed * 1_000_003 + step)
+    labels = torch.randint(len(classes), (settings.batch,), generator=generator, device=device)
+    drawn = render(classes, labels, size, generator)
     mean, std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (MEAN, STD))
-    return labels.to(device), channels_last((drawn - mean) / std)
+    return labels, channels_last((drawn - mean) / std)
 
 
 def trunk_of(model: nn.Module) -> dict[str, Tensor]:

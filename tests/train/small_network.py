@@ -13,7 +13,7 @@ WIDTHS = (3, 16, 32, 64, 96)
 
 
 class Small(nn.Module):
-    """With the parts that the trainer asks a ResNet for."""
+    """With the parts that trainer and evaluation ask a ResNet for: ``layer4`` (the maps), ``avgpool`` and ``fc``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,11 +21,11 @@ class Small(nn.Module):
             nn.Sequential(nn.Conv2d(a, b, 3, 1 if a == 3 else 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
             for a, b in pairwise(WIDTHS)
         ]
-        self.trunk, self.avgpool = nn.Sequential(*layers), nn.AdaptiveAvgPool2d(1)
+        self.trunk, self.layer4, self.avgpool = nn.Sequential(*layers[:-1]), layers[-1], nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[-1], 1000)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.fc(self.avgpool(self.trunk(images)).flatten(1))
+        found: torch.Tensor = self.fc(self.avgpool(self.layer4(self.trunk(images))).flatten(1))
         return found
 
 

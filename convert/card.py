@@ -8,6 +8,7 @@ from typing import Any
 
 from fieldlens.convert.measure.labelled import OriginError
 from fieldlens.runtime.bundle.area_name import area_name
+from fieldlens.runtime.bundle.band import band_promise_of
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.runtime.bundle.promise import promise_of
@@ -119,6 +120,8 @@ def _decision(manifest: Manifest) -> list[str]:
     low, high = decision.band
     promise = promise_of(decision.reached)
     proved = f" What that promises: {promise.words()}." if promise else ""
+    ends = band_promise_of(decision.reached) if low < high else None
+    proved += f" Of the band: {ends.words()}." if ends else ""
     carried = decision.reached.get("carried_over")
     proved += f" {_carried(carried)}" if isinstance(carried, dict) else ""
     return [

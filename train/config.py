@@ -44,6 +44,7 @@ _Decay = Annotated[float, Between(0, 0.99999)]
 _Late = Annotated[float, Between(0, 0.95)]
 _Gamma = Annotated[float, Between(0, 10)]
 _Share = Annotated[float, Between(0, 0.9)]
+_Uncertain = Annotated[float, Between(0.01, 1)]
 _Epochs = Annotated[int, Between(1, 10_000)]
 _Seed = Annotated[int, Between(0, 2**31 - 1)]
 _Rate = Annotated[float, Between(1e-8, 10)]
@@ -273,6 +274,7 @@ class DecisionConfig:
     confidence: _Confidence = 0.9  # one-sided, that the target holds on new patients: in so many of such fits
     missed_below: _Share = 0.0  # share of the sick below the "uncertain" band at most; 0: what the target leaves
     referred_above: _Share = 0.0  # share of the well above it at most; 0: twice what the target leaves
+    uncertain_most: _Uncertain = 0.25  # share of images within it at most; up to four times as many well above for that
     band: _Band = 0.9  # 0: no band. Any other value: the band of the two keys above
     inner_folds: _Inner = 0  # fit, where validation proves too little: so many more networks choose; 0: it stays so
     rounds: Annotated[int, Between(10, 100_000)] = 1000  # not used any more (the band was once bootstrapped)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fieldlens.runtime.bundle.area_name import area_name
+from fieldlens.runtime.bundle.band import band_promise_of
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.precision import model_file
@@ -86,6 +87,8 @@ def _decision(manifest: Manifest) -> str:
     band = f" (uncertain from {low:.3f} to {high:.3f})" if low < high else ""
     promise = promise_of(decision.reached, error=BundleError, where="manifest.json.decision.reached")
     proved = f"; {promise.words()}" if promise else " without a confidence: new patients keep it half the time"
+    ends = band_promise_of(decision.reached, BundleError, "manifest.json.decision.reached") if low < high else None
+    proved += f". The band: {ends.words()}" if ends else ""
     return (
         f"refer when the {decision.rule} of {', '.join(decision.positive)} reaches {decision.threshold:.3f}{band}; "
         f"chosen for {decision.target}{proved}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.bundle.band import BandPromise, band_promise_of, few_uncertain, upper_shares
 from fieldlens.runtime.bundle.decision import Decision, logit
 from fieldlens.runtime.bundle.promise import (
     Bools,
@@ -77,13 +78,15 @@ class Row:
 @dataclass(frozen=True)
 class Proposal:
     """The threshold that keeps the bundle's target here, the range in which the exact one lies (90%), its band, what is
-    promised, and how many groups with so many misses would prove the target."""
+    promised, how many groups with so many misses would prove the target, and what the band promises (None: no band).
+    """
 
     threshold: float
     threshold_range: Range
     band: Range
     promise: Promise
     needed: tuple[tuple[int, int], ...]
+    band_promise: BandPromise | None = None
 
 
 @dataclass(frozen=True)
@@ -181,26 +184,37 @@ def propose(local: Local, decision: Decision) -> Proposal:
     ends = sorted((float(strict), float(open_[-1])))
     threshold = float(border) if side is sick else float(min(np.nextafter(border, 2), 1.0))
     needed = tuple((misses, groups_needed(wanted, confidence, misses)) for misses in range(4))
-    band = _band(sick, well, threshold, decision)
-    return Proposal(threshold, (ends[0], ends[1]), band, promise, needed)
+    band, band_promise = _band(local, sick, well, threshold, decision)
+    return Proposal(threshold, (ends[0], ends[1]), band, promise, needed, band_promise)
 
 
-def _band(sick: Side, well: Side, threshold: float, decision: Decision) -> Range:
-    """Around ``threshold``, with the shares that the bundle's own band has; none where it has none. A bundle of before
-    there were promises has those of a recipe that names none."""
+def _band(
+    local: Local, sick: Side, well: Side, threshold: float, decision: Decision
+) -> tuple[Range, BandPromise | None]:
+    """Around ``threshold``, with the shares that the bundle's own band asked for; none where it has none. A bundle of
+    before there were promises has those of a recipe that names none."""
     measure, wanted, confidence = _target(decision)
-    ends = decision.reached.get("band")
-    if ends == {}:
-        return threshold, threshold
-    low = promise_of(ends, "low") if isinstance(ends, dict) else None
-    high = promise_of(ends, "high") if isinstance(ends, dict) else None
-    free = max(1 - 2 * (1 - wanted), 0.5)
-    found_share = low.wanted if low else wanted if measure == "sensitivity" else free
-    passed_share = high.wanted if high else wanted if measure == "specificity" else free
-    return (
-        min(threshold, promised_border(sick, found_share, confidence)[0]),
-        max(threshold, promised_border(well, passed_share, confidence)[0]),
-    )
+    if decision.reached.get("band") == {}:
+        return (threshold, threshold), None
+    own, free = band_promise_of(decision.reached), max(1 - 2 * (1 - wanted), 0.5)
+    found_share = own.low.wanted if own else wanted if measure == "sensitivity" else free
+    asked = own.referred_above if own else 1 - (wanted if measure == "specificity" else free)
+    most = own.uncertain_most if own else 1.0
+    lower, kept = promised_border(sick, found_share, confidence)
+    low, shares = min(threshold, lower), upper_shares(asked, most)
+    each = 1 - (1 - confidence) / len(shares)
+    for share in shares:
+        upper, passed = promised_border(well, 1 - share, each)
+        high = max(threshold, upper)
+        if few_uncertain(local.scores, local.groups, (low, high), most, confidence):
+            break
+
+    def promised(side: Side, measure: str, goal: float, proved: float, level: float) -> Promise:
+        needed = groups_needed(goal, level)
+        return Promise(measure, goal, proved, confidence, side.groups, len(side.scores), needed)
+
+    ends = promised(well, "specificity", 1 - share, passed, each)
+    return (low, high), BandPromise(promised(sick, "sensitivity", found_share, kept, confidence), ends, asked, most)
 
 
 def _target(decision: Decision) -> tuple[str, float, float]:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from fieldlens.runtime.bundle.band import BandPromise
 from fieldlens.runtime.bundle.decision import Decision, logit
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.opened import Bundle
@@ -38,7 +39,7 @@ _Share = Annotated[float, Between(0, 1)]
 @dataclass(frozen=True)
 class SiteThreshold:
     """What was approved: threshold and band on the scale of the bundle's own score, and by whom, when (empty: no clock
-    was set), on how many cases."""
+    was set), on how many cases; what the band promises here (None: no band, or a record of before this was kept)."""
 
     threshold: _Share
     band: tuple[_Share, _Share]
@@ -47,6 +48,7 @@ class SiteThreshold:
     approved_utc: str
     cases: Annotated[int, Between(1, 2**53)]
     positives: Annotated[int, Between(1, 2**53)]
+    band_promise: BandPromise | None = None
 
     def words(self) -> str:
         """Whose threshold it is, for every output."""
@@ -118,7 +120,8 @@ def localised(state: Path, bundle: Bundle) -> tuple[Bundle, tuple[str, ...]]:
 def moved(decision: Decision, record: SiteThreshold) -> Decision:
     """The decision at the clinic's threshold. With several labels every label's threshold moves by the same on the
     logit's scale, which is what a threshold on the joint score means."""
-    reached = {**decision.reached, "promise": record.promise.to_json(), SITE: record.words()}
+    band_here = record.band_promise.to_json() if record.band_promise else {}
+    reached = {**decision.reached, "promise": record.promise.to_json(), "band": band_here, SITE: record.words()}
     thresholds, band = dict.fromkeys(decision.positive, record.threshold), record.band
     if decision.rule == "any":
         by = float(logit(record.threshold))

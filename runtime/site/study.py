@@ -80,7 +80,8 @@ class Study:
             raise KitError(f"not kept: {promise.words()}", "add cases; until then the bundle's own threshold holds")
         positives = int(self.local.positive.sum())
         return SiteThreshold(
-            self.proposal.threshold, self.proposal.band, promise, name, now_utc(), len(self.local.scores), positives
+            self.proposal.threshold, self.proposal.band, promise, name, now_utc(), len(self.local.scores), positives,
+            self.proposal.band_promise,
         )  # fmt: skip
 
 

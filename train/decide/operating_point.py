@@ -132,14 +132,14 @@ def choose_decision(
         border = _border(data, target, config.confidence)
         draft = replace(draft, thresholds=dict.fromkeys(config.positive, border.threshold))
         promise = border.promise
-    band, ends = (draft.threshold, draft.threshold), dict[str, Any]()
+    band, ends = (draft.threshold, draft.threshold), None
     if positive.any() and not positive.all():
         band, ends = band_around(data, draft.threshold, target, config)
     scores = data.scores
     inside = (scores >= band[0]) & (scores <= band[1]) if band[0] < band[1] else np.zeros(len(scores), bool)
     reached = {
         **rates(scores, positive, draft.threshold), "uncertain": float(inside.mean()), **reached,
-        "promise": promise.to_json(), "band": ends, "scores": spread_of(data),
+        "promise": promise.to_json(), "band": ends.to_json() if ends else {}, "scores": spread_of(data),
     }  # fmt: skip
     return replace(draft, band=band, reached=reached, target=promise.target)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fieldlens.runtime.bundle.band import BandPromise, few_uncertain, upper_shares
 from fieldlens.runtime.bundle.decision import logit
 from fieldlens.runtime.bundle.promise import Bools, Floats, Promise, groups_needed, promised_border, side_of
 from fieldlens.runtime.errors import ConfigError
@@ -119,24 +119,26 @@ def empty_border(data: Scored, target: Target, confidence: float, labels: int = 
 
 def band_around(
     data: Scored, threshold: float, target: Target, config: DecisionConfig
-) -> tuple[tuple[float, float], dict[str, Any]]:
-    """``(low, high)`` around ``threshold``, and the promise of each end as ``reached`` has it.
+) -> tuple[tuple[float, float], BandPromise | None]:
+    """``(low, high)`` around ``threshold``, and what its ends promise; None where no band is wanted.
 
     Below ``low`` at most a share ``missed_below`` of the sick, above ``high`` at most ``referred_above`` of the well,
-    each with the confidence of the target by itself. Where the scores part so well that one threshold keeps both
-    promises, there is no band. Raises ValueError where a side is empty.
+    each with the confidence of the target by itself. Where that would leave more than ``uncertain_most`` of the images
+    uncertain, more of the well may lie above (:mod:`runtime.bundle.band`); a target of specificity has its threshold
+    there already, so nothing gives way. Where the scores part so well that one threshold keeps both promises, there is
+    no band. Raises ValueError where a side is empty.
     """
     if config.band == 0:
-        return (threshold, threshold), {}
-    room = {target.measure: 1 - target.least, OTHER[target.measure]: min(2 * (1 - target.least), 0.5)}
-    shares = {
-        "sensitivity": 1 - (config.missed_below or room["sensitivity"]),
-        "specificity": 1 - (config.referred_above or room["specificity"]),
-    }
-    ends = {
-        name: border_for(data, Target(name, share), config.confidence)
-        for name, share in shares.items()
-    }  # fmt: skip
-    low = min(threshold, ends["sensitivity"].threshold)
-    high = max(threshold, ends["specificity"].threshold)
-    return (low, high), {"low": ends["sensitivity"].promise.to_json(), "high": ends["specificity"].promise.to_json()}
+        return (threshold, threshold), None
+    sensitive, free = target.measure == "sensitivity", min(2 * (1 - target.least), 0.5)
+    missed = config.missed_below or (1 - target.least if sensitive else free)
+    asked = config.referred_above or (free if sensitive else 1 - target.least)
+    most = config.uncertain_most if sensitive else 1.0
+    lower = border_for(data, Target("sensitivity", 1 - missed), config.confidence)
+    low, shares = min(threshold, lower.threshold), upper_shares(asked, most)
+    for share in shares:
+        upper = border_for(data, Target("specificity", 1 - share), config.confidence, len(shares))
+        high = max(threshold, upper.threshold)
+        if few_uncertain(data.scores, data.groups, (low, high), most, config.confidence):
+            break
+    return (low, high), BandPromise(lower.promise, replace(upper.promise, labels=1), asked, most)

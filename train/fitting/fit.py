@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fieldlens.runtime.bundle.band import band_promise_of
 from fieldlens.runtime.bundle.decision import Decision
 from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.files.atomic import alone, write_json
@@ -153,6 +154,9 @@ def _say_decision(point: OperatingPoint, value: dict[str, Any], run: Path, repor
         )
         if promise := promise_of(reached):
             reporter.say(f"{'promise' if promise.kept else 'too few to promise the target'}: {promise.words()}")
+        ends = band_promise_of(reached)
+        if ends and point.decision.band[0] < point.decision.band[1]:
+            reporter.say(f"the band: {ends.words()}")
         if "carried_over" in value:
             reporter.say(said(value["carried_over"], run.name, value["fitted_on"]["networks"]))
 

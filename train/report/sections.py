@@ -58,6 +58,8 @@ def decision(report: Report) -> Html:
     if found.get("promise"):
         words += f" What that promises: {found['promise']}. The 95% intervals below are another thing: two-sided, and "
         words += "about where the true share may lie as far as the images judged here tell."
+    if found.get("band_promise"):
+        words += f" Of the band: {found['band_promise']}."
     words += f" Here: {counts}."
     caption = (
         f"{found['positives']} positives, {found['negatives']} negatives; PPV and NPV at this set's prevalence of "

@@ -128,6 +128,7 @@ def decided_figures(decided: Decided, groups: Sequence[str]) -> dict[str, Any]:
         "band": list(decided.band),
         "target": decided.target,
         "promise": decided.promise,
+        "band_promise": decided.band_promise,
         "uncertain_as_refer": counted(decided.reported, decided.positive),
         "outcomes": {name: decided.outcomes.count(name) for name in OUTCOMES},
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.bundle.band import band_promise_of
 from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated
 from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.train.data.samples import Sample
@@ -28,6 +29,8 @@ class Decided:
     target: str
     promise: str = ""
     """What the threshold promises for new patients, in words; empty for decisions of before there were promises."""
+    band_promise: str = ""
+    """What the band's ends promise, likewise; empty where there is no band."""
 
     @property
     def referred(self) -> Bools:
@@ -118,8 +121,8 @@ def decide(probabilities: Floats, labels: Ints, decision: Decision, classes: Seq
     scores = decision.score(probabilities, classes)
     outcomes: npt.NDArray[np.str_] = np.array([str(decision.outcome(float(score))) for score in scores])
     positive = truly_positive(labels, decision.positive, classes)
-    promise = promise_of(decision.reached)
+    promise, ends = promise_of(decision.reached), band_promise_of(decision.reached)
     return Decided(
         positive, scores, decision.threshold, decision.band, tuple(outcomes.tolist()), decision.target,
-        promise.words() if promise else "",
+        promise.words() if promise else "", ends.words() if ends and decision.band[0] < decision.band[1] else "",
     )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fieldlens.runtime.bundle.band import BandPromise
 from fieldlens.runtime.bundle.decision import Decision, logit
 from fieldlens.runtime.bundle.promise import Promise
 from fieldlens.runtime.site.figures import Costs, Local, candidates, cheapest, drift, propose, row_at, wilson
@@ -102,6 +103,23 @@ def test_the_band_has_the_shares_of_the_bundles_own() -> None:
     assert bands[0][1] < bands[1][1]
     assert np.mean(local.scores[local.positive] < bands[1][0]) <= 0.02
     assert np.mean(local.scores[~local.positive] > bands[1][1]) <= 0.02
+
+
+def test_the_band_gives_way_here_too_rather_than_hold_a_third_of_the_cases() -> None:
+    local, own = site(-1.5, 8, sick=60, well=60), decision()
+    low = Promise("sensitivity", 0.95, 0.95, 0.9, 200, 200, 45)
+    high = Promise("specificity", 0.9, 0.9, 0.9, 200, 200, 22)
+    found = {
+        most: propose(local, replace(own, reached={**own.reached, "band": BandPromise(low, high, 0.1, most).to_json()}))
+        for most in (0.05, 1.0)
+    }
+    narrow, wide = found[0.05], found[1.0]
+    assert narrow.threshold == wide.threshold
+    assert narrow.band[0] == wide.band[0]
+    assert narrow.band[1] < wide.band[1]
+    assert narrow.band_promise is not None
+    assert narrow.band_promise.high.wanted < 0.9 - 1e-6
+    assert np.mean(local.scores[~local.positive] > narrow.band[1]) <= 1 - narrow.band_promise.high.wanted
 
 
 def test_the_exact_threshold_has_an_open_end_where_so_few_prove_nothing() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fieldlens.runtime.bundle.band import band_promise_of
 from fieldlens.runtime.bundle.decision import calibrated, decision_from_json
 from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.errors import ConfigError
@@ -56,7 +57,8 @@ def test_the_decision_promises_its_target_and_a_band_above_the_threshold() -> No
     logits, labels = logits_of()
     probabilities = calibrated(logits, 1.0, "multiclass")
     groups = [f"g{n // 3}" for n in range(len(labels))]
-    decision = choose_decision(probabilities, labels, CLASSES, groups, DecisionConfig(positive=("mild", "severe")))
+    config = DecisionConfig(positive=("mild", "severe"), uncertain_most=1.0)
+    decision = choose_decision(probabilities, labels, CLASSES, groups, config)
     assert decision is not None
     promise = promise_of(decision.reached)
     assert promise is not None
@@ -71,6 +73,42 @@ def test_the_decision_promises_its_target_and_a_band_above_the_threshold() -> No
     ]  # fmt: skip
     assert 0 < decision.reached["uncertain"] < 0.6
     assert decision_from_json(decision.to_json(), CLASSES) == decision
+
+
+def test_a_band_gives_way_above_rather_than_hold_a_third_of_all_images() -> None:
+    """Sixty of each: 10% of the well above it would take a third of all images, twice that is few enough."""
+    labels = np.arange(120) % 2
+    margin = np.random.default_rng(2).normal(np.where(labels, 1.4, -1.4), 1)
+    logits, names = np.stack([-margin / 2, margin / 2], axis=1), [str(n) for n in range(120)]
+    found = {}
+    for most in (1.0, 0.25):
+        config = DecisionConfig(positive=("sick",), uncertain_most=most)
+        point, _ = fit_operating_point(logits, labels, ("well", "sick"), names, config)
+        assert point.decision is not None
+        found[most] = point.decision
+    wide, narrow = found[1.0], found[0.25]
+    assert wide.reached["uncertain"] > 0.25 > narrow.reached["uncertain"]
+    assert (narrow.threshold, narrow.band[0], narrow.target) == (wide.threshold, wide.band[0], wide.target)
+    before, now = band_promise_of(wide.reached), band_promise_of(narrow.reached)
+    assert before is not None
+    assert now is not None
+    assert [before.high.wanted, before.asked] == pytest.approx([0.9, 0.1])
+    assert [now.high.wanted, now.asked] == pytest.approx([0.8, 0.1])
+    assert now.high.kept
+    assert now.words().endswith("; a band with 10% of the well above it would hold more than 25% of all images")
+
+
+def test_a_target_of_specificity_gives_no_way_to_more_misses() -> None:
+    logits, labels = logits_of(200)
+    probabilities, names = calibrated(logits, 1.0, "multiclass"), [str(n) for n in range(200)]
+    bands = []
+    for most in (0.05, 1.0):
+        config = DecisionConfig(positive=("severe",), target="specificity >= 0.9", uncertain_most=most)
+        decision = choose_decision(probabilities, labels, CLASSES, names, config)
+        assert decision is not None
+        bands.append(decision.band)
+    assert bands[0] == bands[1]
+    assert bands[0][0] < bands[0][1]
 
 
 def test_too_few_positives_say_what_they_can_prove() -> None:

@@ -92,7 +92,7 @@ def test_the_number_of_labels_costs_confidence_and_is_said() -> None:
 
 def test_the_band_begins_at_the_joint_border() -> None:
     logits, labels = made(2400, seed=4)
-    point, _ = fit_operating_point(logits, labels, NAMES, groups(2400), config())
+    point, _ = fit_operating_point(logits, labels, NAMES, groups(2400), config(uncertain_most=1.0))
     assert point.decision
     low, high = point.decision.band
     assert low <= 0.5 < high

@@ -30,10 +30,24 @@ from fieldlens.runtime.files.bounds import RECORD_BYTES
 from fieldlens.runtime.machine.clock import time_utc
 from fieldlens.runtime.pixels.steps import steps_to_json
 
-SITE = "site"
-"""Key in a decision's ``reached``: whose threshold it is, in words."""
+SITE, APPROVAL = "site", "site_approval"
+"""Keys in a decision's ``reached``: whose threshold it is, in words, and as an Approval's fields."""
 _AGAIN = "delete it, and run `fieldlens calibrate-site` again"
 _Share = Annotated[float, Between(0, 1)]
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Who approved a clinic's own threshold, when (empty: no clock was set), on how many cases."""
+
+    approved_by: str
+    approved_utc: str
+    cases: Annotated[int, Between(1, 2**53)]
+
+    def words(self) -> str:
+        """Whose threshold it is, for every output."""
+        when = f" on {self.approved_utc[:10]}" if self.approved_utc else ""
+        return f"this clinic's own, approved by {self.approved_by}{when} on {self.cases} cases"
 
 
 @dataclass(frozen=True)
@@ -50,10 +64,14 @@ class SiteThreshold:
     positives: Annotated[int, Between(1, 2**53)]
     band_promise: BandPromise | None = None
 
+    @property
+    def approval(self) -> Approval:
+        """What outputs say of it."""
+        return Approval(self.approved_by, self.approved_utc, self.cases)
+
     def words(self) -> str:
         """Whose threshold it is, for every output."""
-        when = f" on {self.approved_utc[:10]}" if self.approved_utc else ""
-        return f"this clinic's own, approved by {self.approved_by}{when} on {self.cases} cases"
+        return self.approval.words()
 
 
 def network_of(manifest: Manifest) -> str:
@@ -121,7 +139,10 @@ def moved(decision: Decision, record: SiteThreshold) -> Decision:
     """The decision at the clinic's threshold. With several labels every label's threshold moves by the same on the
     logit's scale, which is what a threshold on the joint score means."""
     band_here = record.band_promise.to_json() if record.band_promise else {}
-    reached = {**decision.reached, "promise": record.promise.to_json(), "band": band_here, SITE: record.words()}
+    reached = {
+        **decision.reached, "promise": record.promise.to_json(), "band": band_here, SITE: record.words(),
+        APPROVAL: asdict(record.approval),
+    }  # fmt: skip
     thresholds, band = dict.fromkeys(decision.positive, record.threshold), record.band
     if decision.rule == "any":
         by = float(logit(record.threshold))
@@ -136,6 +157,12 @@ def threshold_from(decision: Decision | None) -> str | None:
     """Whose threshold it is, where it is not the bundle's."""
     found = decision.reached.get(SITE) if decision else None
     return found if isinstance(found, str) else None
+
+
+def approval_of(decision: Decision | None) -> Approval | None:
+    """Who approved the threshold, where it is not the bundle's."""
+    found = decision.reached.get(APPROVAL) if decision and threshold_from(decision) else None
+    return None if found is None else Approval(**found)
 
 
 def _sigmoid(value: float) -> float:

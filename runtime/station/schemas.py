@@ -93,13 +93,22 @@ class ReviewBody(BaseModel):
     reviewer: str
 
 
+class ApprovalBody(BaseModel):
+    """Who approved this clinic's own threshold, when (empty: no clock was set), and on how many cases."""
+
+    approved_by: str
+    approved_utc: str
+    cases: int
+
+
 class ResultBody(BaseModel):
     """A stored result. ``top`` is empty on ``retake``: no class is shown for an image that has to be taken again.
 
     ``deciding``: None where one threshold is for the score, where the model decides nothing, on ``retake``, and for a
     result of another bundle than the one that runs. ``has_image``: the whole image is kept; ``has_view``: what the
     network saw can still be shown; ``has_heatmap``: and the heat map over it, which a retake never has.
-    ``no_heatmap``: why its map is too coarse to be drawn, else empty.
+    ``no_heatmap``: why its map is too coarse to be drawn, else empty. ``approval``: None where the threshold was the
+    bundle's.
     """
 
     id: str
@@ -115,6 +124,7 @@ class ResultBody(BaseModel):
     probabilities: dict[str, float]
     score: float | None
     threshold: float | None
+    approval: ApprovalBody | None
     deciding: DecidingClass | None
     findings: list[FindingBody]
     ood_score: float | None
@@ -229,6 +239,7 @@ def result_body(
     if most is not None and len(best) > most:
         plain["probabilities"] = dict(best[:most])
     plain["review"] = None if row.review is None else ReviewBody(**row.review.__dict__)
+    plain["approval"] = None if row.approval is None else ApprovalBody(**row.approval.__dict__)
     plain["findings"] = [FindingBody(**finding) for finding in row.findings]
     return ResultBody(
         **plain,

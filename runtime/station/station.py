@@ -13,6 +13,7 @@ from fieldlens.runtime.errors import ImageError, KitError
 from fieldlens.runtime.machine.sensors import Sensors
 from fieldlens.runtime.model import Model
 from fieldlens.runtime.pixels.imageheader import read_header
+from fieldlens.runtime.site.record import approval_of
 from fieldlens.runtime.sources.cameras.address import Address
 from fieldlens.runtime.sources.item import Encoded, Frame
 from fieldlens.runtime.station.clock import CLOCK, WallClock
@@ -168,6 +169,7 @@ class Station:
             bundle_signed_by=prediction.bundle_signed_by,
             explained=explained,
             cam=prediction.cam[list(prediction.probabilities).index(explained)],
+            approval=approval_of(decision),
         )
 
     def view(self, result: ResultRow, kind: str = "view") -> bytes | None:

@@ -140,8 +140,10 @@ def _card(title: str, lines: tuple[str, ...], situation: Situation, now: float) 
 
 
 def _words(prediction: Prediction) -> tuple[str, ...]:
-    lines = printable(prediction.words())[:_LONGEST_LINE], f"{_name(prediction.source)}, {prediction.moment}"
-    return lines if prediction.bundle_signed_by is not None else (*lines, UNSIGNED)
+    lines = [printable(prediction.words())[:_LONGEST_LINE], f"{_name(prediction.source)}, {prediction.moment}"]
+    if prediction.origin.threshold_from:
+        lines.append(printable(f"threshold: {prediction.origin.threshold_from}")[:_LONGEST_LINE])
+    return (*lines, *(() if prediction.bundle_signed_by is not None else (UNSIGNED,)))
 
 
 def _name(source: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fieldlens.runtime.files.printable import json_text
+from fieldlens.runtime.site.record import Approval
 from fieldlens.runtime.station.records.image_files import KeptFile
 
 
@@ -42,7 +43,8 @@ class BannerRow:
 class ResultRow:
     """One answer with everything that led to it. ``cam`` is float32 ``[side,side]`` of the class ``explained``.
 
-    ``number`` is 0 before it is stored. ``files``: its images, if they were kept.
+    ``number`` is 0 before it is stored. ``files``: its images, if they were kept. ``approval``: who approved the
+    threshold where it was this clinic's own, None where it was the bundle's (or in results of before this was kept).
     """
 
     id: str
@@ -69,6 +71,7 @@ class ResultRow:
     number: int = 0
     files: tuple[KeptFile, ...] = ()
     review: Review | None = None
+    approval: Approval | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class ResultRow:
             "latency_ms": json_text(dict(self.latency_ms)),
             "cam": np.ascontiguousarray(self.cam, "<f4").tobytes(),
             "cam_side": self.cam.shape[0],
+            "approval": None if self.approval is None else json_text(asdict(self.approval)),
         }
 
 
@@ -95,4 +99,5 @@ def result_from(row: sqlite3.Row, files: tuple[KeptFile, ...], review: Review | 
     for name in ("probabilities", "findings", "latency_ms"):
         values[name] = json.loads(values[name])
     values["findings"] = tuple(values["findings"])
+    values["approval"] = None if values["approval"] is None else Approval(**json.loads(values["approval"]))
     return ResultRow(**values, files=files, review=review)

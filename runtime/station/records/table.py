@@ -22,9 +22,11 @@ _REVIEW = ("agrees", "note", "reviewer", "reviewed_utc")
 
 def table_lines(results: Iterable[ResultRow], classes: Sequence[str], audit_head: str) -> Iterator[str]:
     """The heading and a line for each result, each with its line end (CRLF, RFC 4180) and the end of the audit log."""
-    yield _line([*_PLAIN, "findings", "total_ms", *(f"p_{name}" for name in classes), *_REVIEW, "audit_head"])
+    shares = (f"p_{name}" for name in classes)
+    yield _line([*_PLAIN, "threshold_from", "findings", "total_ms", *shares, *_REVIEW, "audit_head"])
     for row in results:
         values: list[object] = [getattr(row, name) for name in _PLAIN]
+        values.append("" if row.approval is None else row.approval.words())
         values += ["; ".join(str(finding["check"]) for finding in row.findings), row.latency_ms.get("total")]
         values += [row.probabilities.get(name) for name in classes]
         review = row.review

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.files.printable import json_text
@@ -35,8 +36,14 @@ def package_of(result: ResultRow, files: ImageFiles) -> Package:
 
     Raises OSError where one of them cannot be read.
     """
-    plain = {name: value for name, value in result.columns.items() if name not in ("cam", "cam_side")}
-    exact = {"probabilities": result.probabilities, "latency_ms": result.latency_ms, "findings": list(result.findings)}
+    plain = {name: value for name, value in result.columns.items() if name not in ("cam", "cam_side", "approval")}
+    exact: dict[str, Any] = {
+        "probabilities": result.probabilities,
+        "latency_ms": result.latency_ms,
+        "findings": list(result.findings),
+    }
+    if result.approval is not None:  # else the same bytes as before there was this key
+        exact["approval"] = asdict(result.approval)
     text = json_text({"format": _FORMAT, "result": {**plain, **exact}})
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,9 @@ from fieldlens.runtime.bundle.promise import Promise
 from fieldlens.runtime.site.record import SiteThreshold, approve
 from fieldlens.runtime.station import pins
 from fieldlens.runtime.station.pins import Pinned
+from fieldlens.runtime.station.records.search import Filters
+from fieldlens.runtime.station.records.table import table_lines
+from fieldlens.runtime.station.sending.package import package_of
 from tests.runtime.conftest import build_bundle, tiny_manifest
 from tests.runtime.station.conftest import Opened, client_of
 
@@ -69,6 +76,14 @@ def test_a_clinics_own_threshold_holds_in_the_station_and_is_said(
     client = client_of(station)
     answer = client.post("/api/v1/predict", files={"images": ("a.jpg", photo)}).json()["items"][0]["result"]
     assert answer["threshold"] == 0.125
+    assert answer["approval"] == {"approved_by": "Dr Amina", "approved_utc": "2026-11-27T09:00:00Z", "cases": 120}
+    (row,) = station.records.all(Filters())
+    (line,) = csv.DictReader(table_lines([row], ("sign",), "head"))
+    assert line["threshold_from"] == "this clinic's own, approved by Dr Amina on 2026-11-27 on 120 cases"
+    with tarfile.open(fileobj=io.BytesIO(package_of(row, station.records.files).data)) as package:
+        sent = package.extractfile("result.json")
+        assert sent is not None
+        assert json.load(sent)["result"]["approval"] == answer["approval"]
     model = client.get("/api/v1/status").json()["model"]
     assert (model["threshold"], "approved by Dr Amina" in model["threshold_from"]) == (0.125, True)
     assert any("approved by Dr Amina" in note for note in model["notes"])

@@ -3,7 +3,7 @@ import { advice, ask, trouble } from "./api.js";
 import { bar, by, el, icon, say } from "./dom.js";
 import { startReview } from "./review.js";
 import { onStatus, operator, startShell } from "./shell.js";
-import { slip } from "./slip.js";
+import { approvalWords, slip } from "./slip.js";
 import { age, moment, number, percent, percents, t } from "./words.js";
 
 const OLD_MS = 5 * 60 * 1000;
@@ -44,7 +44,8 @@ function scoreCard(result) {
   const words = scoreWords(result);
   if (!words) return null;
   const [share, mark] = result.deciding ? [result.deciding.probability, result.deciding.threshold] : [result.score, result.threshold];
-  return el("section", { class: "card score" }, el("h2", { text: t("score") }), bar(share, mark), el("p", { text: words }));
+  return el("section", { class: "card score" }, el("h2", { text: t("score") }), bar(share, mark), el("p", { text: words }),
+    result.approval && el("p", { class: "soft", text: `${t("threshold_whose")}: ${approvalWords(result)}` }));
 }
 
 function topCard(result) {

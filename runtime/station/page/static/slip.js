@@ -1,6 +1,6 @@
 // The slip that a person takes along. Seen only in print; no image is on it.
 import { el, icon } from "./dom.js";
-import { moment, number, percent, t } from "./words.js";
+import { day, moment, number, percent, t } from "./words.js";
 
 /** `own`: a name that is not ours to translate, in place of the key. */
 function row(name, value, data = true, own = "") {
@@ -11,6 +11,15 @@ function row(name, value, data = true, own = "") {
 function thresholds(result) {
   if (result.deciding) return [row("threshold", `${result.deciding.display}: ${percent(result.deciding.threshold, 1)}`)];
   return result.threshold === null ? [] : [row("threshold", percent(result.threshold, 1))];
+}
+
+/** Who approved the threshold, where it is not the model's own; empty where it is. */
+export function approvalWords(result) {
+  const own = result.approval;
+  if (!own) return "";
+  const words = { name: own.approved_by, cases: number(own.cases) };
+  if (!own.approved_utc) return t("threshold_clinic_undated", words);
+  return t("threshold_clinic", { ...words, date: day(new Date(own.approved_utc)) });
 }
 
 /** The slip's parts. `score`: the sentence about it. `head`: where the audit log ends, to be compared with it later. */
@@ -31,6 +40,7 @@ export function slip(result, score, head) {
       ...(score ? [] : result.top.map((each) => row(null, percent(each.probability, 1), true, each.display))),
       row("quality", t("quality_accepted"), false),
       row("model", result.bundle), ...thresholds(result),
+      result.approval ? row("threshold_whose", approvalWords(result)) : null,
       row("bundle_hash", result.bundle_hash.slice(0, 16)),
       row("review", review ? `${t(review.agrees ? "review_agrees" : "review_disagrees")}${review.reviewer ? ` (${review.reviewer})` : ""}` : t("review_none"), false),
       review?.note ? row("note", review.note) : null,

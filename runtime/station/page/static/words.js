@@ -54,6 +54,11 @@ export function moment(date) {
   return new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }).format(date);
 }
 
+/** The date alone. */
+export function day(date) {
+  return new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" }).format(date);
+}
+
 export function timeOfDay(date, timeStyle = "short") {
   return new Intl.DateTimeFormat(LOCALE, { timeStyle, hourCycle: "h23" }).format(date);
 }

@@ -11,6 +11,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fieldlens.runtime.bundle.decision import Decision
+from fieldlens.runtime.bundle.open import open_bundle
+from fieldlens.runtime.bundle.promise import Promise
+from fieldlens.runtime.site.record import SiteThreshold, approve
 from fieldlens.runtime.station.records.audit_key import verify_log
 from fieldlens.runtime.station.records.search import Filters
 from tests.runtime.conftest import BROKEN, build_bundle, tiny_manifest
@@ -100,6 +103,28 @@ def test_from_upload_to_slip(served: Served, visits: Visits, tmp_path: Path) -> 
     assert "print the slip" not in slip, "the slip is read by whoever has it in hand"
     assert not page.locator("#slip img").count(), "no image of a patient on paper"
     assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
+
+
+def test_result_and_slip_name_who_approved_the_clinics_own_threshold(
+    gated_folder: Path, visits: Visits, tmp_path: Path
+) -> None:
+    promise = Promise("sensitivity", 0.95, 0.951, 0.9, 60, 60, 45)
+    record = SiteThreshold(0.45, (0.45, 0.5), promise, "Dr Amina <b>", "2026-11-27T09:00:00Z", 120, 60)
+    approve(tmp_path / "state", open_bundle(gated_folder), record)
+    with serving_here(gated_folder, tmp_path) as own:
+        page = visits.open(own.url + "/?lang=en")
+        answered(page, SIGN)
+        whose = "This clinic's own, approved by Dr Amina <b> on 27 Nov 2026, from 120 cases"
+        expect(page.locator(".score .soft")).to_have_text(f"Whose threshold: {whose}")
+        result = page.url
+        page.emulate_media(media="print")
+        slip = page.locator("#slip").inner_text()
+        assert whose in slip
+        assert "45.0%" in slip
+        assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
+        page.emulate_media(media="screen")
+        page.goto(result + "?lang=es")
+        expect(page.locator(".score .soft")).to_contain_text("Propio de este centro, aprobado por Dr Amina <b> el ")
 
 
 @pytest.mark.parametrize(

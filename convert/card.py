@@ -124,9 +124,12 @@ def _decision(manifest: Manifest) -> list[str]:
     proved += f" Of the band: {ends.words()}." if ends else ""
     carried = decision.reached.get("carried_over")
     proved += f" {_carried(carried)}" if isinstance(carried, dict) else ""
+    band = (
+        f"uncertain, which is to be treated as refer, within {low:.3f}–{high:.3f}" if low < high else "never uncertain"
+    )
     return [
-        f"Refers when the score of {' + '.join(decision.positive)} is at least {decision.threshold:.3f}; uncertain, "
-        f"which is to be treated as refer, within {low:.3f}–{high:.3f}. Chosen for {decision.target}.{proved}",
+        f"Refers when the score of {' + '.join(decision.positive)} is at least {decision.threshold:.3f}; {band}. "
+        f"Chosen for {promise.aim if promise else decision.target}.{proved}",
         "",
     ]
 

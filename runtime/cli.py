@@ -159,8 +159,8 @@ def _add_calibrate_site(commands: Commands) -> None:
     parser.add_argument("local", type=Path, metavar="LOCAL", help="the folder of this clinic's labelled images")
     parser.add_argument("--bundle", type=Path, required=True, help="the folder NAME.bundle")
     parser.add_argument("--prevalence", type=_share, metavar="P", help="share of people who have it (default: as here)")
-    parser.add_argument("--cost-miss", type=seconds, metavar="C", help="of one missed person, in any unit")
-    parser.add_argument("--cost-referral", type=seconds, metavar="C", help="of one referral, in the same unit")
+    parser.add_argument("--cost-miss", type=_cost, metavar="C", help="of one missed person, in any unit")
+    parser.add_argument("--cost-referral", type=_cost, metavar="C", help="of one referral, in the same unit")
     parser.add_argument("--approved-by", metavar="NAME", help="keep the proposed threshold on this device; who says so")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="the table and its plots on one page")
     add_backend(parser)
@@ -170,6 +170,13 @@ def _begin_site(arguments: argparse.Namespace) -> str:
     beginning.bundle(arguments.bundle)
     beginning.outputs([arguments.report])
     return f"{arguments.command}: {arguments.local} with {arguments.bundle} …"
+
+
+def _cost(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def _share(text: str) -> float:

@@ -41,7 +41,7 @@ class BandPromise:
     @property
     def referred_above(self) -> float:
         """The share of the well above it that was asked for."""
-        return self.asked or 1 - self.high.wanted
+        return self.asked or round(1 - self.high.wanted, 12)
 
     def words(self) -> str:
         """One sentence for people, without its full stop."""
@@ -77,7 +77,7 @@ def upper_shares(asked: float, uncertain_most: float) -> tuple[float, ...]:
     len`` of them."""
     if uncertain_most >= 1:
         return (asked,)
-    return tuple(dict.fromkeys(min(asked * step, max(asked, 0.5)) for step in _STEPS))
+    return tuple(dict.fromkeys(round(min(asked * step, max(asked, 0.5)), 12) for step in _STEPS))
 
 
 def few_uncertain(

@@ -91,7 +91,7 @@ def _decision(manifest: Manifest) -> str:
     proved += f". The band: {ends.words()}" if ends else ""
     return (
         f"refer when the {decision.rule} of {', '.join(decision.positive)} reaches {decision.threshold:.3f}{band}; "
-        f"chosen for {decision.target}{proved}"
+        f"chosen for {promise.aim if promise else decision.target}{proved}"
     )
 
 

@@ -69,6 +69,11 @@ class Promise:
         return f"{self.measure} >= {self.wanted if self.kept else rounded_down(self.proved):g}"
 
     @property
+    def aim(self) -> str:
+        """:attr:`target`, and in so many words that it is less than was wanted, where it is."""
+        return self.target if self.kept else f"{self.target}, the best that is proved ({self.wanted:g} was wanted)"
+
+    @property
     def noun(self) -> str:
         """``positives``, or ``positive groups`` where some have several images; ``positive`` of one."""
         one = _NOUNS[self.measure][:-1]

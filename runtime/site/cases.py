@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from fieldlens.runtime.tables.private_texts import PrivateTexts
 from fieldlens.runtime.tables.problems import Problem, all_at_once
 
 TABLE = "labels.csv"
+_BLOCK = 1 << 20
+_NAMED = 8
+"""Classes that a hint lists."""
 _YES, _NO = ("1", "yes", "true", "positive"), ("0", "no", "false", "negative", "no finding")
 
 
@@ -49,7 +53,7 @@ def read_cases(folder: Path, manifest: Manifest) -> list[Case]:
 
 def _cases(table: Table, folder: Path, manifest: Manifest, problems: list[Problem]) -> list[Case]:
     """A case for each row that is right; what is wrong with the others is added to ``problems``."""
-    index, cases, seen = ImageIndex(folder), list[Case](), set[str]()
+    index, cases, seen, contents = ImageIndex(folder), list[Case](), set[str](), dict[str, tuple[str, Case]]()
     for line, row in table.rows:
         found, positive = index.find(row["image"]), _positive(row, manifest)
         swallowed = table.swallowed(line, "image", lambda cell: isinstance(index.find(cell), str))
@@ -61,12 +65,32 @@ def _cases(table: Table, folder: Path, manifest: Manifest, problems: list[Proble
             problems.append(Problem(f"{table.name} line {line}: {row['image']!r} is named twice", "name it once"))
         elif positive is None:
             text = f"{table.name} line {line}: label {row['label']!r} is neither a class of the bundle nor 0 or 1"
-            problems.append(Problem(text, f"write one of {', '.join(manifest.class_ids)}, or 1 for a finding"))
+            classes = ", ".join(manifest.class_ids[:_NAMED]) + (", …" if len(manifest.class_ids) > _NAMED else "")
+            hint = f"write a class of the bundle ({classes}), or 1 for a finding and 0 for none"
+            problems.append(Problem(text, hint))
         else:
             seen.add(found)
             group = said(row.get("group", ""))
-            cases.append(Case(folder / found, positive, found if is_missing(group) else group))
+            case = Case(folder / found, positive, found if is_missing(group) else group)
+            first = contents.setdefault(_hash(case.path), (row["image"], case))
+            if first[1].group != case.group or first[1].positive != case.positive:
+                text = f"{table.name} line {line}: {row['image']!r} is the same image as {first[0]!r}"
+                hint = "keep one of the two: counted as two people, they would prove too much"
+                problems.append(Problem(text, hint))
+            cases.append(case)
     return cases
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of the file; one that cannot be read is like no other, and is reported when it is to be answered."""
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                found.update(block)
+    except OSError:
+        return str(path)
+    return found.hexdigest()
 
 
 def _positive(row: Row, manifest: Manifest) -> bool | None:

@@ -30,6 +30,8 @@ from fieldlens.runtime.bundle.promise import (
 )
 
 ROUNDS, _Z = 1000, 1.959963984540054
+_FEWEST = 6
+"""People whose smallest and greatest score enclose the median with 95%: of five they do with 94%."""
 _ROWS = 12
 Range = tuple[float, float]
 
@@ -204,7 +206,7 @@ def _band(
     low, shares = min(threshold, lower), upper_shares(asked, most)
     each = 1 - (1 - confidence) / len(shares)
     for share in shares:
-        upper, passed = promised_border(well, 1 - share, each)
+        upper, passed = promised_border(well, round(1 - share, 12), each)
         high = max(threshold, upper)
         if few_uncertain(local.scores, local.groups, (low, high), most, confidence):
             break
@@ -213,7 +215,7 @@ def _band(
         needed = groups_needed(goal, level)
         return Promise(measure, goal, proved, confidence, side.groups, len(side.scores), needed)
 
-    ends = promised(well, "specificity", 1 - share, passed, each)
+    ends = promised(well, "specificity", round(1 - share, 12), passed, each)
     return (low, high), BandPromise(promised(sick, "sensitivity", found_share, kept, confidence), ends, asked, most)
 
 
@@ -227,14 +229,17 @@ def _target(decision: Decision) -> tuple[str, float, float]:
 
 
 def drift(local: Local, reached: dict[str, Any]) -> list[Drift]:
-    """Of the sick and of the well; empty for a bundle that does not say how its scores were spread."""
+    """Of the sick and of the well, where there are enough to compare; empty for a bundle that does not say how its
+    scores were spread."""
     found = []
     for side, chosen, count in (("sick", local.positive, "positives"), ("well", ~local.positive, "negatives")):
         quantiles, there = (reached.get("scores") or {}).get(side), int(reached.get(count) or 0)
         if not quantiles or not there or not chosen.any():
             continue
-        own, base = logit(local.scores[chosen]), logit(np.asarray(quantiles, np.float64))
         groups = np.asarray(local.groups, str)[chosen]
+        if len(np.unique(groups)) < _FEWEST:
+            continue
+        own, base = logit(local.scores[chosen]), logit(np.asarray(quantiles, np.float64))
         shifts = _medians(own, groups) - _medians_of_quantiles(base, there)
         low, high = np.quantile(shifts, [0.025, 0.975])
         found.append(Drift(side, float(np.median(own) - np.median(base)), float(low), float(high)))
@@ -247,7 +252,8 @@ def _medians(values: Floats, groups: npt.NDArray[np.str_]) -> Floats:
     count, order = int(member.max()) + 1, np.argsort(values)
     weights = np.stack([np.bincount(random.integers(0, count, count), minlength=count) for _ in range(ROUNDS)])
     summed = np.cumsum(weights[:, member[order]], axis=1)
-    return np.asarray(values[order][(summed * 2 >= summed[:, -1:]).argmax(axis=1)])
+    lower, upper = ((summed * 2 >= summed[:, -1:]).argmax(axis=1), (summed * 2 > summed[:, -1:]).argmax(axis=1))
+    return np.asarray((values[order][lower] + values[order][upper]) / 2)
 
 
 def _medians_of_quantiles(quantiles: Floats, count: int) -> Floats:

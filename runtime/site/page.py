@@ -17,6 +17,10 @@ _STYLE = (
     "tr.chosen td{background:#fff3cd}svg{width:100%;height:auto}.plots{display:grid;gap:1rem;"
     "grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}figure{margin:0}figcaption{font-size:.85rem}"
 )
+_NO_DRIFT = (
+    "whether scores differ here cannot be said: there are too few cases, "
+    "or the bundle does not say how its own scores are spread"
+)
 _COLOURS = ("#0b4f8a", "#963c00", "#2e7d32")
 _W, _H, _PAD = 320, 180, 30
 
@@ -33,9 +37,13 @@ def lines(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + (f"  {mark}" if mark else "")
         for row, mark in zip(table, marks, strict=True)
     ]
+    many = 10 * local.refused > local.refused + len(local.scores)
+    left_out = f"{local.refused} images that the quality gate refuses were left out" + (
+        ", which are many: run `fieldlens calibrate-camera` with good images first, then this again" if many else ""
+    )
     return [
         f"{len(local.scores)} cases of {len(set(local.groups))} people, {int(local.positive.sum())} with the finding; "
-        f"{local.refused} images that the quality gate refuses were left out",
+        f"{left_out}",
         "95% intervals; found, referred, missed and cost per 1000 people, of whom "
         f"{1000 * costs.prevalence:.0f} have it",
         *text, *words(proposal, drifts, own),
@@ -45,8 +53,9 @@ def lines(
 def words(proposal: Proposal, drifts: Sequence[Drift], own: float) -> list[str]:
     """What is proposed and why, one sentence each."""
     low, high = proposal.threshold_range
-    needed = ", ".join(f"{count} with {misses}" for misses, count in proposal.needed)
-    noun = proposal.promise.noun
+    (none, fewest), *more = proposal.needed
+    noun = proposal.promise.noun.removesuffix("s") + "s"
+    needed = f"{fewest} {noun} with {none} missed, " + ", ".join(f"{count} with {misses}" for misses, count in more)
     exact = f"the threshold that exactly keeps {proposal.promise.wanted:g} lies between {low:.4f} and {high:.4f} (90%)"
     promised = proposal.promise.words()
     first = [f"nothing to approve yet, {own:.4f} stays: {promised}", exact]
@@ -55,9 +64,14 @@ def words(proposal: Proposal, drifts: Sequence[Drift], own: float) -> list[str]:
         first = [change, f"promised there: {promised}"]
     return [
         *first,
-        f"{noun} that prove {proposal.promise.wanted:g}: {needed} missed; here are {proposal.promise.groups}",
-        *([drift.words() for drift in drifts] or ["the bundle does not say how its own scores were spread: no drift"]),
+        *([f"of its band: {proposal.band_promise.words()}"] if _has_band(proposal) and proposal.band_promise else []),
+        f"needed to prove {proposal.promise.wanted:g}: {needed}; here: {proposal.promise.groups}",
+        *([drift.words() for drift in drifts] or [_NO_DRIFT]),
     ]
+
+
+def _has_band(proposal: Proposal) -> bool:
+    return proposal.promise.kept and proposal.band[0] < proposal.band[1]
 
 
 def _mark(row: Row, proposal: Proposal, rows: Sequence[Row], own: float) -> str:

@@ -27,7 +27,8 @@ def all_at_once(name: str, problems: Sequence[Problem]) -> DataError:
     hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
     hint = "; ".join(hints) or "fix these, then run again"
     if len(problems) == 1:
-        return DataError(f"{name}: {problems[0].text}", hint)
+        text = problems[0].text
+        return DataError(text if text.startswith(name) else f"{name}: {text}", hint)
     return DataError(listing(f"{name}: everything that is wrong", [problem.text for problem in problems]), hint)
 
 

@@ -117,6 +117,11 @@ def empty_border(data: Scored, target: Target, confidence: float, labels: int = 
     return Border(0.5, promise)
 
 
+def _rest(share: float) -> float:
+    """What is left of 1, as a person would write it: 0.05 and not 0.050000000000000044."""
+    return round(1 - share, 12)
+
+
 def band_around(
     data: Scored, threshold: float, target: Target, config: DecisionConfig
 ) -> tuple[tuple[float, float], BandPromise | None]:
@@ -130,14 +135,14 @@ def band_around(
     """
     if config.band == 0:
         return (threshold, threshold), None
-    sensitive, free = target.measure == "sensitivity", min(2 * (1 - target.least), 0.5)
-    missed = config.missed_below or (1 - target.least if sensitive else free)
-    asked = config.referred_above or (free if sensitive else 1 - target.least)
+    sensitive, free = target.measure == "sensitivity", min(2 * _rest(target.least), 0.5)
+    missed = config.missed_below or (_rest(target.least) if sensitive else free)
+    asked = config.referred_above or (free if sensitive else _rest(target.least))
     most = config.uncertain_most if sensitive else 1.0
-    lower = border_for(data, Target("sensitivity", 1 - missed), config.confidence)
+    lower = border_for(data, Target("sensitivity", _rest(missed)), config.confidence)
     low, shares = min(threshold, lower.threshold), upper_shares(asked, most)
     for share in shares:
-        upper = border_for(data, Target("specificity", 1 - share), config.confidence, len(shares))
+        upper = border_for(data, Target("specificity", _rest(share)), config.confidence, len(shares))
         high = max(threshold, upper.threshold)
         if few_uncertain(data.scores, data.groups, (low, high), most, config.confidence):
             break

@@ -51,10 +51,11 @@ def decision(report: Report) -> Html:
     ]
     low, high = found["band"]
     counts = ", ".join(f"{name} {count}" for name, count in found["outcomes"].items())
-    words = f"Chosen for {found['target']}: refer from a score of {found['threshold']:.3f}; "
-    words += f"uncertain, to be treated as refer, from {low:.3f} to {high:.3f}."
+    aim = found.get("aim") or found["target"]  # reports of before have the target alone
+    words = f"Chosen for {aim}: refer from a score of {found['threshold']:.3f}; "
+    words += f"uncertain, to be treated as refer, from {low:.3f} to {high:.3f}." if low < high else "never uncertain."
     if report["part"]["name"] == OUT_OF_FOLD:
-        words = f"Chosen for {found['target']}. {report['crossval']['pooled']['how']}"
+        words = f"Chosen for {aim}. {report['crossval']['pooled']['how']}"
     if found.get("promise"):
         words += f" What that promises: {found['promise']}. The 95% intervals below are another thing: two-sided, and "
         words += "about where the true share may lie as far as the images judged here tell."

@@ -129,6 +129,7 @@ def decided_figures(decided: Decided, groups: Sequence[str]) -> dict[str, Any]:
         "target": decided.target,
         "promise": decided.promise,
         "band_promise": decided.band_promise,
+        "aim": decided.aim or decided.target,
         "uncertain_as_refer": counted(decided.reported, decided.positive),
         "outcomes": {name: decided.outcomes.count(name) for name in OUTCOMES},
     }
@@ -207,7 +208,7 @@ def table(name: str, key: str, result: Evaluation, temperature: str, threshold: 
 
 def _decision_lines(decision: dict[str, Any], own: str | None) -> list[str]:
     where = f"{decision['threshold']:.4f}" if own is None else own
-    lines = [f"  at the threshold {where} (chosen on validation for {decision['target']}):"]
+    lines = [f"  at the threshold {where} (chosen on validation for {decision['aim']}):"]
     for name, values in (("as referred", decision), ("uncertain as refer", decision["uncertain_as_refer"])):
         parts = [
             f"{measure} {values[measure]:.4f} {_range(values[f'{measure}_interval'])}"

@@ -78,7 +78,7 @@ def _relative(part: ScoredPredictions, decision: Decision | None, classes: Seque
     found = decide(part.probabilities, part.labels, decision, classes)
     moved: Floats = 0.5 * (1.0 + np.tanh(0.5 * (logit(found.scores) - logit(decision.threshold))))
     moved = np.where(found.referred, np.maximum(moved, 0.5), np.minimum(moved, np.nextafter(0.5, 0)))
-    return Decided(found.positive, moved, 0.5, (0.5, 0.5), found.outcomes, found.target, found.promise)
+    return Decided(found.positive, moved, 0.5, (0.5, 0.5), found.outcomes, found.target, found.promise, aim=found.aim)
 
 
 def _joined(parts: Sequence[Decided]) -> Decided:
@@ -86,7 +86,7 @@ def _joined(parts: Sequence[Decided]) -> Decided:
     least = min(parts, key=lambda part: float(part.target.partition(">=")[2]))
     return Decided(
         np.concatenate([part.positive for part in parts]), np.concatenate([part.scores for part in parts]), 0.5,
-        (0.5, 0.5), tuple(word for part in parts for word in part.outcomes), least.target, least.promise,
+        (0.5, 0.5), tuple(word for part in parts for word in part.outcomes), least.target, least.promise, aim=least.aim,
     )  # fmt: skip
 
 

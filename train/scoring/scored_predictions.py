@@ -31,6 +31,8 @@ class Decided:
     """What the threshold promises for new patients, in words; empty for decisions of before there were promises."""
     band_promise: str = ""
     """What the band's ends promise, likewise; empty where there is no band."""
+    aim: str = ""
+    """``target``, and whether more was wanted than is proved; empty as ``promise``."""
 
     @property
     def referred(self) -> Bools:
@@ -125,4 +127,5 @@ def decide(probabilities: Floats, labels: Ints, decision: Decision, classes: Seq
     return Decided(
         positive, scores, decision.threshold, decision.band, tuple(outcomes.tolist()), decision.target,
         promise.words() if promise else "", ends.words() if ends and decision.band[0] < decision.band[1] else "",
+        promise.aim if promise else "",
     )  # fmt: skip

@@ -74,6 +74,20 @@ def test_the_new_threshold_is_right_within_its_interval_and_keeps_the_target(mea
     assert np.mean(kept) >= 0.84
 
 
+def test_five_people_are_too_few_to_say_that_scores_differ() -> None:
+    """Also where they have many images."""
+    few = site(-3, 1, sick=5, well=40)
+    assert [each.side for each in drift(few, decision().reached)] == ["well"]
+    many = site(-3, 1, sick=60, well=40)
+    grouped = replace(many, groups=tuple(str(n % 5) if n < 60 else f"w{n}" for n in range(100)))
+    assert [each.side for each in drift(grouped, decision().reached)] == ["well"]
+
+
+def test_the_interval_of_an_even_count_is_around_its_median() -> None:
+    for each in drift(site(0, 2, sick=6, well=6), decision().reached):
+        assert each.low <= each.shift <= each.high
+
+
 def test_two_sites_of_the_same_people_differ_by_the_shift_alone() -> None:
     """One clinic's camera adds 1.2 to every logit: there drift is found and the threshold moves by just that."""
     one, another = site(0, 5), site(1.2, 5)

@@ -49,7 +49,7 @@ def test_it_is_shown_approved_said_and_ignored_by_another_network(
     assert "not approved: tiny v3 keeps its own threshold" in said
     assert "104 cases of 104 people, 52 with the finding" in said
     assert "proposed: " in said
-    assert "45 with 0, 77 with 1" in said
+    assert "needed to prove 0.95: 45 positives with 0 missed, 77 with 1" in said
     assert page.read_text().count("<svg") == 3
     with load(bundle_folder, state=state, backend="onnxruntime") as model:
         assert model.classifier.origin.threshold_from is None
@@ -151,6 +151,13 @@ def test_too_few_cases_or_wrong_ones_keep_nothing(site: Path, bundle_folder: Pat
     with pytest.raises(KitError, match="neither a class of the bundle nor 0 or 1") as caught:
         calibrate(few, bundle_folder, tmp_path / "state")
     assert "77.jpg" in caught.value.message
+    (few / "copy.jpg").write_bytes((few / "1.jpg").read_bytes())
+    (few / "labels.csv").write_text("image,label\n0.jpg,0\n1.jpg,1\ncopy.jpg,1\n")
+    with pytest.raises(KitError, match=r"^labels\.csv line 4: 'copy\.jpg' is the same image as '1\.jpg'$") as caught:
+        calibrate(few, bundle_folder, tmp_path / "state")
+    assert "as two people" in caught.value.hint
+    (few / "labels.csv").write_text("image,label,group\n0.jpg,0,a\n1.jpg,1,b\ncopy.jpg,1,b\n")
+    assert calibrate(few, bundle_folder, tmp_path / "state") == 0, "twice of one person counts once"
     (few / "labels.csv").write_text("image,label\n0.jpg,1\n")
     with pytest.raises(KitError, match="1 cases with the finding and 0 without"):
         calibrate(few, bundle_folder, tmp_path / "state")

@@ -94,8 +94,8 @@ def test_benchmarks_refuse_dicom_without_a_name(archive: Path, tmp_path: Path) -
 
 
 def test_a_row_that_a_clinic_names_twice_counts_once_and_a_missing_patient_is_none(tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        (tmp_path / name).write_bytes(jpeg(scene(1)))
+    for number, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        (tmp_path / name).write_bytes(jpeg(scene(number)))
     table = tmp_path / "labels.csv"
     table.write_text("image,label,group\na.jpg,sign,nan\nb.jpg,clear,nan\nc.jpg,clear,p1\n")
     assert [case.group for case in read_cases(tmp_path, tiny_manifest())] == ["a.jpg", "b.jpg", "p1"]

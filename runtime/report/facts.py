@@ -18,6 +18,7 @@ from fieldlens.runtime.report.diagnosis import Diagnosis
 from fieldlens.runtime.report.page import page
 from fieldlens.runtime.running.rules import Verdict
 from fieldlens.runtime.running.run import RunLog
+from fieldlens.runtime.site.record import threshold_from
 from fieldlens.runtime.view.gallery import Thumbnail
 
 FORMAT = 1
@@ -86,6 +87,7 @@ def report_facts(
         "decision": {
             "threshold": decision.threshold if decision else None,
             "band": list(decision.band) if decision and decision.band[0] < decision.band[1] else None,
+            "threshold_from": threshold_from(decision),
         },
         "results": rows.to_json() if rows else None,
         "backend": {**asdict(info), "chosen_because": list(reasons)},

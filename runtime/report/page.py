@@ -230,6 +230,7 @@ def _condition_groups(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, st
     yield "Model and backend", _filled({
         "bundle": f"{bundle['title']} ({bundle['hash'][:16]}…)",
         "signature": bundle["signed"],
+        "threshold": facts["decision"]["threshold_from"] or "",
         "backend": f"{backend['name']} {backend['version']} on {backend['device']}",
         "precision, as the model reports it": backend["precision"],
         "threads": str(backend["threads"]),

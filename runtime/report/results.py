@@ -65,6 +65,8 @@ def _border(decision: dict[str, Any]) -> str:
         return '<p class="soft">This bundle has no decision: it names the likeliest class.</p>'
     shown, *ends = percents(threshold, *(band or ()))
     uncertain = f", and is uncertain from {ends[0]} to {ends[1]}" if ends else ""
+    if whose := decision["threshold_from"]:
+        return f"<p>Refers from a score of {shown}{uncertain}. The threshold is {escape(whose)}.</p>"
     return f'<p class="soft">The bundle refers from a score of {shown}{uncertain}.</p>'
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import errno
 import hashlib
+import html
 import json
 import os
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_it_is_shown_approved_said_and_ignored_by_another_network(
     assert calibrate(site, bundle_folder, state, "--approved-by", "Dr Amina") == 0
     said = capsys.readouterr().out
     assert "approved: this clinic's own, approved by Dr Amina" in said
-    image = site / "0.jpg"
+    image, report = site / "0.jpg", tmp_path / "report.html"
     with load(bundle_folder, state=state, backend="onnxruntime") as model:
         answer = model(image)
         assert answer.origin.threshold != own
@@ -67,7 +68,14 @@ def test_it_is_shown_approved_said_and_ignored_by_another_network(
         assert any("approved by Dr Amina" in note for note in model.notes)
         assert model.bundle.hash == open_bundle(bundle_folder).hash
     fixed = ("--bundle", bundle_folder, "--state", state, "--backend", "onnxruntime")
-    main(["classify", *map(str, (image, *fixed, "--csv", tmp_path / "out.csv"))])
+    main(["classify", *map(str, (image, *fixed, "--csv", tmp_path / "out.csv", "--report", report))])
+    assert (
+        json.loads(report.with_suffix(".json").read_text())["decision"]["threshold_from"]
+        == answer.origin.threshold_from
+    )
+    text = html.unescape(report.read_text())
+    assert f"The threshold is {answer.origin.threshold_from}." in text
+    assert "The bundle refers" not in text
     assert "approved by Dr Amina" in capsys.readouterr().out
     with (tmp_path / "out.csv").open(newline="") as file:
         assert all("Dr Amina" in row["threshold_from"] for row in csv.DictReader(file))

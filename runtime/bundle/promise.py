@@ -71,7 +71,7 @@ class Promise:
     @property
     def aim(self) -> str:
         """:attr:`target`, and in so many words that it is less than was wanted, where it is."""
-        return self.target if self.kept else f"{self.target}, the best that is proved ({self.wanted:g} was wanted)"
+        return self.target if self.kept else f"{self.target}, the best that is proved, where {self.wanted:g} was wanted"
 
     @property
     def noun(self) -> str:

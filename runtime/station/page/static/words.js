@@ -36,11 +36,14 @@ export function percent(share, digits = 0) {
   return new Intl.NumberFormat(LOCALE, format).format(share);
 }
 
-/** Two shares with as many digits as show which of them is greater. */
+/** Would it read 0% or 100%, and is neither? */
+const rounded = (share, digits) => share > 0 && share < 1 && [0, 1].includes(Number(share.toFixed(digits + 2)));
+
+/** Two shares with as many digits as show which of them is greater, and that a threshold, the other, is not 0%. */
 export function percents(one, other) {
   for (const digits of [0, 1, 2]) {
     const pair = [percent(one, digits), percent(other, digits)];
-    if (pair[0] !== pair[1] || one === other) return pair;
+    if ((pair[0] !== pair[1] || one === other) && !rounded(other, digits)) return pair;
   }
   return [percent(one, 3), percent(other, 3)];
 }

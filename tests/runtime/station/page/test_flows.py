@@ -109,7 +109,7 @@ def test_result_and_slip_name_who_approved_the_clinics_own_threshold(
     gated_folder: Path, visits: Visits, tmp_path: Path
 ) -> None:
     promise = Promise("sensitivity", 0.95, 0.951, 0.9, 60, 60, 45)
-    record = SiteThreshold(0.45, (0.45, 0.5), promise, "Dr Amina <b>", "2026-11-27T09:00:00Z", 120, 60)
+    record = SiteThreshold(0.004, (0.004, 0.004), promise, "Dr Amina <b>", "2026-11-27T09:00:00Z", 120, 60)
     approve(tmp_path / "state", open_bundle(gated_folder), record)
     with serving_here(gated_folder, tmp_path) as own:
         page = visits.open(own.url + "/?lang=en")
@@ -120,7 +120,7 @@ def test_result_and_slip_name_who_approved_the_clinics_own_threshold(
         page.emulate_media(media="print")
         slip = page.locator("#slip").inner_text()
         assert whose in slip
-        assert "45.0%" in slip
+        assert "This model refers from 0.4%." in slip, "not from 0%"
         assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
         page.emulate_media(media="screen")
         page.goto(result + "?lang=es")

@@ -102,7 +102,20 @@ def pneumonia(root: Path) -> Path:
     return root / "pneumoniamnist.npz"
 
 
+def radiographs(root: Path) -> Path:
+    """Two images a patient, in a table with the patient and the set's own test part."""
+    lines = ["image,label,group,split"]
+    for index in range(144):
+        label, part = ("normal", "pneumonia")[index // 2 % 2], "train" if index < 96 else "test"
+        name = f"images/{part}/{label.upper()}/person{index // 2}_{index}.jpeg"
+        write(root / name, [5] if label == "pneumonia" else [], index)
+        lines.append(f"{name},{label},{part}-person{index // 2},{part}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
 SETS: dict[str, Callable[[Path], Path]] = {
     "cleft": cleft, "cleft-types": cleft_types, "chest-xray14": chest, "ham10000-binary": ham10000,
     "ham10000-7": ham10000, "head-ct": head_ct, "uc-severity": uc, "pneumonia": pneumonia,
+    "pneumonia-224": radiographs,
 }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from fieldlens.runtime.backends.base import Backend, Outputs
 from fieldlens.runtime.backends.golden_check import INTERVAL_S, GoldenImages, finite
+from fieldlens.runtime.backends.lanes import Inferred, Lanes, open_lanes
 from fieldlens.runtime.bundle.decision import Outcome, calibrated
 from fieldlens.runtime.bundle.opened import Bundle
 from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
@@ -47,7 +48,7 @@ class Classifier:
         self.bundle = bundle
         self.backend = backend
         self._limits = limits or limits_from_json(bundle.manifest.quality)
-        self._decode_limits = decode_limits
+        self.decode_limits = decode_limits or DecodeLimits()
         self.own = self._preparer(overlapped=False)
         self.preprocess = self.own.preprocess
         self._ood = load_ood(bundle)
@@ -55,6 +56,8 @@ class Classifier:
         self._display = {info.id: info.display for info in bundle.manifest.classes}
         self._golden_every_s, self._checked_at = golden_every_s, time.monotonic()
         self.golden = golden
+        self.lanes: Lanes | None = None
+        """The network on each core by itself (:meth:`open_lanes`)."""
         self.golden_repeats = 0
         """How often the golden images were answered again after the start."""
         if golden is None and backend.info.name != "fake":
@@ -72,6 +75,15 @@ class Classifier:
         """Answer the golden images again. Raises GoldenCheckFailed: from here on nothing may be answered."""
         if self.golden is not None:
             self.golden.check(self.backend)
+            if self.lanes is not None:
+                self.lanes.check(self.golden)
+
+    def open_lanes(self) -> Lanes | None:
+        """The network on each core by itself, for many images at once: made once, and kept until the end. None where
+        there is nothing to gain. Raises KitError: the library refuses, or the answers are not the same bit for bit."""
+        if self.lanes is None:
+            self.lanes = open_lanes(self.bundle, self.backend, self.golden)
+        return self.lanes
 
     def check_if_due(self) -> None:
         """:meth:`check_golden`, once the interval has passed. A run that waits calls it; :meth:`answer` does, too."""
@@ -81,16 +93,17 @@ class Classifier:
             self.golden_repeats += 1
             self.check_golden()
 
-    def preparer(self) -> Preparer:
-        """Another first half, for a thread that works ahead; hand what it makes to :meth:`answer`."""
-        return self._preparer(overlapped=True)
+    def preparer(self, *, overlapped: bool = True, limits: DecodeLimits | None = None) -> Preparer:
+        """Another first half; hand what it makes to :meth:`answer`. ``overlapped``: for a thread that works ahead.
+        ``limits``: other ones than the classifier's."""
+        return self._preparer(overlapped=overlapped, limits=limits)
 
-    def _preparer(self, *, overlapped: bool) -> Preparer:
+    def _preparer(self, *, overlapped: bool, limits: DecodeLimits | None = None) -> Preparer:
         return Preparer(
             self.bundle.manifest.preprocess,
             gated=self._limits is not None,
             overlapped=overlapped,
-            limits=self._decode_limits,
+            limits=limits or self.decode_limits,
         )
 
     def classify(self, image: Encoded | Frame) -> Prediction:
@@ -106,15 +119,14 @@ class Classifier:
         return self.classify(Frame(source, frame_bgr))
 
     def answer(self, prepared: Prepared) -> Prediction:
-        """Run the network on a prepared image and say what it means.
+        """Run the network on a prepared image, where it has not run yet, and say what it means.
 
         Raises AnswerError where anything that it depends on is not a finite number, and GoldenCheckFailed where the
         golden images then show that the fault is the backend's and not the image's.
         """
         self.check_if_due()
-        start = time.perf_counter()
-        outputs = self.backend.infer(prepared.image)
-        inferred = time.perf_counter()
+        inferred = prepared.inferred or self._inferred(prepared)
+        outputs, began = inferred.outputs, time.perf_counter() if prepared.inferred else inferred.end
         if not finite(outputs):
             self.check_golden()
             raise _no_number(prepared.source, "the network gave a value that is not a finite number")
@@ -129,7 +141,7 @@ class Classifier:
             raise _no_number(prepared.source, "the calibration gave a value that is not a finite number")
         shares = dict(zip(manifest.class_ids, probabilities.tolist(), strict=True))
         done = time.perf_counter()
-        latency_ms = prepared.timing.latency_ms(start, inferred, done, self.backend.measured_ms)
+        latency_ms = prepared.timing.latency_ms(inferred.start, inferred.end, began, done, inferred.measured_ms)
         return Prediction(
             source=prepared.source,
             outcome=Outcome.RETAKE if findings else outcome,
@@ -144,6 +156,11 @@ class Classifier:
             explained=self._explained(shares),
             display=self._display,
         )
+
+    def _inferred(self, prepared: Prepared) -> Inferred:
+        start = time.perf_counter()
+        outputs = self.backend.infer(prepared.image)
+        return Inferred(outputs, start, time.perf_counter(), self.backend.measured_ms)
 
     def _explained(self, shares: dict[str, float]) -> str:
         """The class that an answer is about: the finding that drives the score, else the likeliest class."""
@@ -168,6 +185,8 @@ class Classifier:
 
     def close(self) -> None:
         """Close the backend."""
+        if self.lanes is not None:
+            self.lanes.close()
         self.backend.close()
 
     def __enter__(self) -> Classifier:

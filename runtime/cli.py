@@ -70,9 +70,8 @@ def _add_classify(commands: Commands) -> None:
     parser.add_argument(
         "--workers",
         type=count,
-        default=0,
         metavar="N",
-        help="threads that decode files and video frames ahead (default 0: one image after the other)",
+        help="threads that work ahead on files and videos (default: as many as pay; 0: one image after the other)",
     )
     parser.add_argument(
         "--decode-seconds", type=seconds, metavar="S", help="refuse an image that takes longer to decode (default 2)"

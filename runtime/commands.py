@@ -117,7 +117,7 @@ def _conclude(
     """Summary, report and exit code of a run that has ended."""
     log.notes += keeping.notes()
     percentile = arguments.percentile if record else 50.0
-    diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, arguments.workers))
+    diagnosis = diagnose(Evidence(log.latency, record, percentile, log.dropped, log.sharing))
     _finish(log, model, talk, diagnosis, detail_of(arguments))
     if record is not None:
         seen = observed(around, record, diagnosis, arguments.percentile)

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,7 +37,7 @@ from fieldlens.runtime.pixels.drawing import small
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.quality.camera_limits import device_limits
-from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
+from fieldlens.runtime.running.ready import Plan, Ready, answer_ready, lanes_for, ready_items
 from fieldlens.runtime.site.record import localised
 from fieldlens.runtime.sources.dicom import DicomSource
 from fieldlens.runtime.sources.inputs import Sources
@@ -107,7 +107,7 @@ class Model:
     ) -> Iterator[Prediction | Failure]:
         """Answer files one after the other, in order: one result for each path, a Failure where it gave no answer.
 
-        ``paths`` is walked as results are taken, so memory stays bounded. ``workers`` threads read and decode ahead.
+        ``paths`` is walked as results are taken, so memory stays bounded. ``workers`` threads work ahead.
         """
         for result in self._results(_Files(paths, self.private), workers, keep_image):
             if not isinstance(result, Notice):
@@ -125,7 +125,10 @@ class Model:
 
     def _results(self, sources: Sources, workers: int, keep_image: bool) -> Iterator[Prediction | Failure | Notice]:
         self._check_open()
-        with contextlib.closing(ready_items(self.classifier, sources, workers, lambda items: items)) as images:
+        with self._lock:
+            plan = Plan(workers)  # lanes are opened here, where nobody else runs the network
+            plan = Plan(workers, lanes=lanes_for(self.classifier, plan) is not None)
+        with contextlib.closing(ready_items(self.classifier, sources, plan, lambda items: items)) as images:
             for ready in images:
                 with self._lock:
                     self._check_open()
@@ -184,7 +187,7 @@ class _Files(Sources):
         super().__init__([], private=private)
         self._paths = paths
 
-    def stored(self, ring: int = 1) -> Iterator[Item | None]:
+    def stored(self, ring: int = 1) -> Generator[Item | None, None, None]:
         return (_file(path, self.private) for path in self._paths)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime.backends.lanes import Inferred
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.preprocess import Pixels, Preprocess
 from fieldlens.runtime.pixels.steps import Step
@@ -29,6 +30,8 @@ class Prepared:
     bgr: bool
     measures: quality.Measures | None
     timing: Timing
+    inferred: Inferred | None = None
+    """What the network gave, where a thread that works ahead has run it, too."""
 
     @property
     def pixels_rgb(self) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +69,12 @@ class Backend(ABC):
     @abstractmethod
     def infer(self, image: Image) -> Outputs:
         """Run the network. Passing the same array again lets a backend keep it bound. Raises BackendError."""
+
+    def lanes(self, read: Callable[[str], bytes], count: int) -> tuple[Backend, ...]:
+        """``count`` requests of the same network, each for a thread of its own on one core, so that more images are
+        answered together than by this one; empty where the library has no such thing. ``read``: a model file's bytes
+        by the name of its precision (``int8-cpu``). Raises KitError."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError
 from fieldlens.runtime.machine.host import usable_cores
 
@@ -17,6 +19,7 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, model: bytes, precision: str, options: LoadOptions) -> None:
         import onnxruntime as ort
 
+        self._asked = precision
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads or usable_cores()
         settings.inter_op_num_threads = 1
@@ -36,8 +39,20 @@ class OnnxRuntimeBackend(Backend):
             raise BackendError("the model is closed", "load it again")
         return Outputs(*self._session.run(["logits", "cam", "features"], {"image": image}))
 
+    def lanes(self, read: Callable[[str], bytes], count: int) -> tuple[Backend, ...]:
+        """One session of one thread, which runs in the thread that calls it."""
+        alone = OnnxRuntimeBackend(read(file_for(self._asked, "cpu")), self._asked, LoadOptions(threads=1))
+        return tuple(_OnnxRuntimeLane(alone) for _ in range(count))
+
     def close(self) -> None:
         self._session = None
+
+
+class _OnnxRuntimeLane(OnnxRuntimeBackend):
+    """A session that others use at the same time."""
+
+    def __init__(self, alone: OnnxRuntimeBackend) -> None:
+        self._asked, self._session, self.info = alone._asked, alone._session, alone.info
 
 
 def load(model: bytes, precision: str, options: LoadOptions) -> Backend:

@@ -6,12 +6,15 @@ import functools
 import hashlib
 import io
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
+from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError, KitError
 from fieldlens.runtime.files import keeping, kept
 from fieldlens.runtime.machine.host import cpu_fingerprint, usable_cores
@@ -32,22 +35,13 @@ class OpenVinoBackend(Backend):
     def __init__(self, model: bytes, precision: str, options: LoadOptions) -> None:
         import openvino as ov
 
-        self._ov = ov
-        core = _core()
-        config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINT[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": options.threads or usable_cores(),
-        }
+        self._asked, self._options = precision, options
+        core, config = _core(), _config(precision, options.threads or usable_cores())
         try:
-            self._compiled, notes = _compiled(core, model, precision, config, options.cache)
-            self._request: Any = self._compiled.create_infer_request()
+            compiled, notes = _compiled(core, model, precision, config, options.cache)
+            self._begin(compiled)
         except RuntimeError as error:
-            raise BackendError(
-                f"OpenVINO refused the model: {_first_line(error)}", "try --backend onnxruntime"
-            ) from error
-        self._bound: Image | None = None
+            raise _refused(error) from error
         self.info = BackendInfo(
             "openvino",
             _short_version(ov.__version__),
@@ -56,6 +50,14 @@ class OpenVinoBackend(Backend):
             int(self._compiled.get_property("INFERENCE_NUM_THREADS")),
             notes,
         )
+
+    def _begin(self, compiled: Any) -> None:
+        """A request of a compiled model."""
+        import openvino as ov
+
+        self._ov, self._compiled = ov, compiled
+        self._request: Any = compiled.create_infer_request()
+        self._bound: Image | None = None
 
     def infer(self, image: Image) -> Outputs:
         if self._request is None:
@@ -70,8 +72,26 @@ class OpenVinoBackend(Backend):
         logits, cam, features = (self._request.get_tensor(name).data for name in ("logits", "cam", "features"))
         return Outputs(logits, cam, features)
 
+    def lanes(self, read: Callable[[str], bytes], count: int) -> tuple[Backend, ...]:
+        """Requests of one compiled model with a stream of one thread for each."""
+        model = read(file_for(self._asked, "cpu"))
+        config = _config(self._asked, count, streams=count)
+        try:
+            compiled, _ = _compiled(_core(), model, self._asked, config, self._options.cache)
+            return tuple(_OpenVinoLane(compiled, self.info) for _ in range(count))
+        except RuntimeError as error:
+            raise _refused(error) from error
+
     def close(self) -> None:
         self._request = self._compiled = self._bound = None
+
+
+class _OpenVinoLane(OpenVinoBackend):
+    """One request of a compiled model that others use at the same time."""
+
+    def __init__(self, compiled: Any, info: BackendInfo) -> None:
+        self._begin(compiled)
+        self.info = replace(info, threads=1)
 
 
 def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
@@ -81,6 +101,20 @@ def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
     except ImportError as error:
         raise BackendError("OpenVINO is not installed", "pip install -r runtime/requirements.txt") from error
     return OpenVinoBackend(np.frombuffer(model, np.uint8).tobytes(), precision, options)
+
+
+def _config(precision: str, threads: int, streams: int = 1) -> dict[str, Any]:
+    """For one image at a time on all ``threads``, or for ``streams`` at once that share them."""
+    return {
+        "INFERENCE_PRECISION_HINT": _HINT[precision],
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+
+
+def _refused(error: RuntimeError) -> BackendError:
+    return BackendError(f"OpenVINO refused the model: {_first_line(error)}", "try --backend onnxruntime")
 
 
 @functools.cache
@@ -106,7 +140,8 @@ def _compiled(
 
     identity = _identity(core, model, config, ov.__version__)
     library = _short_version(ov.__version__)
-    path = cache / f"openvino-{library}-{precision}-{config['INFERENCE_NUM_THREADS']}.compiled"
+    streams = f"-in-{config['NUM_STREAMS']}" if config["NUM_STREAMS"] > 1 else ""
+    path = cache / f"openvino-{library}-{precision}-{config['INFERENCE_NUM_THREADS']}{streams}.compiled"
     notes: list[str] = []
     try:
         if (blob := kept.load(path, identity)) is not None:

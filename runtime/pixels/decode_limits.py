@@ -7,6 +7,7 @@ every device, and in training and conversion too.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,13 +26,18 @@ class Work(NamedTuple):
     decoder_bytes: int = 0
 
 
+class TooLargeAhead(Exception):
+    """An image that several threads are not to decode at once, each its own."""
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
     """What one image may take: ``seconds`` of decoding, and ``memory_mb`` (10^6 bytes), the peak of the process that
-    decodes it."""
+    decodes it. ``ahead_mb``: what it may take where it is one of several that are decoded at once."""
 
     seconds: float = 2.0
     memory_mb: float = 600.0
+    ahead_mb: float = math.inf
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < 1e6:
@@ -50,7 +56,8 @@ class DecodeLimits:
     def admit(self, name: str, size: tuple[int, int], work: Work, file_bytes: int, pixel_bytes: int) -> bool:
         """Whether the image (``size``: width and height, px) is within the limits whatever its data hold.
 
-        False: the header cannot tell, so decode it where it can be stopped. Raises ImageError where it is surely over.
+        False: the header cannot tell, so decode it where it can be stopped. Raises ImageError where it is surely over,
+        and TooLargeAhead.
         """
         needed = file_bytes + pixel_bytes + work.decoder_bytes
         if needed > self.image_bytes:
@@ -65,4 +72,6 @@ class DecodeLimits:
                 f"{self.seconds:g} (decompression bomb?)",
                 "export the image at a smaller size, or as an ordinary JPEG; --decode-seconds sets the limit",
             )
+        if needed > self.ahead_mb * 1e6:
+            raise TooLargeAhead
         return work.most_s <= self.seconds

@@ -21,7 +21,7 @@ from fieldlens.runtime.output.sinks import Sink
 from fieldlens.runtime.prediction import Failure, Notice, Prediction
 from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.running.latency import LatencyLog
-from fieldlens.runtime.running.ready import Ready, answer_ready, ready_items
+from fieldlens.runtime.running.ready import Plan, Ready, answer_ready, plan_for, ready_items
 from fieldlens.runtime.sources.cameras.camera import CameraLog
 from fieldlens.runtime.sources.inputs import Sources
 from fieldlens.runtime.sources.item import Broken, News
@@ -51,6 +51,15 @@ class RunLog:
     """The last one that passed; None with the fake backend."""
     golden_repeats: int = 0
     """How often it was repeated after the start."""
+    workers: int = 0
+    """Threads that worked ahead; 0: none."""
+    lanes: int = 0
+    """Images that were answered at a time, each on a core of its own; 0: one after the other, on all cores."""
+
+    @property
+    def sharing(self) -> int:
+        """Workers that prepared images for one network; 0 where there were none, or each ran the network itself."""
+        return 0 if self.lanes else self.workers
 
     @property
     def answered(self) -> int:
@@ -86,6 +95,8 @@ class RunLog:
             "cameras": [camera.to_json() for camera in self.cameras],
             "golden_check": asdict(self.golden_check) if self.golden_check else None,
             "golden_repeats": self.golden_repeats,
+            "workers": self.workers,
+            "lanes": self.lanes,
             "failures": [failure.__dict__ for failure in self.failures],
             "notes": self.notes,
         }
@@ -119,8 +130,9 @@ class View(Protocol):
 class ClassificationRun:
     """One run. ``limit`` images at most, ``duration_s`` seconds at most; None: no bound.
 
-    ``workers`` threads read, decode and prepare files and video frames ahead; 0: one after the other. A camera's
-    frames are never prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
+    ``workers`` threads work on files and video frames ahead (:class:`Plan`); 0: one after the other, and None: what is
+    fastest (:func:`plan_for`). A camera's frames are never
+    prepared ahead, since they would be old by the time they are answered. ``beat`` is called at least
     twice a second as long as the run is alive. Where golden images fail, the run ends and ``log.broken`` says why.
     """
 
@@ -132,7 +144,7 @@ class ClassificationRun:
         limit: int | None = None,
         duration_s: float | None = None,
         *,
-        workers: int = 0,
+        workers: int | None = 0,
         view: View | None = None,
         beat: Callable[[], None] = lambda: None,
         stopper: Stopper | None = None,
@@ -142,7 +154,8 @@ class ClassificationRun:
         self._drawn = drawn
         self._limit = limit
         self._duration_s = duration_s
-        self._workers = workers
+        self._plan = Plan(workers or 0, say=self._say)
+        self._fastest = workers is None
         self._view = view
         self._beat = beat
         self._stopper = stopper or Stopper()
@@ -154,9 +167,12 @@ class ClassificationRun:
         began = time.monotonic()
         self.log.cameras = sources.cameras
         self._sources = sources
+        if self._fastest:
+            alone = self._view is not None or sources.awaited
+            self._plan = plan_for(self._classifier, alone=alone, say=self._say)
         with self._stopper.listening():
             try:
-                ready = ready_items(self._classifier, sources, self._workers, self._waited)
+                ready = ready_items(self._classifier, sources, self._plan, self._waited)
                 with contextlib.closing(ready) as images:
                     self._loop(images, began)
             except Stop:
@@ -167,6 +183,7 @@ class ClassificationRun:
                 self.log.ended_by, self.log.broken = "a failed golden check", error
             self._tell_unfinished(sources)
         self.log.seconds = time.monotonic() - began
+        self.log.workers, self.log.lanes = self._plan.workers, len(self._classifier.lanes or ())
         if self._classifier.golden is not None:
             self.log.golden_check = self._classifier.golden.last
             self.log.golden_repeats = self._classifier.golden_repeats
@@ -246,6 +263,9 @@ class ClassificationRun:
             dropped = sum(camera.dropped for camera in self.log.cameras)
             text += f"  camera to answer {latency['camera_to_answer']:.0f} ms  {dropped} dropped"
         return text
+
+    def _say(self, note: str) -> None:
+        self.log.notes.append(note)
 
     def _notice(self, notice: Notice) -> None:
         for sink in self._sinks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import glob
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,6 +80,12 @@ class Sources:
         """The camera's name; empty without one."""
         return self._camera.name if self._camera else ""
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody may wait for each answer, because the images come one by one: watched folders, and lists
+        on standard input."""
+        return bool(self._watched or "-" in self._names)
+
     @functools.cached_property
     def _dicom(self) -> DicomSource:
         return DicomSource(self.private)
@@ -89,7 +95,7 @@ class Sources:
         """Camera frames that were never looked at."""
         return sum(camera.dropped for camera in self.cameras)
 
-    def stored(self, ring: int = 1) -> Iterator[Item | None]:
+    def stored(self, ring: int = 1) -> Generator[Item | None, None, None]:
         """Everything but the camera; files are named, not read. None twice a second while there is nothing.
 
         A video's frame is valid until ``ring`` further items were taken.

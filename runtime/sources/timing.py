@@ -47,10 +47,11 @@ class Timing(NamedTuple):
         return self._replace(preprocess_ms=_ms(self.step_at, now), step_at=now)
 
     def latency_ms(
-        self, start: float, inferred: float, done: float, measured_ms: Mapping[str, float]
+        self, start: float, inferred: float, resumed: float, done: float, measured_ms: Mapping[str, float]
     ) -> dict[str, float]:
-        """Where the time went, by ``prediction.STAGES``: the network ran from ``start`` to ``inferred``, and the answer
-        was ``done`` (``time.perf_counter``, s). ``measured_ms``: what the backend measured of its own stages.
+        """Where the time went, by ``prediction.STAGES``: the network ran from ``start`` to ``inferred``, its outputs
+        were looked at from ``resumed`` on, and the answer was ``done`` (``time.perf_counter``, s). ``measured_ms``:
+        what the backend measured of its own stages.
 
         ``total`` begins with the image's bytes and includes any waiting for its turn.
         """
@@ -61,10 +62,12 @@ class Timing(NamedTuple):
             "preprocess": self.preprocess_ms,
             **measured_ms,
             "inference": max(_ms(start, inferred) - copies_ms, 0.0),
-            "postprocess": _ms(inferred, done),
+            "postprocess": _ms(resumed, done),
             "total": total_ms,
         }
-        between_ms = max(total_ms - self.decode_ms - self.preprocess_ms - _ms(start, done), 0.0)
+        between_ms = max(
+            total_ms - self.decode_ms - self.preprocess_ms - _ms(start, inferred) - _ms(resumed, done), 0.0
+        )
         if self.overlapped:
             latency_ms["wait"] = between_ms
         else:

@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def answered(clock: Clock, prepared: Timing, measured_ms: dict[str, float] | None = None) -> dict[str, float]:
     """The network 4 ms, what follows 1 ms."""
     start = clock.now
-    latency_ms = prepared.latency_ms(start, start + 0.004, start + 0.005, measured_ms or {})
+    latency_ms = prepared.latency_ms(start, start + 0.004, start + 0.004, start + 0.005, measured_ms or {})
     assert set(ALWAYS) <= set(latency_ms) <= set(STAGES)
     return latency_ms
 

@@ -17,7 +17,10 @@ from fieldlens.benchmarks.device.compare.stage import ComparisonSubject, Stage, 
 from fieldlens.benchmarks.device.contenders.catalogue import PEER, Contender, pick
 from fieldlens.benchmarks.networks import throwaway
 
-PEERS = ["opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32"]
+PEERS = [
+    "opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32",
+    "folder-openvino-throughput",
+]  # fmt: skip
 QUICK = ComparisonSettings(rounds=3, per_round=3, starts=0, settle_s=0.0)
 
 

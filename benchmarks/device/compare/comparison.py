@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.benchmarks.device.compare import folder
+from fieldlens.benchmarks.device.compare.folder import FolderRow
 from fieldlens.benchmarks.device.compare.lane import TURN_TIMEOUT_S, Lane, LaneError
 from fieldlens.benchmarks.device.compare.stage import Stage
 from fieldlens.benchmarks.device.compare.statistics import Ratio, agreement, percentiles, ratio
-from fieldlens.benchmarks.device.contenders.catalogue import FLOOR, OURS, REFERENCE, Contender, why_not
+from fieldlens.benchmarks.device.contenders.catalogue import FLOOR, FOLDER, OURS, REFERENCE, Contender, why_not
 from fieldlens.benchmarks.device.figures import accuracy, auc
 from fieldlens.benchmarks.device.machine.quiet import Quiet, QuietWatch, cores_for
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.terminal.pace import Pace
 
 WARM_UP_IMAGES = 20
+IMAGES_A_TURN = 5
+"""Of a folder, for each image of another turn: its threads have to get going."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,15 @@ class ContenderRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows in the catalogue's order; ``reference`` names what ratios are taken to."""
+    """Rows in the catalogue's order; ``reference`` names what ratios are taken to. ``folders``: those that were timed
+    by how many images of a folder they answer in a second."""
 
     rows: tuple[ContenderRow, ...]
     reference: str
     quiet: Quiet
     settings: ComparisonSettings
     threads: int
+    folders: tuple[FolderRow, ...] = ()
 
 
 def compare(stage: Stage, contenders: Sequence[Contender], settings: ComparisonSettings) -> Comparison:
@@ -85,7 +91,8 @@ def compare(stage: Stage, contenders: Sequence[Contender], settings: ComparisonS
     lanes: dict[str, Lane] = {}
     watch = QuietWatch(cores, lambda: [lane.pid for lane in lanes.values()])
     watch.before(settings.settle_s, say=_say)
-    rows = {contender.name: ContenderRow(contender) for contender in contenders}
+    rows = {each.name: ContenderRow(each) for each in contenders if each.group != FOLDER}
+    many = [each for each in contenders if each.group == FOLDER]
     with contextlib.ExitStack() as stack:
         for number, (name, row) in enumerate(rows.items(), 1):
             _say(f"contender {number} of {len(rows)}: {name}; then {settings.rounds} rounds")
@@ -95,13 +102,17 @@ def compare(stage: Stage, contenders: Sequence[Contender], settings: ComparisonS
         _warm_up(rows, lanes, len(stage.pictures.paths))
         watch.start()
         _rounds(rows, lanes, watch, settings, len(stage.pictures.paths))
+        folders = folder.measure(
+            stage, many, len(cores), watch, lanes,
+            rounds=settings.rounds, images=IMAGES_A_TURN * settings.per_round, say=_say,
+        ) if many else ()  # fmt: skip
         quiet = watch.finish()
         for name, lane in lanes.items():
             with contextlib.suppress(LaneError):
                 rows[name].peak_mb = lane.ask("status", TURN_TIMEOUT_S)["peak_mb"]
     reference = _reference(rows)
     _judge(rows, reference, stage)
-    return Comparison(tuple(rows.values()), reference, quiet, settings, len(cores))
+    return Comparison(tuple(rows.values()), reference, quiet, settings, len(cores), folders)
 
 
 def _start(row: ContenderRow, stage: Stage, threads: int, starts: int) -> Lane | None:

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from fieldlens.benchmarks.device.compare.comparison import Comparison, ContenderRow
-from fieldlens.benchmarks.device.contenders.catalogue import FLOOR
+from fieldlens.benchmarks.device.compare.folder import FolderRow
+from fieldlens.benchmarks.device.compare.statistics import Ratio
+from fieldlens.benchmarks.device.contenders.catalogue import FLOOR, FOLDER_REFERENCE
 
 _COLUMNS = (
     "contender", "p50 ms", "p90", "p99", "img/s", "MB", "start s", "× ours [95%]", "agrees", "AUC", "accuracy",
@@ -32,7 +34,28 @@ def table(comparison: Comparison) -> str:
     text += [f"{row.contender.name.ljust(widths[0])}  {row.note}" for row in rows if not row.times]
     if any(row.times and row.times["n"] < _FEW for row in rows):
         text.append(f"p99 rests on fewer than {_FEW} samples: give more --rounds before quoting it")
-    return "\n".join(text)
+    return "\n".join([*text, *_folder_lines(comparison.folders)])
+
+
+def _folder_lines(rows: tuple[FolderRow, ...]) -> list[str]:
+    """Images of a folder a second, most first."""
+    if not rows:
+        return []
+    cells = [("images of a folder, files read", "img/s", "× ours [95%]", "")]
+    for row in sorted(rows, key=lambda row: -(row.per_second or 0)):
+        if row.per_second is None:
+            cells.append((row.contender.name, "–", "–", row.note or ""))
+            continue
+        against = _against(row.ratio, row.contender.name == FOLDER_REFERENCE)
+        cells.append((row.contender.name, f"{row.per_second:.0f}", against, row.runs))
+    widths = [max(len(line[i]) for line in cells) for i in range(3)]
+    return ["", *(f"{_line(list(line[:3]), widths)}  {line[3]}".rstrip() for line in cells)]
+
+
+def _against(ratio: Ratio | None, reference: bool) -> str:
+    if reference:
+        return "1 (reference)"
+    return "–" if ratio is None else f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
@@ -44,16 +67,13 @@ def _line(cells: list[str], widths: list[int]) -> str:
 def _cells(row: ContenderRow, reference: str) -> list[str]:
     times, ratio = row.times, row.ratio
     name = row.contender.name
-    against = "1 (reference)" if name == reference else "–"
-    if ratio is not None and name != reference:
-        against = f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
     return [
         name,
         *(f"{times[key]:.2f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
         f"{1e3 / times['mean_ms']:.0f}",
         _number(row.peak_mb, "{:.0f}"),
         _number(None if row.start_ms is None or row.contender.group == FLOOR else row.start_ms / 1e3, "{:.2f}"),
-        against,
+        _against(ratio, name == reference),
         _number(row.agrees, "{:.1%}"),
         _number(row.auc, "{:.4f}"),
         _number(row.accuracy, "{:.4f}"),
@@ -93,8 +113,24 @@ def to_json(row: ContenderRow, comparison: Comparison) -> dict[str, Any]:
 
 
 def json_lines(comparison: Comparison) -> str:
-    """One object a line, in the catalogue's order."""
-    return "".join(json.dumps(to_json(row, comparison), ensure_ascii=False) + "\n" for row in comparison.rows)
+    """One object a line, in the catalogue's order, those on folders last."""
+    lines = [to_json(row, comparison) for row in comparison.rows]
+    lines += [folder_json(row, comparison) for row in comparison.folders]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def folder_json(row: FolderRow, comparison: Comparison) -> dict[str, Any]:
+    """One line, with the same keys: of a folder only images a second and the ratio of times are known."""
+    blank = to_json(ContenderRow(row.contender, row.note, row.runs), comparison)
+    ratio = row.ratio
+    return {
+        **blank,
+        "images_per_s": _round(row.per_second),
+        "ratio_to_ours": _round(ratio.value if ratio else None),
+        "ratio_interval": [_round(ratio.low), _round(ratio.high)] if ratio else None,
+        "reference": FOLDER_REFERENCE,
+        "samples": row.images * len(row.seconds),
+    }
 
 
 def _round(value: float | None) -> float | None:

@@ -11,24 +11,26 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from fieldlens.benchmarks.device.contenders.base import Answer, Job
 
 
 class Worker:
-    """Answers ``load``, ``turn``, ``answers`` and ``status``, one after the other."""
+    """Answers ``load``, ``turn``, ``many``, ``answers`` and ``status``, one after the other."""
 
     def __init__(self) -> None:
         self._images: list[bytes] = []
         self._answer: Answer | None = None
+        self._many: Callable[[list[str]], None] | None = None
 
     def load(self, module: str, job: dict[str, Any], images: list[str]) -> dict[str, Any]:
         """Load the contender and answer the first image. Only that one is read: it is what start-up means."""
         with open(images[0], "rb") as file:  # noqa: PTH123  # pathlib's import would count as the contender's
             first = file.read()
         loaded = importlib.import_module(module).load(Job.from_json(job))
-        self._answer = loaded.answer
+        self._answer, self._many = loaded.answer, loaded.many
         loaded.answer(first)
         return {"runs": loaded.runs, "answered_at": time.monotonic()}
 
@@ -53,6 +55,15 @@ class Worker:
         finally:
             gc.enable()
         return {"times_ms": times[warmup:]}
+
+    def many(self, images: list[str]) -> dict[str, Any]:
+        """Answer image files, as many at a time as the contender likes: seconds for all."""
+        if self._many is None:
+            raise RuntimeError("this contender takes one image at a time")
+        gc.collect()
+        start = time.perf_counter()
+        self._many(images)
+        return {"seconds": time.perf_counter() - start}
 
     def answers(self) -> dict[str, Any]:
         """Probabilities of every image; null from a floor."""
@@ -79,7 +90,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = Worker()
-    commands = {name: getattr(worker, name) for name in ("load", "read", "turn", "answers", "status")}
+    commands = {name: getattr(worker, name) for name in ("load", "read", "turn", "many", "answers", "status")}
     for line in sys.stdin:
         message = json.loads(line)
         _reply(replies, commands[message.pop("do")](**message))

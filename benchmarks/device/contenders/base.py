@@ -12,7 +12,8 @@ class ContenderOptions:
     """``model``: the bundle's file that it runs, for those that know nothing of bundles.
 
     Ours: ``backend`` and ``precision``. OpenVINO's: ``hint``, the precision to compute in; empty: its own default.
-    torch's: ``layout``, and ``compile``, where frozen is Inductor's option for inference.
+    ``one_by_one``: without working ahead. torch's: ``layout``, and ``compile``, where frozen is Inductor's option for
+    inference.
     """
 
     model: str = "fp32"
@@ -21,6 +22,7 @@ class ContenderOptions:
     hint: Literal["", "f32", "bf16"] = ""
     layout: Literal["contiguous", "channels-last"] = "contiguous"
     compile: Literal["no", "yes", "frozen"] = "no"
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,9 @@ class Loaded:
 
     answer: Answer
     runs: str
+    many: Callable[[list[str]], None] | None = None
+    """Answers image files, as many at a time as it likes; only those that are timed for it have one."""
+
+
+def no_single_answer(data: bytes) -> None:
+    """Of a contender that only takes many images at a time."""

@@ -15,6 +15,9 @@ from fieldlens.runtime.fields import nearest
 OURS = "ours"
 FLOOR = "floor"
 PEER = "peer"
+FOLDER = "folder"
+"""Timed by how many images of a folder it answers in a second."""
+FOLDER_REFERENCE = "folder-fieldlens"
 REFERENCE = "fieldlens-openvino-int8"
 """What ratios are taken to on a CPU. The first of ours in the catalogue that runs is the reference: TensorRT's where
 there is a GPU with built engines, the next one where OpenVINO's cannot run. The output names it."""
@@ -124,17 +127,37 @@ ALL: tuple[Contender, ...] = (
     ),
 )  # fmt: skip
 
+FOLDERS: tuple[Contender, ...] = (
+    Contender(
+        FOLDER_REFERENCE, "Fieldlens on a folder, as `classify` works on it", FOLDER, f"{_HERE}.folder", "int8-cpu",
+        ("openvino", "simplejpeg"), _RUNTIME, ContenderOptions(backend="openvino", precision="int8"),
+    ),
+    Contender(
+        "folder-fieldlens-one-by-one", "the same with --workers 0", FOLDER, f"{_HERE}.folder", "int8-cpu",
+        ("openvino", "simplejpeg"), _RUNTIME,
+        ContenderOptions(backend="openvino", precision="int8", one_by_one=True),
+    ),
+    Contender(
+        "folder-openvino-throughput", "OpenVINO's throughput mode, fed by our decoder: no gate, no answer", FOLDER,
+        f"{_HERE}.openvino_throughput", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME,
+    ),
+)  # fmt: skip
+
 
 def pick(names: Sequence[str] | None) -> tuple[Contender, ...]:
-    """The contenders asked for (None: all), always in the catalogue's order, the reference always among them.
+    """The contenders asked for (None: all), always in the catalogue's order, the references always among them.
 
     Raises ConfigError for an unknown name.
     """
-    known = [contender.name for contender in ALL]
+    known = [contender.name for contender in (*ALL, *FOLDERS)]
     for name in names or ():
         if name not in known:
             raise ConfigError(f"--peers: there is no contender {name!r}", nearest(name, known))
-    return tuple(c for c in ALL if names is None or c.name in names or c.name == REFERENCE)
+    kept = [c for c in ALL if names is None or c.name in names or c.name == REFERENCE]
+    folders = [c for c in FOLDERS if names is None or c.name in names]
+    if folders and folders[0].name != FOLDER_REFERENCE:
+        folders.insert(0, FOLDERS[0])
+    return (*kept, *folders)
 
 
 def why_not(contender: Contender, models: Sequence[str]) -> str | None:

@@ -20,6 +20,7 @@ from fieldlens.runtime.backends.golden_check import GoldenCheckFailed
 from fieldlens.runtime.backends.openvino import OpenVinoBackend
 from fieldlens.runtime.errors import BackendError
 from fieldlens.runtime.output.sinks import Sink
+from fieldlens.runtime.prepare import Prepared
 from fieldlens.runtime.running import ready
 from fieldlens.runtime.running.ordered import depth_for
 from fieldlens.runtime.running.ready import FIRST, Plan, plan_for
@@ -286,6 +287,16 @@ def test_how_many_workers_there_are(
     plan = plan_for(model.classifier, alone=alone, say=lambda note: None)
     assert (plan.workers, plan.first) == expected
     assert plan == Plan() or plan.ahead_mb == ready.AHEAD_MB
+
+
+def test_a_call_in_the_middle_leaves_a_stream_s_image_alone(model: Model, folder: Path) -> None:
+    """Another thread may ask between an image's preparation and its answer."""
+    first, second = (folder / "000.jpg", folder / "001.jpg")
+    expected = content(model(first))
+    prepared = next(ready.ready_items(model.classifier, Sources([str(first)]), Plan(), lambda items: items))
+    assert isinstance(prepared, Prepared)
+    assert content(model(second)) != expected
+    assert content(model.classifier.answer(prepared)) == expected
 
 
 @pytest.mark.parametrize(("watch", "more", "awaited"), [(False, [], False), (True, [], True), (False, ["-"], True)])

@@ -10,7 +10,7 @@ import pytest
 from fieldlens.benchmarks.device.compare import lane
 from fieldlens.benchmarks.device.compare.comparison import Comparison, compare
 from fieldlens.benchmarks.device.compare.stage import Stage
-from fieldlens.benchmarks.device.contenders.catalogue import ALL, OURS, REFERENCE, pick
+from fieldlens.benchmarks.device.contenders.catalogue import ALL, FOLDERS, OURS, REFERENCE, pick
 from fieldlens.benchmarks.device.machine.validity import exit_code
 from fieldlens.runtime.errors import KitError
 from tests.benchmarks.conftest import QUICK, Invent, burning
@@ -115,7 +115,7 @@ def test_the_order_on_the_command_line_changes_nothing() -> None:
     names = ["opencv-dnn", "documents", "fieldlens-onnxruntime-int8"]
     assert pick(names) == pick(names[::-1])
     assert REFERENCE in [contender.name for contender in pick(names)]
-    assert pick(None) == ALL
+    assert pick(None) == (*ALL, *FOLDERS)
 
 
 def test_an_unknown_peer_is_refused_with_the_nearest_name() -> None:

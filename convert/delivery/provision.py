@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fieldlens.convert.delivery import release as releases
 from fieldlens.convert.delivery.environment import DeviceEnvironment, ProbedDevice, probe

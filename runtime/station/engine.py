@@ -1,7 +1,9 @@
 """The model and its thread: images are prepared by whoever brings them, and answered one after the other by one thread.
 
 A GPU's context belongs to the thread that made it, so this thread loads the model, too. In front of it is a queue with
-an end: whoever finds it full hears when to come back.
+an end: whoever finds it full hears when to come back. On a CPU with several cores, images that come together are given
+a core each (backends/lanes.py), and this thread only says what the network's numbers mean; an image that comes alone
+is given all cores, and has the shortest wait.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +66,7 @@ class ModelThread:
     """``load`` is called by the model's thread. ``waiting``: how many images may be under way; ``preparers``: how many
     of them may be decoded at the same time. Raises what ``load`` raises."""
 
-    def __init__(self, load: Callable[[], Model], *, waiting: int = 16, preparers: int = 2) -> None:
+    def __init__(self, load: Callable[[], Model], *, waiting: int = 16, preparers: int = 3) -> None:
         self._capacity = waiting
         self._lock = threading.Lock()
         self._under_way = 0
@@ -101,7 +103,7 @@ class ModelThread:
         preparer = self._preparers.get()
         try:
             prepared = preparer(image)
-            prediction = self._ask(prepared)
+            prediction = self._ask(self._beside_others(prepared))
             view = preparer.preprocess.view(prepared.pixels_rgb)
             in_colour = prepared.pixels.dtype == np.uint8 and prepared.pixels.shape[2:] == (3,)
             seen_rgb = prepared.pixels_rgb if in_colour else view  # grey levels are shown through their window
@@ -137,6 +139,16 @@ class ModelThread:
         self._asked.put(_Asked(prepared, future))
         return future.result()
 
+    def _beside_others(self, prepared: Prepared) -> Prepared:
+        """The image with what the network gave, where others are under way; else as it is, for the model's thread."""
+        lanes = self.model.classifier.lanes
+        if lanes is None or self._under_way < 2 or self.fault is not None:
+            return prepared
+        try:
+            return replace(prepared, inferred=lanes.infer(prepared.image))
+        except BackendError:  # the model's thread runs it: if that fails as well, nothing is answered any more
+            return prepared
+
     # ---------------------------------------------------------------- the model's thread
 
     def _own(self, load: Callable[[], Model], loaded: Future[Model]) -> None:
@@ -146,6 +158,8 @@ class ModelThread:
             loaded.set_exception(error)
             return
         with model:
+            with contextlib.suppress(KitError):  # without lanes one image comes after the other
+                model.classifier.open_lanes()
             loaded.set_result(model)
             while (asked := self._next(model)) is not None:
                 self._settle(model, asked)

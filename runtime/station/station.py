@@ -45,7 +45,7 @@ class StationSettings:
     rules: KeepingRules = field(default_factory=KeepingRules)
     limits: RequestLimits = field(default_factory=RequestLimits)
     waiting: int = 16
-    preparers: int = 2
+    preparers: int = 3
     send: bool = False
     """Every answered image is queued: for ``receiver``, or for a stick where there is none."""
     receiver: Receiver | None = None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from fieldlens.runtime.backends.base import Image
 from fieldlens.runtime.backends.golden_check import GoldenCheckFailed
-from fieldlens.runtime.errors import ImageError, KitError
+from fieldlens.runtime.errors import BackendError, ImageError, KitError
 from fieldlens.runtime.model import Model, load
 from fieldlens.runtime.prediction import Prediction
 from fieldlens.runtime.prepare import Prepared
@@ -19,6 +21,7 @@ from fieldlens.runtime.sources.item import Encoded
 from fieldlens.runtime.station.engine import BusyError, ModelThread
 from tests.runtime.conftest import jpeg, scene
 
+T = TypeVar("T")
 PHOTO = Encoded("photo", jpeg(scene(1, 120, 160)))
 
 
@@ -106,3 +109,50 @@ def test_golden_images_are_answered_again_while_nobody_asks(
 def test_what_loading_raises_comes_to_whoever_starts(tmp_path: Path) -> None:
     with pytest.raises(KitError):
         ModelThread(lambda: load(tmp_path / "missing.bundle"))
+
+
+# ---------------------------------------------------------------- several images at once, on a CPU
+
+
+@pytest.fixture
+def on_two(bundle_folder: Path, tmp_path: Path) -> Iterator[ModelThread]:
+    """With two threads, however many cores there are, and so two lanes."""
+    engine = ModelThread(lambda: load(bundle_folder, backend="openvino", state=tmp_path / "state", threads=2))
+    yield engine
+    engine.close()
+
+
+def test_images_that_come_together_are_given_a_core_each(on_two: ModelThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = on_two.model.classifier
+    assert classifier.lanes is not None
+    places: list[str] = []
+
+    def noted(place: str, infer: Callable[[Image], T]) -> Callable[[Image], T]:
+        def run(image: Image) -> T:
+            places.append(place)
+            return infer(image)
+
+        return run
+
+    monkeypatch.setattr(classifier.lanes, "infer", noted("lane", classifier.lanes.infer))
+    monkeypatch.setattr(classifier.backend, "infer", noted("alone", classifier.backend.infer))
+    images = [Encoded(str(seed), jpeg(scene(seed, 120, 160))) for seed in range(6)]
+    wanted = [on_two.answer(image).prediction.logits.tobytes() for image in images]
+    assert places == ["alone"] * 6, "the shortest wait for who comes alone"
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(on_two.answer, images * 5))
+    assert [answer.prediction.logits.tobytes() for answer in answers] == wanted * 5, "the same bits"
+    assert places.count("lane") > 15
+
+
+def test_a_lane_that_fails_leaves_the_image_to_the_models_thread(
+    on_two: ModelThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(image: object) -> object:
+        raise BackendError("the lane is broken", "")
+
+    monkeypatch.setattr(on_two.model.classifier.lanes, "infer", broken)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: on_two.answer(PHOTO), range(12)))
+    assert len({answer.prediction.score for answer in answers}) == 1
+    assert on_two.fault is None

@@ -82,15 +82,18 @@ def test_memory_is_flat_over_half_an_hour(bundle_folder: Path, tmp_path: Path) -
     with camera(30) as filmed, serving(bundle_folder, tmp_path, "--camera", filmed.url, "--keep-images") as station:
         loaded(station, images, 40)  # everything that is made once has been made
         samples = [resident_kb(station.process.pid)]
+        rates = []
         until = time.monotonic() + FLAT_S
         while time.monotonic() < until:
             load, frames_per_s = loaded(station, images, 25)
             assert set(load.statuses) == {200}
-            assert frames_per_s >= LEAST_FRAMES
+            rates.append(frames_per_s)
             samples.append(resident_kb(station.process.pid))
             time.sleep(5)
     third = len(samples) // 3
     print(f"\nresident, MB: {[round(kb / 1e3) for kb in samples[:: max(1, len(samples) // 20)]]}")
+    print(f"preview, frames a second in {len(rates)} batches: {min(rates):.1f} to {max(rates):.1f}")
+    assert min(rates) >= LEAST_FRAMES
     assert statistics.median(samples[-third:]) - statistics.median(samples[:third]) < GROWTH_KB
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
+_END_S = 1.0
 
 
 class Aside:
@@ -16,7 +17,8 @@ class Aside:
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
 
     def __call__(self, function: Callable[[], T]) -> T:
         """The call's result, or what it raises. A signal's exception ends the wait, not the call."""
@@ -25,9 +27,11 @@ class Aside:
         return future.result()
 
     def end(self, function: Callable[[], object]) -> None:
-        """A last call, which is not waited for."""
+        """A last call. It is waited for only a second, since it may hang, but it is: a thread that comes back from a
+        library while the interpreter ends takes the process down with SIGABRT."""
         self._calls.put(lambda: _settle(Future(), function))
         self._calls.put(None)
+        self._thread.join(_END_S)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

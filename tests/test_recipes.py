@@ -66,7 +66,9 @@ def classified(bundle: Path, tmp_path: Path, *pictures: Path) -> list[dict]:
 
 
 def images_of(tmp_path: Path) -> list[Path]:
-    found = [path for path in sorted((tmp_path / "data").rglob("*")) if path.suffix in (".png", ".jpg", ".jpeg", ".bmp")]
+    found = [
+        path for path in sorted((tmp_path / "data").rglob("*")) if path.suffix in (".png", ".jpg", ".jpeg", ".bmp")
+    ]
     return found[:: max(1, len(found) // 5)]
 
 

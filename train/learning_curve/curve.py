@@ -30,7 +30,7 @@ from fieldlens.train.epoch.loop import pick_device, predict
 from fieldlens.train.errors import listing
 from fieldlens.train.fitting.fit import fit_parts
 from fieldlens.train.learning_curve.against import gains, other_curve
-from fieldlens.train.learning_curve.draws import Draw, Plan, groups_in, plan
+from fieldlens.train.learning_curve.draws import Draw, DrawPlan, groups_in, plan
 from fieldlens.train.learning_curve.kept import Judged, claim, keep, stored
 from fieldlens.train.learning_curve.summary import CurveReport, report, shown
 from fieldlens.train.metrics import accuracy, auc
@@ -79,7 +79,7 @@ def curve(
         return report(out, config, data, planned, options.more, judged, weights, beside)
 
 
-def _describe(data: DataSet, planned: Plan, reporter: Reporter) -> None:
+def _describe(data: DataSet, planned: DrawPlan, reporter: Reporter) -> None:
     def counted(samples: Sequence[Sample]) -> str:
         counts = class_counts(samples, data.classes)
         classes = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
@@ -98,7 +98,7 @@ def _describe(data: DataSet, planned: Plan, reporter: Reporter) -> None:
 
 
 def _all(
-    out: Path, config: Config, data: DataSet, planned: Plan, weights: str, reporter: Reporter
+    out: Path, config: Config, data: DataSet, planned: DrawPlan, weights: str, reporter: Reporter
 ) -> list[Judged]:  # fmt: skip
     """Every draw's scores, in the plan's order."""
     found = [stored(out, draw, len(planned.judged)) for draw in planned.draws]

@@ -35,7 +35,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DrawPlan:
     """``judged``: by which every network is judged, and ``kind``, where they come from; ``pool``: which are drawn."""
 
     kind: str
@@ -46,7 +46,7 @@ class Plan:
 
 def plan(
     data: DataSet, config: Config, sizes: Sequence[int], draws: int, test: bool, apart: float
-) -> Plan:  # fmt: skip
+) -> DrawPlan:  # fmt: skip
     """Every draw, before anything is trained. Those with the same number are nested: the 100 are among the 200.
 
     The test part is never drawn. It judges if ``test`` says so; else the data's own validation part does, and where it
@@ -65,7 +65,7 @@ def plan(
             parts = {sample.id: inner.get(sample.id, HELD_OUT) for sample in data.samples}
             made.append(Draw(size, number, parts, len(chosen)))
     _refuse_draws(data, made)
-    return Plan(kind, tuple(judged), tuple(pool), tuple(made))
+    return DrawPlan(kind, tuple(judged), tuple(pool), tuple(made))
 
 
 def _sides(data: DataSet, config: Config, test: bool, apart: float) -> tuple[str, list[Sample], list[Sample]]:

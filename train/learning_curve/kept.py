@@ -12,7 +12,7 @@ from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
 from fieldlens.train.data.splits import split_hash
 from fieldlens.train.errors import RunError
-from fieldlens.train.learning_curve.draws import Draw, Plan
+from fieldlens.train.learning_curve.draws import Draw, DrawPlan
 from fieldlens.train.weights.formula import source_of
 
 STATE, DRAWS = "state.json", "draws"
@@ -44,7 +44,7 @@ class Judged:
     logits: tuple[tuple[float, ...], ...]
 
 
-def claim(out: Path, config: Config, data: DataSet, planned: Plan, weights: str) -> None:
+def claim(out: Path, config: Config, data: DataSet, planned: DrawPlan, weights: str) -> None:
     """A new folder, or one that was begun with the very same settings. Raises RunError."""
     file = Path(source_of(weights, config.model.arch))
     start = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else weights

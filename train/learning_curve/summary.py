@@ -14,7 +14,7 @@ from fieldlens.runtime.files import atomic
 from fieldlens.train.config import Config
 from fieldlens.train.data.samples import DataSet
 from fieldlens.train.learning_curve.against import Gain, lines, to_json
-from fieldlens.train.learning_curve.draws import TEST, Plan, groups_in
+from fieldlens.train.learning_curve.draws import TEST, DrawPlan, groups_in
 from fieldlens.train.learning_curve.figure import Panel, curve_png
 from fieldlens.train.learning_curve.forecast import Forecast, forecast, over_draws
 from fieldlens.train.learning_curve.kept import DRAWS, Judged
@@ -35,7 +35,7 @@ class CurveReport:
 
 
 def report(
-    out: Path, config: Config, data: DataSet, planned: Plan, more: int, judged: Sequence[Judged],
+    out: Path, config: Config, data: DataSet, planned: DrawPlan, more: int, judged: Sequence[Judged],
     weights: str, beside: tuple[Path, Sequence[Gain]] | None = None,
 ) -> CurveReport:  # fmt: skip
     """Write the figures and the figure, from every network's scores in the order of the draws."""
@@ -111,7 +111,7 @@ def _forecast_json(law: Forecast) -> dict[str, Any]:
 
 
 def _table(
-    out: Path, config: Config, planned: Plan, value: Mapping[str, Any], laws: Mapping[str, Forecast],
+    out: Path, config: Config, planned: DrawPlan, value: Mapping[str, Any], laws: Mapping[str, Forecast],
     names: Mapping[str, str], compared: Sequence[str],
 ) -> str:  # fmt: skip
     by = value["judged_by"]

@@ -9,7 +9,7 @@ import pytest
 
 from fieldlens.train.data.samples import ArrayDataSet, Sample
 from fieldlens.train.errors import DataError
-from fieldlens.train.learning_curve.draws import KEPT_APART, OWN_VALIDATION, TEST, Plan, in_order, plan
+from fieldlens.train.learning_curve.draws import KEPT_APART, OWN_VALIDATION, TEST, DrawPlan, in_order, plan
 from tests.train.conftest import make_config
 
 PIXELS = np.zeros((4, 4), np.uint8)
@@ -29,7 +29,7 @@ def patients(count: int, split: str | None = None, name: str = "p") -> list[Samp
     return samples
 
 
-def drawn(found: Plan, size: int, number: int) -> set[str]:
+def drawn(found: DrawPlan, size: int, number: int) -> set[str]:
     (draw,) = [draw for draw in found.draws if (draw.size, draw.number) == (size, number)]
     return {key for key, part in draw.parts.items() if part in ("train", "val")}
 

@@ -1,6 +1,6 @@
 """`provision` and `release`, cut at every step in turn: the device serves what it served, and the same again completes.
 
-At CI_STEPS steps in CI, the last one among them, at all of them with --full.
+`provision` at CI_STEPS steps in CI, the last one among them; both at all steps with --full.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def cut_at_every_step(serving: Loopback, work: Callable[[int], object], *, every
     Each time it is another work, so that every step has something to do. The last one is done again.
     """
     chance, line, number = random.Random(17), serving.line, 0
-    line.sessions.clear()
+    line.sessions = []
     work(number)
     clean = list(line.sessions)
     last = len(clean) - 1
     steps = range(len(clean)) if every else [*sorted(chance.sample(range(last), CI_STEPS - 1)), last]
     for number, step in enumerate(steps, 1):
-        line.sessions.clear()
+        line.sessions = []
         line.cut_in[step] = int(chance.uniform(0.6, 0.95) * clean[step])
         with pytest.raises(DeliveryFailed) as cut:
             work(number)
@@ -74,8 +74,7 @@ def cut_at_every_step(serving: Loopback, work: Callable[[int], object], *, every
 
 
 def test_provision(serving: Loopback, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service goes on all the time; it runs the new code from its next start on."""
-    served = (serving.layout.run / "service").read_text()
+    """New settings are tried at once, and version 1 serves with them or with those before."""
 
     def provision(number: int) -> None:
         monkeypatch.setattr(releases, "build_release", lambda: other_release(number))
@@ -83,13 +82,13 @@ def test_provision(serving: Loopback, every: bool, monkeypatch: pytest.MonkeyPat
         dataclasses.replace(serving, setup=dataclasses.replace(serving.setup, site=f"site {number}")).provision()
 
     last = cut_at_every_step(serving, provision, every=every)
-    assert (serving.layout.run / "service").read_text() == served, "the service was never touched"
     assert serving.layout.code.readlink().name == f"0.1.0-test{last}"
     assert json.loads(serving.layout.settings.read_text())["site"] == f"site {last}"
     assert f"signer-{last}@test" in (serving.layout.trust / "allowed_signers").read_text()
     assert trust.number_of(serving.layout) == serving.keys.lists().number
 
 
+@pytest.mark.full
 def test_release(serving: Loopback, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step is the device's own: it goes on when nobody listens any more."""
 

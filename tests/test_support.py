@@ -77,5 +77,8 @@ def test_a_licence_is_the_one_in_the_installed_metadata(name: str) -> None:
 def test_the_support_page_names_the_pythons_that_have_locks() -> None:
     text = (ROOT / "docs/support.md").read_text(encoding="utf-8")
     for lock in ROOT.glob("locks/*.txt"):
-        kind, version = re.fullmatch(r"(device|host)-py([\d.]+)\.txt", lock.name).groups()  # type: ignore[union-attr]
-        assert re.search(rf"^\| {re.escape(version)} \|.*{kind}", text, flags=re.MULTILINE), lock.name
+        found = re.fullmatch(r"(device|host|station|jetson)(?:-build)?-py([\d.]+)\.txt", lock.name)
+        assert found, lock.name
+        assert re.search(rf"^\| {re.escape(found[2])} \|.*{found[1]}", text, flags=re.MULTILINE | re.IGNORECASE), (
+            lock.name
+        )

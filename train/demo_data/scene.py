@@ -145,9 +145,16 @@ def _mark(shape: tuple[int, int], outline: npt.NDArray[np.float64], satellites: 
     inside = border - distance
     for _ in range(satellites):
         towards, away, size = random.uniform(-math.pi, math.pi), random.uniform(1.2, 1.9) * radius, 0.02
-        gap = np.sqrt(distance**2 + away**2 - 2 * distance * away * np.cos(angle - towards))
+        gap = distance_from(distance, angle, away, towards)
         inside = np.maximum(inside, random.uniform(0.6, 1.6) * size - gap)
     return _soft_step(inside, softness)
+
+
+def distance_from(distance: Scene, angle: Scene, away: float, towards: float) -> Scene:
+    """From every place, given in polar coordinates, to one of them (the law of cosines)."""
+    squared = distance**2 + away**2 - 2 * distance * away * np.cos(angle - towards)
+    distances: Scene = np.sqrt(np.maximum(squared, 0))  # beside that place rounding can take it below 0
+    return distances
 
 
 def _blotch(shape: tuple[int, int], random: Random) -> Scene:

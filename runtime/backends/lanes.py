@@ -83,11 +83,13 @@ class Lanes:
     def close(self) -> None:
         """Give everything back, but for a lane that hangs in its library. A second call does nothing."""
         end = time.monotonic() + _END_S
+        taken: list[Backend] = []
         with contextlib.suppress(queue.Empty):
-            taken = [self._free.get(timeout=max(end - time.monotonic(), 0.0)) for _ in self._all]
-            for lane in taken:
-                lane.close()
-                self._free.put(lane)  # closed: whoever asks is told
+            while len(taken) < len(self._all):
+                taken.append(self._free.get(timeout=max(end - time.monotonic(), 0.0)))
+        for lane in taken:
+            lane.close()
+            self._free.put(lane)  # closed, so whoever still asks gets an error and does not wait for ever
 
 
 def open_lanes(bundle: Bundle, backend: Backend, golden: GoldenImages | None) -> Lanes | None:

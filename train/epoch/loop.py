@@ -17,6 +17,7 @@ from torch.nn import functional
 from fieldlens.train.config import TrainConfig
 from fieldlens.train.data.cache import Tensors
 from fieldlens.train.epoch.augment import Augment
+from fieldlens.train.epoch.batches import batches
 from fieldlens.train.epoch.distributed import ALONE, Ranks
 from fieldlens.train.epoch.ema import Ema
 from fieldlens.train.epoch.freeze import apply_freeze, train_mode
@@ -80,17 +81,16 @@ class Trainer:
         torch.manual_seed(seed)  # dropout
         train_mode(self.model)
         total, right, rate = 0.0, 0.0, 0.0
-        for index, batch in enumerate(order_of(number, data.labels, config, ranks.world)):
+        order = order_of(number, data.labels, config, ranks.world)
+        for index, batch in enumerate(batches(data, order, ranks.share, self._device)):
             rate = learning_rate(config, (number - self._first) * steps + index, steps, drops)
             set_learning_rate(self.optimizer, rate)
-            chosen = ranks.share(batch)
-            images = self._augment(torch.from_numpy(data.images[chosen]).to(self._device), generator)
-            targets = torch.from_numpy(data.labels[chosen]).to(self._device)
-            value, logits = self._step(images, targets, data.labels[batch])
+            images = self._augment(batch.images, generator)
+            value, logits = self._step(images, batch.targets, data.labels[batch.whole])
             if not math.isfinite(value):
-                raise _not_finite(value, number, index, data, chosen)
-            total += value * len(chosen)
-            right += _right(logits, targets)
+                raise _not_finite(value, number, index, data, batch.chosen)
+            total += value * len(batch.chosen)
+            right += _right(logits, batch.targets)
             advance(value)
         if ranks.world > 1:
             self._agree()

@@ -47,3 +47,22 @@ def test_mixed_takes_what_the_cpu_has_instructions_for(
     monkeypatch.setattr("fieldlens.train.epoch.precision.cpu_flags", lambda: flags)
     assert Precision("mixed", CPU).name == name
     assert Precision("auto", CPU).name == "fp32"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_fp16_scales_gradients_that_would_vanish_and_skips_a_step_that_overflows() -> None:
+    device = torch.device("cuda")
+    precision = Precision("fp16", device)
+    weight = torch.nn.Parameter(torch.zeros(64, 64, device=device))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    before = weight.detach().clone()
+    with precision.autocast():
+        loss = (torch.ones(1, 64, device=device) @ weight).float().sum() * 1e-9  # below FP16's smallest number
+    precision.step(loss, optimizer, [weight], 0.0)
+    assert torch.allclose(before - weight.detach(), torch.full_like(before, 1e-9), rtol=0.05)
+    with precision.autocast():
+        loss = (torch.ones(1, 64, device=device) @ weight).float().sum() * 1e30
+    before = weight.detach().clone()
+    precision.step(loss, optimizer, [weight], 0.0)
+    assert torch.equal(weight.detach(), before)

@@ -19,6 +19,7 @@ from fieldlens.benchmarks.networks import throwaway
 
 PEERS = [
     "opencv-onnxruntime-fp32", "documents", "tensorrt-enqueue", "floor-openvino-int8", "fieldlens-openvino-fp32",
+    "fieldlens-openvino-int8-no-gate",
     "folder-openvino-throughput",
 ]  # fmt: skip
 QUICK = ComparisonSettings(rounds=3, per_round=3, starts=0, settle_s=0.0)

@@ -92,6 +92,11 @@ ALL: tuple[Contender, ...] = (
     _tensorrt("fp16"),
     _tensorrt("fp32"),
     _ours("openvino", "int8", "int8-cpu", "OpenVINO"),
+    Contender(
+        "fieldlens-openvino-int8-no-gate", "the same, without map and gate: probabilities only, as the peers", OURS,
+        f"{_HERE}.ours_no_gate", "int8-cpu", ("openvino", "simplejpeg"), _RUNTIME,
+        ContenderOptions(backend="openvino", precision="int8"),
+    ),
     _ours("openvino", "bf16", "fp32", "OpenVINO"),
     _ours("openvino", "fp32", "fp32", "OpenVINO"),
     _ours("onnxruntime", "int8", "int8-cpu", "ONNX Runtime"),

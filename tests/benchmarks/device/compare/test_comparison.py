@@ -56,6 +56,13 @@ def test_peers_run_the_same_network(comparison: Comparison) -> None:
     assert row_of(comparison, "floor-openvino-int8").accuracy is None
 
 
+def test_without_gate_and_map_ours_gives_the_same_probabilities(comparison: Comparison) -> None:
+    bare, whole = row_of(comparison, "fieldlens-openvino-int8-no-gate"), row_of(comparison, REFERENCE)
+    assert bare.note is None, bare.note
+    assert bare.ratio is not None
+    assert (bare.largest_difference, bare.accuracy) == (whole.largest_difference, whole.accuracy)
+
+
 def test_what_is_missing_is_a_row(stage: Stage, invent: Invent) -> None:
     absent = replace(invent("absent", STEADY), needs=("no_such_library",), install="pip install no_such_library")
     row = row_of(compare(stage, [invent("steady", STEADY, OURS), absent], QUICK), "absent")

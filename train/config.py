@@ -250,6 +250,7 @@ class AugmentConfig:
 
     rotate_degrees: Annotated[float, Between(0, 180)] = 0.0  # uniform in ±
     zoom: _Share = 0.0  # scale factor, log-uniform in 1/(1+zoom) … 1+zoom
+    aspect: _Share = 0.0  # width over height, log-uniform in 1/(1+aspect) … 1+aspect: files squashed to squares
     shift: _Share = 0.0  # fraction of the side, uniform in ±, each axis
     flip_horizontal: bool = False  # with probability one half
     flip_vertical: bool = False  # with probability one half
@@ -259,6 +260,7 @@ class AugmentConfig:
     brightness: _Share = 0.0  # factor, uniform in 1 ± this
     contrast: _Share = 0.0  # factor around the image's mean, uniform in 1 ± this
     colour: _Share = 0.0  # factor per channel, uniform in 1 ± this: another lamp, another camera
+    sharpness: _One = 0.0  # factor of the detail finer than two pixels, uniform in 1 ± this: another camera's focus
     noise: _Share = 0.0  # standard deviation of Gaussian noise, on the 0…1 scale, uniform in 0 … this
 
     def __post_init__(self) -> None:

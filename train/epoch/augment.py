@@ -26,7 +26,7 @@ class Augment:
 
     def __init__(self, config: AugmentConfig) -> None:
         self._config = config
-        self._moves = any((config.rotate_degrees, config.zoom, config.shift))
+        self._moves = any((config.rotate_degrees, config.zoom, config.aspect, config.shift))
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Augment a batch (not in place)."""
@@ -38,11 +38,12 @@ class Augment:
             # Reflection instead of black corners: a black wedge would tell the network the angle.
             pixels = functional.grid_sample(pixels, grid, "bilinear", "reflection", align_corners=False)
         pixels = self._windowed(pixels, generator)
+        pixels = self._focused(pixels, generator)
         pixels = self._recoloured(pixels, generator)
         return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
     def matrices(self, count: int, generator: torch.Generator) -> Tensor:
-        """Affine maps ``[count,2,3]`` from output to input coordinates (−1…1): rotation, zoom, flips, then shift."""
+        """Affine maps ``[count,2,3]`` from output to input coordinates (−1…1): rotation, zoom, aspect, flips; shift."""
         config = self._config
         angle = _uniform(count, math.radians(config.rotate_degrees), generator)
         scale = torch.exp(_uniform(count, math.log1p(config.zoom), generator))
@@ -51,8 +52,11 @@ class Augment:
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
         shift_x = 2 * _uniform(count, config.shift, generator)
         shift_y = 2 * _uniform(count, config.shift, generator)
-        row_x = torch.stack((cos * flip_x, -sin * flip_y, shift_x), 1)
-        row_y = torch.stack((sin * flip_x, cos * flip_y, shift_y), 1)
+        wide = torch.ones(count)
+        if config.aspect:  # of the image as it lies, so after the rotation; half to either side
+            wide = torch.exp(_uniform(count, math.log1p(config.aspect) / 2, generator))
+        row_x = torch.stack((cos * flip_x / wide, -sin * flip_y / wide, shift_x), 1)
+        row_y = torch.stack((sin * flip_x * wide, cos * flip_y * wide, shift_y), 1)
         return torch.stack((row_x, row_y), 1)
 
     def _windowed(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -70,6 +74,18 @@ class Augment:
             stretched = transforms.autocontrast(pixels.div(255).clamp_(0, 1)) * 255
             pixels = torch.where(chosen, stretched, pixels)
         return pixels
+
+    def _focused(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Softer and sharper: what differs from the mean of the 3×3 pixels around is weakened or strengthened.
+
+        Classes often come from different cameras or were reduced from different sizes. A network that learns to tell
+        them by their sharpness fails elsewhere.
+        """
+        if not self._config.sharpness:
+            return pixels
+        factor = 1 + _uniform(len(pixels), self._config.sharpness, generator).view(-1, 1, 1, 1)
+        soft = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="reflect"), 3, 1)
+        return soft + (pixels - soft) * factor.to(pixels.device)
 
     def _recoloured(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Brightness and lamp colour multiply; contrast stretches around the image's own mean; noise is added."""

@@ -56,6 +56,15 @@ def test_matrices_stay_within_their_ranges() -> None:
     assert matrices[:, :, 2].abs().max() <= 0.1 + 1e-6
 
 
+def test_aspect_changes_width_over_height_and_no_area() -> None:
+    matrices = Augment(AugmentConfig(aspect=0.5)).matrices(500, torch.Generator().manual_seed(0))
+    ratio = matrices[:, 1, 1] / matrices[:, 0, 0]
+    assert 1 / 1.5 - 1e-5 <= ratio.min() < 0.7
+    assert 1.45 < ratio.max() <= 1.5 + 1e-5
+    assert (matrices[:, :, :2].det() - 1).abs().max() < 1e-5
+    assert (matrices[:, 0, 1].abs() + matrices[:, 1, 0].abs()).max() == 0
+
+
 @pytest.mark.parametrize("name", ["brightness", "contrast", "colour", "noise"])
 def test_colour_changes_pixels_but_no_places(name: str) -> None:
     pixels = torch.full((16, 8, 8, 3), 100, dtype=torch.uint8)
@@ -65,9 +74,23 @@ def test_colour_changes_pixels_but_no_places(name: str) -> None:
     assert (changed[:, :, 4:].float().mean((1, 2)) > changed[:, :, :4].float().mean((1, 2))).all()
 
 
+def test_sharpness_changes_detail_and_nothing_else() -> None:
+    pixels = torch.full((200, 8, 8, 3), 100, dtype=torch.uint8)
+    assert torch.equal(run(AugmentConfig(sharpness=1.0), pixels), pixels), "without detail"
+    pixels[:, 4, 4] = 109
+    changed = run(AugmentConfig(sharpness=1.0), pixels).float()
+    middle = changed[:, 4, 4, 0]
+    assert middle.min() == 101, "the mean of nine pixels"
+    assert 116 <= middle.max() <= 117, "twice as far from it"
+    assert 105 < middle.mean() < 113
+    assert (changed[:, :2] == 100).all()
+    assert (changed[:, 6:] == 100).all()
+    assert (run(AugmentConfig(sharpness=0.25), pixels)[:, 4, 4].float() - 109).abs().max() <= 2
+
+
 def test_the_generator_decides_everything() -> None:
     config = AugmentConfig(rotate_degrees=20, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2, colour=0.1, noise=0.05)
-    config = replace(config, window_level=0.1, window_width=0.1, stretch=0.5)
+    config = replace(config, window_level=0.1, window_width=0.1, stretch=0.5, sharpness=0.5)
     assert torch.equal(run(config, images(), 5), run(config, images(), 5))
     assert not torch.equal(run(config, images(), 5), run(config, images(), 6))
     assert run(config, images()).dtype == torch.uint8

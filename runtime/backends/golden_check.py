@@ -7,6 +7,7 @@ memory, a driver, a library that was swapped, a GPU that overheats. This check c
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,8 +102,9 @@ class GoldenImages:
 
 
 def finite(outputs: Outputs) -> bool:
-    """Whether every number that the network gave is one."""
-    return all(bool(np.isfinite(output).all()) for output in outputs)
+    """Whether every number that the network gave is one. A sum is finite only then; only where it is not (it may have
+    grown too large), each is looked at."""
+    return all(math.isfinite(np.add.reduce(output, None)) or bool(np.isfinite(output).all()) for output in outputs)
 
 
 def _spread(bundle: Bundle) -> list[int]:

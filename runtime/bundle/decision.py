@@ -41,8 +41,8 @@ def calibrated(logits: Floats, temperature: float, task: str) -> Floats:
     scaled = np.asarray(logits, np.float64) / temperature
     if task == "multilabel":
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)))
-    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+    exponent = np.exp(scaled - np.maximum.reduce(scaled, -1, keepdims=True))
+    return np.asarray(exponent / np.add.reduce(exponent, -1, keepdims=True))
 
 
 def logit(probability: Floats | float) -> Floats:

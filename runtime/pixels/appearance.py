@@ -94,11 +94,9 @@ def _colour(image: npt.NDArray[np.uint8]) -> list[float]:
         image = _halved(image)
     channels = cv2.transform(cv2.LUT(image, _LOGS), _RATIOS)
     mean, deviation = (values.ravel().tolist() for values in cv2.meanStdDev(channels))
-    column = channels.reshape(-1, 1, 3)
-    least = cv2.reduce(column, 0, cv2.REDUCE_MIN).ravel().tolist()
-    most = cv2.reduce(column, 0, cv2.REDUCE_MAX).ravel().tolist()
+    extremes = [cv2.minMaxLoc(cv2.extractChannel(channels, ratio)) for ratio in (1, 2)]  # cv2.reduce wakes threads
     spread = [math.log(value + _LEAST_SPREAD) for value in deviation]
-    return [*mean, *spread, *least[1:], *most[1:]]
+    return [*mean, *spread, *(least for least, *_ in extremes), *(most for _, most, *_ in extremes)]
 
 
 def _halved(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -42,6 +42,18 @@ def test_torchvision_loads_without_torchs_compiler_and_works() -> None:
     assert [line for line in lines if line.startswith("loading")] == ["loading torch …", "loading torchvision …"]
 
 
+def test_neither_the_trainer_nor_the_converter_loads_the_compiler() -> None:
+    code = (
+        "import sys\n"
+        "from fieldlens.train.console import load_torch\n"
+        "load_torch()\n"
+        "import fieldlens.convert.assembly, fieldlens.train.evaluation.evaluate, fieldlens.train.fitting.fit\n"
+        "assert 'torch._dynamo' not in sys.modules, 'the compiler was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.full
 def test_its_one_function_of_the_compiler_is_the_real_one() -> None:
     done = subprocess.run([sys.executable, "-c", _CODE + _REAL], cwd=ROOT, capture_output=True, text=True, check=False)

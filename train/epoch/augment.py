@@ -13,7 +13,6 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as transforms
 
 from fieldlens.train.config import AugmentConfig
 
@@ -71,6 +70,8 @@ class Augment:
             pixels = ((pixels - level.to(device)) / width.to(device) + 127.5).clamp_(0, 255)
         if config.stretch:
             chosen = (torch.rand(count, generator=generator) < config.stretch).view(-1, 1, 1, 1).to(device)
+            from torchvision.transforms.v2 import functional as transforms  # a second: it imports torch's compiler
+
             stretched = transforms.autocontrast(pixels.div(255).clamp_(0, 1)) * 255
             pixels = torch.where(chosen, stretched, pixels)
         return pixels

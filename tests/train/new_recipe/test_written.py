@@ -50,6 +50,12 @@ def test_grey_images_are_neither_tinted_nor_mirrored(tmp_path: Path) -> None:
     assert config.train.class_weights == "none"
 
 
+@pytest.mark.parametrize(("images", "share"), [(60, 0.9), (1400, 0.0)])
+def test_few_validation_images_choose_among_the_last_epochs_only(tmp_path: Path, images: int, share: float) -> None:
+    config = made(folders(tmp_path / "set", {"ill": images, "well": images}, xray), tmp_path / "my.toml", "ill")
+    assert config.train.judge_from == share
+
+
 def test_sixteen_bits_get_a_window(tmp_path: Path) -> None:
     config = made(folders(tmp_path / "set", {"ill": 9, "well": 9}, grey16), tmp_path / "my.toml", "ill")
     window = next(step for step in config.preprocess.steps if isinstance(step, Window))

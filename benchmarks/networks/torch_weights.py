@@ -20,6 +20,7 @@ from torchvision import models
 from fieldlens.benchmarks.torch_peers.torch_front import STD
 from fieldlens.runtime.errors import BundleError
 
+_HINT = "compare with peers that read ONNX"
 _CONVOLUTIONS = {"resnet18": 20, "resnet34": 36, "resnet50": 53}
 Floats = npt.NDArray[np.float32]
 
@@ -29,14 +30,12 @@ def torchvision_weights(model: bytes) -> tuple[str, bytes]:
     body, head, bias = _parameters(onnx.load_from_string(model))
     arch = next((name for name, count in _CONVOLUTIONS.items() if count == len(body)), None)
     if arch is None:
-        raise BundleError(
-            f"model.fp32.onnx has {len(body)} convolutions: not a ResNet-18, 34 or 50", "leave the torch peers out"
-        )
+        raise BundleError(f"model.fp32.onnx has {len(body)} convolutions: not a ResNet-18, 34 or 50", _HINT)
     network = models.get_model(arch, weights=None, num_classes=len(bias))
     try:
         state = _state(network, body)
     except (RuntimeError, ValueError) as error:
-        raise BundleError(f"model.fp32.onnx does not fit {arch}: {error}", "leave the torch peers out") from error
+        raise BundleError(f"model.fp32.onnx does not fit {arch}: {error}", _HINT) from error
     state["fc.weight"], state["fc.bias"] = torch.from_numpy(head.reshape(len(bias), -1)), torch.from_numpy(bias)
     network.load_state_dict(state)
     buffer = io.BytesIO()

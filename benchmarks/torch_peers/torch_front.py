@@ -14,6 +14,7 @@ from torchvision import models, transforms
 from torchvision.transforms import functional
 
 from fieldlens.benchmarks.device.contenders.base import Job
+from fieldlens.runtime.errors import KitError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -69,7 +70,10 @@ def _resize(step: dict[str, Any]) -> list[Callable[[Any], Any]]:
 
 
 def network(job: Job) -> nn.Module:
-    """The bundle's network as a plain torchvision ResNet, batch norm included, in evaluation mode."""
+    """The bundle's network as a plain torchvision ResNet, batch norm included, in evaluation mode. Raises KitError:
+    torchvision has none like it."""
+    if not job.weights:
+        raise KitError(f"torchvision has no {job.arch} cut like this one", "compare with peers that read ONNX")
     model: nn.Module = models.get_model(job.arch, weights=None, num_classes=job.classes)
     model.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
     return model.eval()

@@ -12,6 +12,7 @@ from fieldlens.benchmarks.device.host_part import HostOnly, host_part
 from fieldlens.benchmarks.device.image_set import Images
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
+from fieldlens.runtime.errors import BundleError
 from fieldlens.runtime.machine.host import state_folder
 from fieldlens.runtime.pixels.steps import steps_to_json
 
@@ -27,6 +28,11 @@ class ComparisonSubject:
     images: Path | None = None
     labels: Path | None = None
     state: Path | None = None
+
+    def absolute(self) -> ComparisonSubject:
+        """The same by absolute paths: contenders are processes that run elsewhere."""
+        paths = {name: value.absolute() for name, value in vars(self).items() if isinstance(value, Path)}
+        return replace(self, **paths)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Stage:
 
 def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
     """Open or make the bundle, read or make the images, write the files that peers load. Raises KitError."""
+    subject = subject.absolute()
     folder = subject.bundle
     if folder is None:
         folder = scratch / f"random-{subject.arch}-{subject.size}.bundle"
@@ -84,10 +91,11 @@ def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
 
 
 def _torchs(bundle: Bundle, scratch: Path) -> tuple[str, str]:
-    """The architecture, and a file of the network as torchvision has it; no file where no peer of torch can run."""
+    """The architecture, and a file of the network as torchvision has it; no file where no peer of torch can run: torch
+    is missing, or torchvision has no such network (``model.stages = 3``)."""
     try:
         arch, state = host_part("networks.torch_weights", "torch").torchvision_weights(bundle.model("fp32"))
-    except HostOnly:
+    except (HostOnly, BundleError):
         return str(bundle.manifest.provenance.get("arch", "a network")), ""
     weights = scratch / "weights.pt"
     weights.write_bytes(state)

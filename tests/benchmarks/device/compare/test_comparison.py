@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fieldlens.benchmarks.device.compare import lane
 from fieldlens.benchmarks.device.compare.comparison import Comparison, compare
-from fieldlens.benchmarks.device.compare.stage import Stage
+from fieldlens.benchmarks.device.compare.stage import ComparisonSubject, Stage, prepare
 from fieldlens.benchmarks.device.contenders.catalogue import ALL, FOLDERS, OURS, REFERENCE, pick
 from fieldlens.benchmarks.device.machine.validity import exit_code
+from fieldlens.benchmarks.networks import torch_weights
 from fieldlens.runtime.errors import KitError
 from tests.benchmarks.conftest import QUICK, Invent, burning
 
@@ -111,6 +113,29 @@ def test_a_loaded_machine_makes_the_run_invalid(stage: Stage, invent: Invent) ->
     with burning():
         found = compare(stage, [invent("steady", STEADY, OURS)], QUICK)
     assert exit_code(found.quiet) == 4
+
+
+def test_a_bundle_by_a_relative_path_is_found(
+    bundle_folder: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contenders run in another folder: only from the kit's own was it found."""
+    monkeypatch.chdir(bundle_folder.parent)
+    stage = prepare(ComparisonSubject(Path(bundle_folder.name), images=labelled, state=Path("state")), tmp_path)
+    assert stage.job(pick([])[0], 1).bundle == str(bundle_folder)
+    assert stage.state == str(bundle_folder.parent / "state")
+
+
+def test_a_network_that_torchvision_does_not_have_is_compared_with_the_other_peers(
+    bundle_folder: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo's, without its last stage, was refused whatever the peers."""
+    monkeypatch.setattr(torch_weights, "_CONVOLUTIONS", {"resnet18": 99})
+    stage = prepare(ComparisonSubject(bundle_folder, images=labelled), tmp_path)
+    assert (stage.arch, stage.weights) == ("resnet18", "")
+    assert set(stage.models) == {"fp32", "int8-cpu"}
+    comparison = compare(stage, pick(["opencv-onnxruntime-fp32", "documents"]), QUICK)
+    assert row_of(comparison, "opencv-onnxruntime-fp32").note is None
+    assert "torchvision has no resnet18 cut like this one" in row_of(comparison, "documents").note
 
 
 def test_without_ours_there_is_nothing_to_compare(stage: Stage, invent: Invent) -> None:

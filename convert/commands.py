@@ -44,7 +44,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 def _host() -> Reporter:
     """The host's reporter, with torch loaded under its eyes."""
-    from fieldlens.convert.allocator import keep_freed_memory
+    from fieldlens.convert.graph.allocator import keep_freed_memory
     from fieldlens.train.console import Console, load_torch
 
     keep_freed_memory()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fieldlens.convert import allocator
+from fieldlens.convert.graph import allocator
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _CODE = """
 import resource, sys
 import numpy as np
-from fieldlens.convert.allocator import keep_freed_memory
+from fieldlens.convert.graph.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 

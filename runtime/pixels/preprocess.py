@@ -18,6 +18,7 @@ import simplejpeg
 from fieldlens.runtime.errors import ImageError
 from fieldlens.runtime.pixels import dicom_file, killable_decoder
 from fieldlens.runtime.pixels.area import AreaAverage
+from fieldlens.runtime.pixels.decode_buffer import beside_vectors
 from fieldlens.runtime.pixels.decode_limits import DecodeLimits
 from fieldlens.runtime.pixels.formats import tiff_pixels
 from fieldlens.runtime.pixels.formats.dicom.address import is_dicom
@@ -73,7 +74,7 @@ class Preprocess:
         self._clahe = {
             step: cv2.createCLAHE(step.clip_limit, (step.grid, step.grid)) for step in steps if isinstance(step, Clahe)
         }
-        self._buffer = bytearray()
+        self._buffer = beside_vectors(0)
         self._enlarged: Pixels | None = None
         self._blocks: Pixels | None = None
         self._area = AreaAverage()
@@ -91,7 +92,7 @@ class Preprocess:
         ``window``.
         """
         if len(self._buffer) > _KEPT_BYTES:
-            self._buffer = bytearray()
+            self._buffer = beside_vectors(0)
         if is_dicom(data):
             return self._decode_dicom(data, name)
         header = read_header(data, name)
@@ -125,7 +126,7 @@ class Preprocess:
         upright_bytes = height * width * 3 * (1 if header.orientation == 1 else 2)
         self._admitted(header, name, len(data), upright_bytes + (height * width * 4 if header.channels == 4 else 0))
         if len(self._buffer) < height * width * 3:
-            self._buffer = bytearray(height * width * 3)
+            self._buffer = beside_vectors(height * width * 3)
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(
                 data, "RGB", fastupsample=self._room(header) / factor >= 2,

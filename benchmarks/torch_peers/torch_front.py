@@ -71,9 +71,10 @@ def _resize(step: dict[str, Any]) -> list[Callable[[Any], Any]]:
 
 def network(job: Job) -> nn.Module:
     """The bundle's network as a plain torchvision ResNet, batch norm included, in evaluation mode. Raises KitError:
-    torchvision has none like it."""
+    torchvision has none like it, or the bundle no FP32."""
     if not job.weights:
-        raise KitError(f"torchvision has no {job.arch} cut like this one", "compare with peers that read ONNX")
+        reason = f"no weights for torchvision's {job.arch}: the network is cut, or model.fp32.onnx left out"
+        raise KitError(reason, "compare with peers that read ONNX")
     model: nn.Module = models.get_model(job.arch, weights=None, num_classes=job.classes)
     model.load_state_dict(torch.load(job.weights, map_location="cpu", weights_only=True))
     return model.eval()

@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
 
 
 def is_glibc() -> bool:
-    """Whether the C library can be told."""
+    """Whether the C library has ``mallopt``."""
     return _mallopt() is not None
 
 

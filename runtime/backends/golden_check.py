@@ -104,7 +104,8 @@ class GoldenImages:
 def finite(outputs: Outputs) -> bool:
     """Whether every number that the network gave is one. A sum is finite only then; only where it is not (it may have
     grown too large), each is looked at."""
-    return all(math.isfinite(np.add.reduce(output, None)) or bool(np.isfinite(output).all()) for output in outputs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(math.isfinite(np.add.reduce(output, None)) or bool(np.isfinite(output).all()) for output in outputs)
 
 
 def _spread(bundle: Bundle) -> list[int]:

@@ -92,7 +92,7 @@ def prepare(subject: ComparisonSubject, scratch: Path) -> Stage:
 
 def _torchs(bundle: Bundle, scratch: Path) -> tuple[str, str]:
     """The architecture, and a file of the network as torchvision has it; no file where no peer of torch can run: torch
-    is missing, or torchvision has no such network (``model.stages = 3``)."""
+    is missing, torchvision has no such network (``model.stages = 3``), or the bundle has no FP32 file."""
     try:
         arch, state = host_part("networks.torch_weights", "torch").torchvision_weights(bundle.model("fp32"))
     except (HostOnly, BundleError):

@@ -14,7 +14,7 @@ import pytest
 
 from fieldlens.runtime.backends import select
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
-from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages, last_start, remember
+from fieldlens.runtime.backends.golden_check import GoldenCheckFailed, GoldenImages, finite, last_start, remember
 from fieldlens.runtime.backends.select import choose_backend, load_backend
 from fieldlens.runtime.backends.selftest import cached_selftest
 from fieldlens.runtime.bundle.open import open_bundle
@@ -300,3 +300,18 @@ def test_json_never_holds_what_is_no_number(bundle: Bundle, truth: Backend, tmp_
     with pytest.raises(ValueError, match="JSON"):
         sink.write(replace(prediction, score=float("nan")))
     sink.close()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "sound"),
+    [
+        ([1.0, -1.0], True), ([3e38, 3e38], True), ([0.0, np.nan], False), ([np.inf, -np.inf], False),
+        ([3e38, 3e38, -np.inf], False),
+    ],
+)  # fmt: skip
+def test_only_finite_numbers_pass_and_nothing_is_warned_of(values: list[float], sound: bool) -> None:
+    """A sum may grow too large although every number is finite."""
+    row = np.array([values], np.float32)
+    good = np.zeros((1, 2), np.float32)
+    assert finite(Outputs(row, good, good)) == finite(Outputs(good, good, row)) == sound

@@ -135,7 +135,7 @@ def test_a_network_that_torchvision_does_not_have_is_compared_with_the_other_pee
     assert set(stage.models) == {"fp32", "int8-cpu"}
     comparison = compare(stage, pick(["opencv-onnxruntime-fp32", "documents"]), QUICK)
     assert row_of(comparison, "opencv-onnxruntime-fp32").note is None
-    assert "torchvision has no resnet18 cut like this one" in row_of(comparison, "documents").note
+    assert "no weights for torchvision's resnet18" in row_of(comparison, "documents").note
 
 
 def test_without_ours_there_is_nothing_to_compare(stage: Stage, invent: Invent) -> None:

@@ -23,6 +23,7 @@ from fieldlens.runtime.files.atomic import write_bytes, write_text
 from fieldlens.runtime.pixels.steps import Step, Steps
 from fieldlens.train.config import ARCHS, Config, ModelConfig
 from fieldlens.train.data.samples import DataSet, label_name
+from fieldlens.train.data.shortcuts import Shortcut
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.errors import RunError
 from fieldlens.train.model import model_of
@@ -65,6 +66,7 @@ class _RunForm:
     ungrouped: bool = False
     skipped: tuple[str, ...] = ()
     near_duplicates: dict[str, Any] = field(default_factory=lambda: {"count": 0, "pairs": []})
+    shortcuts: tuple[Shortcut, ...] = ()
 
 
 @dataclass(frozen=True)

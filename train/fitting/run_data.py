@@ -20,6 +20,8 @@ from fieldlens.train.config import Config
 from fieldlens.train.data.cache import Tensors, load_parts, tensors_of, where_to_cache
 from fieldlens.train.data.duplicates import SHOWN, near_duplicates
 from fieldlens.train.data.samples import PARTS, DataSet, class_counts
+from fieldlens.train.data.shortcuts import lines as shortcut_lines
+from fieldlens.train.data.shortcuts import shortcuts
 from fieldlens.train.data.splits import Split, split_hash
 from fieldlens.train.epoch.distributed import ALONE, Ranks
 from fieldlens.train.errors import listing
@@ -103,6 +105,10 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
     write_split(run / "split.csv", data, parts)
     facts: dict[str, Any] = {
         "format": FORMAT,
+    told = shortcuts(data, material.train)
+    if told:
+        title = "warning: classes can be told apart without the finding, and a network may learn to (docs/training.md)"
+        reporter.say(listing(title, shortcut_lines(told)))
         "name": config.recipe.name,
         "task": config.data.task,
         "classes": [{"id": name, "display": config.data.display.get(name, name)} for name in data.classes],
@@ -125,3 +131,4 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
         "near_duplicates": {"count": len(pairs), "pairs": [asdict(pair) for pair in pairs[:SHOWN]]},
     }
     write_json(run / "run.json", facts)
+        "shortcuts": [asdict(each) for each in told],

@@ -17,6 +17,8 @@ from fieldlens.runtime.pixels.steps import Resize, steps_to_json
 from fieldlens.train import metrics
 from fieldlens.train.data.folds import HELD_OUT
 from fieldlens.train.data.samples import PARTS, DataSet, Label, label_name
+from fieldlens.train.data.shortcuts import Shortcut
+from fieldlens.train.data.shortcuts import lines as shortcut_lines
 from fieldlens.train.decide.operating_point import Bools
 from fieldlens.train.metrics import Floats
 from fieldlens.train.report.text import OUT_OF_FOLD, card, limits
@@ -139,6 +141,7 @@ def _data(subject: EvaluatedModel, setting: Setting) -> dict[str, Any]:
         "parts": [],
     }
     if setting.parts is not None:
+        "shortcuts": shortcut_lines([Shortcut(**each) for each in facts.get("shortcuts", [])]),
         value["parts"] = [row for part in (*PARTS, OUT_OF_FOLD, HELD_OUT) if (row := _part(data, setting.parts, part))]
     return value
 

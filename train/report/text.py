@@ -125,6 +125,11 @@ def _split(report: Mapping[str, Any]) -> list[str]:
         )
     if data.get("skipped"):
         lines.append(f"{data['skipped']} files could not be read and were left out (--skip-bad).")
+    if data.get("shortcuts"):
+        lines.append(
+            f"Training images can be told apart without the finding: {'; '.join(data['shortcuts'])}. The network may "
+            "have learnt that instead; figures on images of the same source cannot show it, those of another site can."
+        )
     return lines
 
 

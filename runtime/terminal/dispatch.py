@@ -29,7 +29,7 @@ def run(parser: Parser, words: Words = None) -> int:
         commands: Mapping[str, Callable[[Any], int]] = importlib.import_module(arguments.module).COMMANDS
         return int(commands[arguments.command](arguments))
     except ModuleNotFoundError as error:
-        raise _explained(error, f"{arguments.module.split('.')[1]} {arguments.command}") from error
+        raise _explained(error, arguments.typed) from error
 
 
 def _explained(error: ModuleNotFoundError, command: str) -> Exception:

@@ -107,7 +107,7 @@ class Commands:
         ``begin`` checks what can be checked without a heavy import, and gives the line that the command begins with.
         """
         parser = self.group(name, title, more, example=example)
-        parser.set_defaults(module=module or self._module, command=name, begin=begin)
+        parser.set_defaults(module=module or self._module, command=name, typed=parser.prog, begin=begin)
         return parser
 
     def group(self, name: str, title: str, more: str = "", *, example: str | None = None) -> Parser:

@@ -34,7 +34,7 @@ def test_a_device_says_that_it_is_not_the_host(tmp_path: Path) -> None:
     (tmp_path / "x.bundle" / "manifest.json").touch()
     refused = subprocess.run([*call, "verify", "x.bundle"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 2, refused.stderr
-    assert "\nerror: `convert verify` belongs to the host" in refused.stderr
+    assert "\nerror: `python -m convert verify` belongs to the host" in refused.stderr
     assert "hint: run it on the host" in refused.stderr
 
 

@@ -29,10 +29,10 @@ def lacking(missing: str, monkeypatch: pytest.MonkeyPatch) -> Parser:
 @pytest.mark.parametrize(
     ("missing", "message", "hint"),
     [
-        ("cv2", "`room go` needs cv2", "fieldlens[device]"),
-        ("torch.nn", "`room go` belongs to the host: torch.nn is missing", "fieldlens[host]"),
-        ("fieldlens.train", "`room go` belongs to the host: fieldlens.train is missing", "fieldlens[host]"),
-        ("tomllib", "`room go` needs Python 3.11", "a later Python"),
+        ("cv2", "`kit go` needs cv2", "fieldlens[device]"),
+        ("torch.nn", "`kit go` belongs to the host: torch.nn is missing", "fieldlens[host]"),
+        ("fieldlens.train", "`kit go` belongs to the host: fieldlens.train is missing", "fieldlens[host]"),
+        ("tomllib", "`kit go` needs Python 3.11", "a later Python"),
     ],
 )
 def test_a_missing_library(missing: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:

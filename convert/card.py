@@ -36,9 +36,7 @@ def text(manifest: Manifest, run: Path | None) -> str:
         *_decision(manifest),
         "## Measured",
         "",
-        "On the validation split, which also chose the temperature and the threshold, so it flatters:"
-        if run
-        else "Agreement with FP32 on images without labels:",
+        _measured_on(manifest) if run else "Agreement with FP32 on images without labels:",
         "",
         f"| precision | {area} | accuracy | ECE | decisions changed |",
         "|---|---|---|---|---|",
@@ -75,6 +73,12 @@ def _recipe(manifest: Manifest) -> dict[str, Any]:
     """What the recipe says of the model in words; empty for weights from elsewhere."""
     found = manifest.provenance.get("recipe", {}).get("recipe", {})
     return dict(found)
+
+
+def _measured_on(manifest: Manifest) -> str:
+    learnt = manifest.provenance.get("recipe", {}).get("train", {}).get("refit")
+    more = ", and which the network has then learnt from" if learnt else ""
+    return f"On the validation split, which also chose the temperature and the threshold{more}, so it flatters:"
 
 
 def _network(manifest: Manifest) -> str:

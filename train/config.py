@@ -210,6 +210,7 @@ class TrainConfig:
     ema: _Decay = 0.0  # decay of averaged weights, which are then judged and kept (0.999 is usual); 0: none
     patience: Annotated[int, Between(0, 10_000)] = 0  # epochs without a better metric before stopping; 0: never
     judge_from: _Late = 0.0  # share of a stage's epochs before one may be the best, and before patience begins
+    refit: bool = False  # keep one more network, fitted on the validation images too, with what the first one chose
     metric: _Metric = "val_auc"  # the best checkpoint is chosen by it
     seed: _Seed = 0  # initialisation, order, augmentation
     threads: Annotated[int, Between(0, 1024)] = 0  # of torch on the CPU; 0: torch's choice

@@ -84,7 +84,8 @@ class Promise:
         """One sentence for people, without its full stop."""
         sure = f"one-sided at {100 * self.confidence:g}%"
         together = f", for all {self.labels} labels together" if self.labels > 1 else ""
-        by = f", as scored by {self.networks} other networks of the same recipe" if self.networks else ""
+        others = "another network" if self.networks == 1 else f"{self.networks} other networks"
+        by = f", as scored by {others} of the same recipe" if self.networks else ""
         if self.kept:
             return (
                 f"{self.measure} on new patients is at least {self.wanted:g} ({sure}{together}), "

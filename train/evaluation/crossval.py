@@ -229,8 +229,8 @@ def _judge(
     whole = pool(folds, data.classes, config.data.ordinal)
     figures = evaluation(whole, thresholds_mean(folds))
     result = summary(folds, whole, figures)
-    if carried:
-        result["pooled"] |= {"how": HOW_POOLED, "carried_over": carried}
+    if carried is not None:
+        result["pooled"] |= {"how": HOW_POOLED} | ({"carried_over": carried} if carried else {})
     parts = {sample.id: HELD_OUT if splits[0][sample.id] == HELD_OUT else OUT_OF_FOLD for sample in data.samples}
     part = EvaluationSet(OUT_OF_FOLD, data, whole.samples, parts)
     trained = evaluated_model.of_run(load_run(final))

@@ -25,6 +25,7 @@ from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.decide.operating_point import OperatingPoint
 from fieldlens.train.decide.pooled import carried_over, on_scale_of, pooled_point, proves_too_little, with_carried
 from fieldlens.train.epoch.loop import predict
+from fieldlens.train.fitting.refit import stored_first
 from fieldlens.train.metrics import Floats, multilabel
 from fieldlens.train.scoring.out_of_fold import Fold
 from fieldlens.train.scoring.scored_predictions import labels_of
@@ -63,7 +64,11 @@ def validation_of(run: Path, data: DataSet) -> list[Sample]:
 
 
 def _own(run: TrainingRun, samples: Sequence[Sample], data: DataSet) -> Floats:
-    """What the run's network says of its validation images, which it was not trained on: logits ``[m,C]``."""
+    """What the run's network says of its validation images, which it was not trained on: logits ``[m,C]``. With
+    ``train.refit`` that is the one that was fitted first."""
+    if first := stored_first(run.path):
+        by_id = dict(zip(first.ids, first.logits, strict=True))
+        return np.array([by_id[sample.id] for sample in samples], np.float64)
     tensors = load_tensors(data, samples, run.preprocess, f"decoding {run.path.name}'s validation part")
     return predict(run.model, tensors.images)
 
@@ -97,13 +102,17 @@ class _Pool:
 
 def finish(final: TrainingRun, data: DataSet, folds: Sequence[Fold], config: DecisionConfig) -> dict[str, Any] | None:
     """Give the final run the pooled operating point, and measure how it carries over: what its network reaches there
-    on its own validation images, which it was not trained on. None where its own validation proves enough."""
+    on its own validation images, which it was not trained on. None where its own validation proves enough; empty with
+    ``train.refit``, whose network has no such images."""
     samples = validation_of(final.path, data)
     if not _too_few(samples, final.class_ids, config):
         return None
     own = _own(final, samples, data)
     pool = _Pool.of(folds, own)
     point, value = pool.point(final.class_ids, config)
+    if final.config.train.refit:
+        atomic.write_json(final.path / "operating-point.json", value)
+        return {}
     found = carried_over(own, pool.of_images(samples), labels_of(samples), final.class_ids, point)
     atomic.write_json(final.path / "operating-point.json", with_carried(value, found))
     return found

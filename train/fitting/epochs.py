@@ -43,7 +43,7 @@ class Fitting:
     ) -> None:  # fmt: skip
         self._reporter = reporter
         self._config, self._material, self._run, self._ranks = config, material, run, ranks
-        self._model, self._state = model, state
+        self.model, self._state = model, state
         self._unsaved_best: dict[str, Any] | None = None
         self._unsaved, self._saved, self._saving_s = False, 0.0, 0.0
         self._ema = Ema(model, config.train.ema) if config.train.ema else None
@@ -70,10 +70,10 @@ class Fitting:
         """One stage's epochs that are left; early stopping ends the stage, and the next one begins."""
         history, train = self.history, self._material.train
         done = len(history.merits(number))
-        device = next(self._model.parameters()).device
+        device = next(self.model.parameters()).device
         loss = make_loss(options, train.labels, len(self._material.data.classes), device)
         first = len(history.rows) - done
-        trainer = Trainer(self._model, loss, Augment(self._config.augment), options, self._ranks, self._ema, first)
+        trainer = Trainer(self.model, loss, Augment(self._config.augment), options, self._ranks, self._ema, first)
         if done and self._state:
             trainer.load(self._state)
         while len(history.merits(number)) < options.epochs and not history.stale(options.patience, number):
@@ -93,15 +93,15 @@ class Fitting:
             self._reporter.say(f"stopped early: no better {options.metric} in {options.patience} epochs")
 
     @property
-    def _judging(self) -> nn.Module:
+    def judging(self) -> nn.Module:
         """The averaged weights where there are any: they are judged, and kept if best."""
-        return self._ema.model if self._ema else self._model
+        return self._ema.model if self._ema else self.model
 
     def _judged(self, stage: int, options: TrainConfig, result: EpochResult, began: float) -> EpochRow:
         """Validation after an epoch, in FP32, at the stage's size."""
         trained = time.perf_counter() - began
         config, val = self._config, self._material.val
-        logits, labels = predict(self._judging, val.images, shrink=options.shrink), val.labels
+        logits, labels = predict(self.judging, val.images, shrink=options.shrink), val.labels
         probabilities = calibrated(logits, 1.0, config.data.task)
         kappa = math.nan
         if config.data.ordinal:
@@ -124,7 +124,7 @@ class Fitting:
                 "dropout": config.model.dropout, "output_stride": config.model.output_stride,
                 "stages": config.model.stages, "epoch": row.epoch,
                 "metric": {"name": history.metric, "value": getattr(row, history.metric)},
-                "model": {name: tensor.clone() for name, tensor in _plain(self._judging).items()},
+                "model": {name: tensor.clone() for name, tensor in _plain(self.judging).items()},
             }  # fmt: skip
         history.write(self._run / "metrics.csv")
         self._unsaved = True
@@ -138,7 +138,7 @@ class Fitting:
             write_checkpoint(run / "best.pt", self._unsaved_best)
             self._unsaved_best = None
         epoch = history.rows[-1].epoch
-        state = {"format": FORMAT, "epoch": epoch, "history": history.to_plain(), "model": _plain(self._model)}
+        state = {"format": FORMAT, "epoch": epoch, "history": history.to_plain(), "model": _plain(self.model)}
         average = {"ema": self._ema.state()} if self._ema else {}
         write_checkpoint(run / "last.pt", {**state, **average, **trainer.state()})
         write_bytes(run / "curves.png", plots.curves(history.rows, history.best.epoch, self._config.recipe.name))

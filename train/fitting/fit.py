@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from fieldlens.runtime.bundle.band import band_promise_of
-from fieldlens.runtime.bundle.decision import Decision
-from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.runtime.files.atomic import alone, write_json
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
 from fieldlens.train.checkpoint import LOCAL, read_checkpoint
@@ -20,15 +16,15 @@ from fieldlens.train.config import Config
 from fieldlens.train.data.load import load_split
 from fieldlens.train.data.samples import DataSet
 from fieldlens.train.data.splits import Split
-from fieldlens.train.decide.operating_point import OperatingPoint, check_decision, fit_operating_point
-from fieldlens.train.decide.pooled import carried_over, pooled_point, said, with_carried
-from fieldlens.train.decide.quality_gate import fit_gate, shorter_sides, write_gate
+from fieldlens.train.decide.operating_point import check_decision
 from fieldlens.train.epoch.distributed import Ranks, joined, started_as
 from fieldlens.train.epoch.history import History
-from fieldlens.train.epoch.loop import pick_device, predict
+from fieldlens.train.epoch.loop import pick_device
 from fieldlens.train.epoch.schedule import first_whole_stage
 from fieldlens.train.fitting.epochs import Fitting
-from fieldlens.train.fitting.inner_folds import OutOfFold, advice, inner_splits, out_of_fold
+from fieldlens.train.fitting.finish import finish
+from fieldlens.train.fitting.inner_folds import advice, inner_splits
+from fieldlens.train.fitting.refit import check_refit
 from fieldlens.train.fitting.resume import FINISHED, NEW, UNFINISHED, alone_in, check_same, last_state, state_of
 from fieldlens.train.fitting.run_data import CACHE, RunData, decode, describe_split, write_facts
 from fieldlens.train.model import load_weights, model_of
@@ -90,14 +86,14 @@ def _fit(
                 check_same(run, config, data, parts, recorded)
             splits = inner_splits(config, data, parts, ranks.world)
             material = decode(config, data, parts, run, ranks, reporter)
+            check_refit(config, material, ranks.world)
             if state == NEW and ranks.main:
                 write_facts(run, config, material, recorded, reporter)
             if data_path is not None and ranks.main:
                 write_json(run / LOCAL, {"data": str(data_path.resolve())})
             model, history = _train(config, model.to(device), material, run, ranks, state, reporter)
             if ranks.main:
-                inner = out_of_fold(config, material, splits, run, weights, reporter) if splits else None
-                _finish(config, model, material, inner, run, reporter)
+                finish(config, model, material, history, splits, run, weights, reporter)
             ranks.wait()
             return history
 
@@ -115,59 +111,3 @@ def _train(
         (run / CACHE).unlink(missing_ok=True)
         model.load_state_dict(read_checkpoint(run / "best.pt")["model"])
     return model, history
-
-
-def _finish(
-    config: Config, model: nn.Module, material: RunData, inner: OutOfFold | None, run: Path, reporter: Reporter
-) -> None:
-    """Temperature and decision on validation, or by ``inner`` scores; written last: their file says that the run is
-    whole. The quality gate is fitted before."""
-    logits, val, classes = predict(model, material.val.images), material.val, material.data.classes
-    if inner is None:
-        point, value = fit_operating_point(logits, val.labels, classes, val.groups, config.decision)
-    else:
-        inner = inner.on_scale_of(logits)
-        point, value = pooled_point(
-            inner.logits, inner.labels, classes, inner.groups, config.decision, inner.networks
-        )  # fmt: skip
-        value = with_carried(value, carried_over(logits, inner.of(val.samples), val.labels, classes, point))
-    sides = shorter_sides(material.data, material.train.samples)
-    write_gate(run, fit_gate(model, material.train, material.val, sides))
-    write_json(run / "operating-point.json", value)
-    reporter.say(
-        f"temperature {point.temperature:.3f}; ECE {value['ece_before']:.3f} → {value['ece_after']:.3f} "
-        f"on {value['fitted_on']['split']}"
-    )
-    _say_decision(point, value, run, reporter)
-
-
-def _say_decision(point: OperatingPoint, value: dict[str, Any], run: Path, reporter: Reporter) -> None:
-    """What was chosen, on what, and what it promises."""
-    if point.decision:
-        reached = point.decision.reached
-        where = "validation" if value["fitted_on"]["split"] == "val" else "out-of-fold images"
-        reporter.say(
-            f"refer when {_rule(point.decision)}, "
-            f"uncertain within {point.decision.band[0]:.3f}–{point.decision.band[1]:.3f}; on {where} "
-            f"sensitivity {_told(reached['sensitivity'])}, specificity {_told(reached['specificity'])} "
-            f"(n={reached['n']}), uncertain {reached['uncertain']:.1%}"
-        )
-        if promise := promise_of(reached):
-            reporter.say(f"{'promise' if promise.kept else 'too few to promise the target'}: {promise.words()}")
-        ends = band_promise_of(reached)
-        if ends and point.decision.band[0] < point.decision.band[1]:
-            reporter.say(f"the band: {ends.words()}")
-        if "carried_over" in value:
-            reporter.say(said(value["carried_over"], run.name, value["fitted_on"]["networks"]))
-
-
-def _told(figure: float | None) -> str:
-    """None where validation has nobody to count."""
-    return "unknown" if figure is None else f"{figure:.3f}"
-
-
-def _rule(decision: Decision) -> str:
-    """``P(a + b) >= 0.300``, or ``any of P(a) >= 0.300, P(b) >= 0.120``."""
-    if decision.rule == "sum":
-        return f"P({' + '.join(decision.positive)}) >= {decision.threshold:.3f}"
-    return "any of " + ", ".join(f"P({name}) >= {border:.3f}" for name, border in decision.thresholds.items())

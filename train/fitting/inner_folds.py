@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files import atomic, records
@@ -27,15 +26,12 @@ from fieldlens.train.data.folds import check_folds, fold_split
 from fieldlens.train.data.samples import DataSet, Sample
 from fieldlens.train.data.splits import Split
 from fieldlens.train.decide.pooled import groups_to_prove, on_scale_of, proves_too_little
-from fieldlens.train.epoch.distributed import ALONE
 from fieldlens.train.epoch.history import History
-from fieldlens.train.epoch.loop import pick_device, predict
+from fieldlens.train.epoch.loop import predict
 from fieldlens.train.errors import RunError
-from fieldlens.train.fitting.epochs import Fitting
-from fieldlens.train.fitting.resume import last_state
+from fieldlens.train.fitting.another import another
 from fieldlens.train.fitting.run_data import RunData
 from fieldlens.train.metrics import Floats, Ints, multilabel
-from fieldlens.train.model import load_weights, model_of
 
 FOLDER = "inner"
 FEWEST = 5
@@ -121,11 +117,7 @@ def out_of_fold(
     config: Config, material: RunData, splits: Sequence[Split], run: Path, weights: str, reporter: Reporter = SILENT
 ) -> OutOfFold:
     """Train what is left of the inner networks, and put their scores together."""
-    train, val = material.train, material.val
-    whole = Tensors(
-        (*train.samples, *val.samples), np.concatenate((train.images, val.images)),
-        np.concatenate((train.labels, val.labels)),
-    )  # fmt: skip
+    whole = material.everything()
     logits: Floats = np.zeros((len(whole), len(material.data.classes)))
     network = np.zeros(len(whole), np.int64)
     for number, parts in enumerate(splits, 1):
@@ -155,14 +147,10 @@ def _subset(whole: Tensors, chosen: Sequence[int]) -> Tensors:
 
 def _scores(config: Config, fold: RunData, images: np.ndarray, place: Path, weights: str) -> Floats:
     """Train one network in the folder ``place``, or go on with it, and score uint8 ``[n,S,S,3]``: ``[n,C]``."""
-    atomic.make_folder(place)
-    torch.manual_seed(config.train.seed)
-    model = model_of(config.model, len(fold.data.classes))
-    load_weights(model, config.model.arch, weights, SILENT)
-    model = model.to(pick_device(config.train.device)).to(memory_format=torch.channels_last)
-    Fitting(config, model, fold, place, ALONE, last_state(place), SILENT).train()
-    model.load_state_dict(read_checkpoint(place / "best.pt")["model"])
-    return np.asarray(predict(model, images), np.float64)
+    fitting = another(config, fold, place, weights)
+    fitting.train()
+    fitting.model.load_state_dict(read_checkpoint(place / "best.pt")["model"])
+    return np.asarray(predict(fitting.model, images), np.float64)
 
 
 def _stored(path: Path, ids: tuple[str, ...]) -> Floats | None:

@@ -40,6 +40,12 @@ class RunData:
     train: Tensors
     val: Tensors
 
+    def everything(self) -> Tensors:
+        """Training and validation images as one part, in memory."""
+        train, val = self.train, self.val
+        images, labels = np.concatenate((train.images, val.images)), np.concatenate((train.labels, val.labels))
+        return Tensors((*train.samples, *val.samples), images, labels)
+
 
 def describe_split(data: DataSet, parts: Mapping[str, str]) -> str:
     """A table for people: images (and groups) by part and class."""
@@ -99,16 +105,16 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
     if pairs:
         reported = [f"{pair.first} ({pair.parts[0]}) and {pair.second} ({pair.parts[1]})" for pair in pairs]
         reporter.say(listing("warning: nearly the same image on two sides of the split", reported))
+    told = shortcuts(data, material.train)
+    if told:
+        title = "warning: classes can be told apart without the finding, and a network may learn to (docs/training.md)"
+        reporter.say(listing(title, shortcut_lines(told)))
     if data.private is not None:
         data.private.keep(run)
     write_json(run / "config.json", config.to_json())
     write_split(run / "split.csv", data, parts)
     facts: dict[str, Any] = {
         "format": FORMAT,
-    told = shortcuts(data, material.train)
-    if told:
-        title = "warning: classes can be told apart without the finding, and a network may learn to (docs/training.md)"
-        reporter.say(listing(title, shortcut_lines(told)))
         "name": config.recipe.name,
         "task": config.data.task,
         "classes": [{"id": name, "display": config.data.display.get(name, name)} for name in data.classes],
@@ -128,7 +134,7 @@ def write_facts(run: Path, config: Config, material: RunData, weights: str, repo
         "seed": config.train.seed,
         "ungrouped": config.data.ungrouped,
         "skipped": list(data.skipped),
+        "shortcuts": [asdict(each) for each in told],
         "near_duplicates": {"count": len(pairs), "pairs": [asdict(pair) for pair in pairs[:SHOWN]]},
     }
     write_json(run / "run.json", facts)
-        "shortcuts": [asdict(each) for each in told],

@@ -23,6 +23,8 @@ INT8 = 32
 """Groups that the converter calibrates with at least (``convert.quantization.calibrate``)."""
 STEADY = 200
 """Validation images: with fewer, an early epoch's AUC is the best by luck too often."""
+DEAR = 60
+"""Validation images: with fewer, they are too large a part of the set not to learn from them in the end."""
 _SIZES = (64, 96, 128, 160, 192, 224)
 
 
@@ -146,7 +148,7 @@ def _fit(found: Survey, counts: dict[str, int], train: int, judges: int) -> dict
         "epochs": Value(str(epochs), f"{train} training images: about {epochs * -(-train // batch)} steps"),
         "batch_size": Value(str(batch), "small sets need steps more than parallelism"),
         "lr": Value("0.001", "the peak of the cycle"),
-        **_late(judges),
+        **_few(judges),
         "weight_decay": Value("0.05"),
         "label_smoothing": Value("0.0" if found.config.task == "multilabel" else "0.05", "labels are not certain"),
         "loss": Value('"auto"', found_loss),
@@ -155,11 +157,11 @@ def _fit(found: Survey, counts: dict[str, int], train: int, judges: int) -> dict
     }
 
 
-def _late(judges: int) -> dict[str, Value]:
-    """At 200 images this brought more than all else that was tried (docs/results.md, "Two hundred images")."""
-    if judges >= STEADY:
-        return {}
-    return {"judge_from": Value("0.9", f"only the last epochs may be kept: {judges} validation images choose by luck")}
+def _few(judges: int) -> dict[str, Value]:
+    """At 200 images these brought more than all else that was tried (docs/results.md, "Two hundred images")."""
+    late = Value("0.9", f"only the last epochs may be kept: {judges} validation images choose by luck")
+    again = Value("true", f"one more network learns from these {judges} as well, and is kept; twice the time")
+    return ({"judge_from": late} if judges < STEADY else {}) | ({"refit": again} if judges < DEAR else {})
 
 
 def _augment(found: Survey) -> dict[str, Value]:

@@ -51,6 +51,12 @@ class Setting:
     """By precision (and Grad-CAM++), where the data says where its findings are."""
 
 
+_REFITTED = (
+    " Then another network was fitted on the validation images as well, through as many epochs: that is the one that "
+    "answers. Curves, temperature and threshold are the first one's."
+)
+
+
 def build(
     subject: EvaluatedModel, judged: ScoredPredictions, figures: Evaluation, answers: Answers | None, setting: Setting,
     precisions: Mapping[str, Evaluation] | None = None,
@@ -135,13 +141,13 @@ def _data(subject: EvaluatedModel, setting: Setting) -> dict[str, Any]:
         "ungrouped": bool(facts.get("ungrouped") or subject.config.data.ungrouped),
         "near_duplicates": alike.get("count", 0) if alike else None,
         "pairs": alike.get("pairs", [])[:_WORST],
+        "shortcuts": shortcut_lines([Shortcut(**each) for each in facts.get("shortcuts", [])]),
         "skipped": len(skipped),
         "skipped_files": [str(name) for name in skipped[:_WORST]],
         "sites": sorted({sample.site for sample in data.samples if sample.site}),
         "parts": [],
     }
     if setting.parts is not None:
-        "shortcuts": shortcut_lines([Shortcut(**each) for each in facts.get("shortcuts", [])]),
         value["parts"] = [row for part in (*PARTS, OUT_OF_FOLD, HELD_OUT) if (row := _part(data, setting.parts, part))]
     return value
 
@@ -178,7 +184,9 @@ def _model(subject: EvaluatedModel) -> dict[str, Any]:
         "steps": [str(step["step"]) for step in steps_to_json(steps)],
         "temperature": subject.operating_point.temperature,
         "training": f"Up to {train.epochs} epochs in batches of {train.batch_size}, {train.optimizer} at {train.lr:g}, "
-        f"schedule {train.schedule}, seed {train.seed}; the epoch with the best {train.metric} was kept.",
+        f"schedule {train.schedule}, seed {train.seed}; the epoch with the best {train.metric} was kept."
+        f"{_REFITTED if train.refit else ''}",
+        "refit": train.refit,
         "versions": facts.get("versions", {}),
         "commit": facts.get("commit"),
         "bundle": facts.get("bundle"),

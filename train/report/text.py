@@ -102,6 +102,8 @@ def _split(report: Mapping[str, Any]) -> list[str]:
     part, data, lines = report["part"], report["data"], []
     if part["name"] in ("train", "val"):
         chose = "fitted on" if part["name"] == "train" else "used to choose the epoch, temperature and threshold"
+        if part["name"] == "val" and report["model"].get("refit"):
+            chose += ", and then to fit the network that was kept"
         lines.append(f"These images were {chose}: every figure here flatters.")
     if part["name"] == "test" and part["opened"] > 1:
         lines.append(
@@ -123,13 +125,13 @@ def _split(report: Mapping[str, Any]) -> list[str]:
             f"Near-identical pairs of images on two sides of the split (perceptual hash): {data['near_duplicates']}. "
             "Look at them before believing the figures."
         )
-    if data.get("skipped"):
-        lines.append(f"{data['skipped']} files could not be read and were left out (--skip-bad).")
     if data.get("shortcuts"):
         lines.append(
             f"Training images can be told apart without the finding: {'; '.join(data['shortcuts'])}. The network may "
             "have learnt that instead; figures on images of the same source cannot show it, those of another site can."
         )
+    if data.get("skipped"):
+        lines.append(f"{data['skipped']} files could not be read and were left out (--skip-bad).")
     return lines
 
 

@@ -50,10 +50,13 @@ def test_grey_images_are_neither_tinted_nor_mirrored(tmp_path: Path) -> None:
     assert config.train.class_weights == "none"
 
 
-@pytest.mark.parametrize(("images", "share"), [(60, 0.9), (1400, 0.0)])
-def test_few_validation_images_choose_among_the_last_epochs_only(tmp_path: Path, images: int, share: float) -> None:
+@pytest.mark.parametrize(("images", "share", "again"), [(60, 0.9, True), (300, 0.9, False), (1400, 0.0, False)])
+def test_few_validation_images_choose_among_the_last_epochs_and_are_learnt_from_in_the_end(
+    tmp_path: Path, images: int, share: float, again: bool
+) -> None:
     config = made(folders(tmp_path / "set", {"ill": images, "well": images}, xray), tmp_path / "my.toml", "ill")
     assert config.train.judge_from == share
+    assert config.train.refit == again
 
 
 def test_sixteen_bits_get_a_window(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def from_run(run_folder: Path, options: BundleOptions, reporter: Reporter = SILE
         "images", f"{len(chosen)} of training, {len(val)} of validation through the device's preprocess"
     ):
         tensors = calibrate.tensors(source.data, chosen, preprocess)
-        judging = Judging(
-            calibrate.tensors(source.data, val, preprocess), labels_of(val), f"{len(val)} validation images"
-        )
+        learnt = ", which it has learnt from" if run.config.train.refit else ""
+        what = f"{len(val)} validation images{learnt}"
+        judging = Judging(calibrate.tensors(source.data, val, preprocess), labels_of(val), what)
     gate = read_gate(run.path)
     calibration: dict[str, Any] = {"images": len(chosen), "split": "train", "ids_sha256": calibrate.ids_hash(chosen)}
     if few := calibrate.too_few(chosen, tensors):

@@ -111,7 +111,8 @@ def crossval(
 def _crossval(config: Config, data_path: Path, out: Path, weights: str, reporter: Reporter) -> CrossvalReport:
     data = load_data(data_path, config.data, out)
     check_decision(config.decision, data.classes, config.data.task)
-    configs = [replace(config, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
+    once = replace(config, train=replace(config.train, refit=False))  # every fold twice would take twice the time
+    configs = [replace(once, crossval=replace(config.crossval, fold=k + 1)) for k in range(config.crossval.folds)]
     splits = [fold_split(data, each) for each in configs]
     check_folds(data, splits)
     _claim(out, config, data, splits, weights)

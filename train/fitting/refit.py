@@ -66,11 +66,17 @@ def check_refit(config: Config, material: RunData, world: int) -> None:
 
 
 def first_network(run: Path, model: nn.Module, material: RunData) -> FirstNetwork:
-    """As it was kept before a stop; else from ``model``, the network that validation has just chosen."""
+    """As it was kept before a stop; else from ``model``, the network that validation has just chosen. Raises RunError
+    where only the second network is left."""
     ids = tuple(sample.id for sample in material.val.samples)
     stored = stored_first(run)
     if stored is not None and stored.ids == ids:
         return stored
+    if read_checkpoint(run / "best.pt").get("refit"):
+        raise RunError(
+            f"{run / FIRST} is damaged or missing, and {run / 'best.pt'} has learnt from the images that chose",
+            "fit into a new folder",
+        )
     gate = fit_gate(model, material.train, material.val, shorter_sides(material.data, material.train.samples))
     logits = np.asarray(predict(model, material.val.images), np.float64)
     found = FirstNetwork(ids, tuple(map(tuple, logits.tolist())), gate.ood["threshold"])

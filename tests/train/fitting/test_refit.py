@@ -22,6 +22,7 @@ from fieldlens.train.data.cache import Tensors, load_tensors
 from fieldlens.train.data.load import load_split
 from fieldlens.train.epoch.distributed import ALONE
 from fieldlens.train.epoch.loop import predict
+from fieldlens.train.errors import RunError
 from fieldlens.train.evaluation.crossval import crossval
 from fieldlens.train.evaluation.evaluate import evaluate
 from fieldlens.train.evaluation.pooled_point import validation_of
@@ -109,7 +110,9 @@ def test_figures_on_validation_say_that_the_network_has_learnt_from_it(made: Pat
     limits = json.loads(report.report.with_suffix(".json").read_text())["limits"]
     assert any("and then to fit the network that was kept: every figure here flatters" in line for line in limits)
     assert "that is the one that answers" in report.report.read_text()
-    draft = from_run(made, BundleOptions(data=data, version=1, label="0")).draft
+    origin = from_run(made, BundleOptions(data=data, version=1, label="0"))
+    assert origin.judging.what.endswith("validation images, which it has learnt from")
+    draft = origin.draft
     draft = replace(draft, provenance={**draft.provenance, "golden": {"images": 0, "from": "nowhere"}})
     assert "and which the network has then learnt from, so it flatters" in card_text(draft, made)
 
@@ -140,6 +143,11 @@ def test_killed_while_the_second_network_is_fitted_it_goes_on_and_ends_the_same(
     monkeypatch.undo()  # best.pt is the second network's now
     assert read_checkpoint(run / "best.pt")["refit"]
     assert not (run / "operating-point.json").exists()
+    first = (run / "first.json").read_bytes()
+    (run / "first.json").write_bytes(first[:100])
+    with pytest.raises(RunError, match=r"first\.json is damaged or missing"):
+        fit(again, data, run, resume=True)
+    (run / "first.json").write_bytes(first)
     fit(again, data, run, resume=True)
     for name in ("best.pt", "first.json", "operating-point.json", "gate.json"):
         assert (run / name).read_bytes() == (made / name).read_bytes(), name
@@ -157,21 +165,22 @@ def test_with_inner_folds_they_choose_and_nothing_claims_to_be_measured_on_the_k
     assert "carried_over" not in decision.reached
 
 
-def test_a_cross_validation_takes_the_scale_of_its_folds_from_their_first_networks(tmp_path: Path) -> None:
+def test_of_a_cross_validation_the_final_network_learns_from_all_at_the_scale_of_its_first(tmp_path: Path) -> None:
     make_table_data(tmp_path / "data", subjects=12)
     config = recipe(train={"epochs": 1}, crossval={"folds": 2})
     crossval(config, tmp_path / "data", tmp_path / "cv")
     result = json.loads((tmp_path / "cv/crossval.json").read_text())["pooled"]
     assert "brought to the scale of the fold's own network" in result["how"]
     assert "carried_over" not in result
-    for run in (tmp_path / "cv/fold-1", tmp_path / "cv/final"):
-        assert read_checkpoint(run / "best.pt")["refit"]
-        value = json.loads((run / "operating-point.json").read_text())
-        assert value["fitted_on"]["split"] == "out-of-fold"
-    # the final network has learnt from its validation images: its own logits there lie elsewhere
-    images = validation(tmp_path / "cv/final", tmp_path / "data")
-    first = np.array(json.loads((tmp_path / "cv/final/first.json").read_text())["logits"])
-    assert not np.allclose(predict(load_run(tmp_path / "cv/final").model, images.images), first)
+    final = tmp_path / "cv/final"
+    assert read_checkpoint(final / "best.pt")["refit"]
+    assert "refit" not in read_checkpoint(tmp_path / "cv/fold-1/best.pt")
+    for run in (tmp_path / "cv/fold-1", final):
+        assert json.loads((run / "operating-point.json").read_text())["fitted_on"]["split"] == "out-of-fold"
+    # it has learnt from its validation images: what it says of them is not what the threshold's scale comes from
+    images = validation(final, tmp_path / "data")
+    first = np.array(json.loads((final / "first.json").read_text())["logits"])
+    assert not np.allclose(predict(load_run(final).model, images.images), first)
 
 
 def test_an_early_stop_of_the_first_network_is_the_second_ones_length(data: Path, tmp_path: Path) -> None:

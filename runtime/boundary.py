@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.errors import EXIT_OK, EXIT_REFUSED, KitError, OutputError
 from fieldlens.runtime.files.printable import printable_lines
 from fieldlens.runtime.output.linefile import LineStream
@@ -23,16 +24,20 @@ def run_cli(main: Callable[[], int]) -> int:
     """
     _say_everything()
     try:
-        code = main()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        with stopping.remembering():
+            code = main()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         return code
-    except KitError as error:
+    except (KitError, ImportError) as error:
+        if stopping.interrupted():  # what an import made of the Ctrl-C
+            return _interrupted()
+        if not isinstance(error, KitError):
+            raise
         _complain(error)
         return EXIT_REFUSED
     except KeyboardInterrupt:
-        _write("interrupted\n")
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         # The reader of our standard output went away (`… | head`): not an error. Point stdout at nothing, so that
         # the interpreter's own flush at exit stays quiet.
@@ -44,6 +49,11 @@ def run_cli(main: Callable[[], int]) -> int:
         _complain(_of_the_system(error))
         _forget_output()
         return EXIT_REFUSED
+
+
+def _interrupted() -> int:
+    _write("interrupted\n")
+    return 130
 
 
 def _of_the_system(error: OSError) -> KitError:

@@ -30,6 +30,7 @@ _REAP_S = 0.2
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _told_at: float | None = None
 """When (monotonic, s) this process was asked to end; signals belong to the process, not to a run."""
+_interrupted = False
 
 
 class Stop(BaseException):
@@ -87,6 +88,40 @@ class Stopper:
         if self._waiting:
             self._waiting = False  # once: the clean-up that follows must not be interrupted again
             raise Stop
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Inside, a Ctrl-C raises KeyboardInterrupt as ever, and :func:`interrupted` knows of it. While a library is being
+    imported, its C part may turn that into an ImportError of its own (seen with NumPy and OpenVINO)."""
+    global _interrupted
+    _interrupted = False
+    main = threading.current_thread() is threading.main_thread()
+    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, _remember)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt
+
+
+def interrupted() -> bool:
+    """Whether a Ctrl-C came inside of :func:`remembering`."""
+    return _interrupted
+
+
+def raise_interrupted() -> None:
+    """For a library that cannot be imported: raises KeyboardInterrupt if that was why."""
+    if _interrupted:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

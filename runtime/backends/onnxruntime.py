@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError
@@ -60,5 +61,6 @@ def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
     try:
         import onnxruntime  # noqa: F401
     except ImportError as error:
+        stopping.raise_interrupted()
         raise BackendError("ONNX Runtime is not installed", "pip install onnxruntime, or --backend openvino") from error
     return OnnxRuntimeBackend(model, precision, options)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.backends.base import Backend, BackendInfo, Image, LoadOptions, Outputs
 from fieldlens.runtime.bundle.precision import file_for
 from fieldlens.runtime.errors import BackendError, KitError
@@ -99,6 +100,7 @@ def load(model: bytes, precision: str, options: LoadOptions) -> Backend:
     try:
         import openvino  # noqa: F401
     except ImportError as error:
+        stopping.raise_interrupted()
         raise BackendError("OpenVINO is not installed", "pip install -r runtime/requirements.txt") from error
     return OpenVinoBackend(np.frombuffer(model, np.uint8).tobytes(), precision, options)
 

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.backends.tensorrt.callbacks import (
     BuildWatcher,
     held_back_interrupt,
@@ -248,6 +249,7 @@ def tensorrt() -> TensorRt:
     except ModuleNotFoundError as error:
         raise NotInstalled(f"TensorRT is not installed ({error})", _INSTALL) from error
     except (ImportError, OSError) as error:  # the module is there, a library that it needs is not
+        stopping.raise_interrupted()
         raise BackendError(f"TensorRT cannot be loaded ({error})", _INSTALL) from error
     if not hasattr(trt, "__version__"):  # a folder of type stubs imports as an empty namespace
         raise NotInstalled("TensorRT is not installed (only its type stubs are)", _INSTALL)

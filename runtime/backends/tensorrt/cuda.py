@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fieldlens.runtime import stopping
 from fieldlens.runtime.errors import BackendError
 
 _CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads' calls do not spoil the capture
@@ -53,6 +54,7 @@ def open_gpu(index: int = 0) -> Gpu:
     try:
         import pycuda.driver as driver
     except ImportError as error:  # pycuda is there but libcuda.so.1 is not: an ImportError, too
+        stopping.raise_interrupted()
         raise BackendError(f"pycuda cannot be used ({error})", _INSTALL) from error
     try:
         driver.init()

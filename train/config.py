@@ -228,6 +228,8 @@ class TrainConfig:
         schedules = {stage.schedule or self.schedule for stage in self.stages} or {self.schedule}
         if self.warmup_epochs and "one-cycle" in schedules:
             raise ConfigError("train.warmup_epochs is not for one-cycle, which rises by itself", "set train.warmup")
+        if self.refit and "plateau" in schedules:
+            raise ConfigError("train.refit leaves no images that could tell a plateau", "set another train.schedule")
         total = sum(stage.epochs for stage in self.stages)
         if self.stages and self.epochs not in (total, TrainConfig.epochs):
             raise ConfigError(

@@ -33,13 +33,9 @@ class _Finder:
             raise ImportError("initialization failed")
 
 
-def _options() -> Any:
-    return LoadOptions()
-
-
 LOADERS: list[tuple[str, Callable[[], Any]]] = [
-    ("openvino", lambda: openvino.load(b"", "fp32", _options())),
-    ("onnxruntime", lambda: onnxruntime.load(b"", "fp32", _options())),
+    ("openvino", lambda: openvino.load(b"", "fp32", LoadOptions())),
+    ("onnxruntime", lambda: onnxruntime.load(b"", "fp32", LoadOptions())),
     ("pycuda.driver", cuda.open_gpu),
     ("tensorrt", api.tensorrt),
 ]

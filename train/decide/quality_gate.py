@@ -37,6 +37,7 @@ KNOWN_QUANTILE = 0.995
 _FIT_AGAIN = "run `fieldlens train fit` again"
 
 Floats = npt.NDArray[np.floating[Any]]
+Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Gate:
 
     quality: dict[str, Any]
     ood: dict[str, Any]
-    arrays: dict[str, npt.NDArray[np.float32]]
+    arrays: Arrays
 
     def npz(self) -> bytes:
         """The bundle's ``ood.npz``."""
@@ -64,6 +65,14 @@ class _GateForm:
 
 def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[np.int64]) -> Gate:
     """Fit on the training images, set the threshold on validation. ``sides``: shorter sides of the files, px."""
+    ood, arrays = fit_ood(model, train, val)
+    return Gate(fit_quality(train.images, val.images, sides), ood, arrays)
+
+
+def fit_ood(
+    model: nn.Module, train: Tensors, val: Tensors
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+    """:class:`Gate`'s ``ood`` and ``arrays``: the part that depends on the network."""
     features = pooled_features(model, train.images)
     # Several findings an image: their combinations are too many for a mean each, so all images share one.
     labels = train.labels if train.labels.ndim == 1 else np.zeros(len(train), np.int64)
@@ -79,8 +88,7 @@ def fit_gate(model: nn.Module, train: Tensors, val: Tensors, sides: npt.NDArray[
         "shrinkage": float(shrinkage),
         "fitted_on": {"train": len(train), "val": len(val)},
     }
-    arrays = {"means": means.astype(np.float32), "precision": precision.astype(np.float32)}
-    return Gate(fit_quality(train.images, val.images, sides), ood, arrays)
+    return ood, {"means": means.astype(np.float32), "precision": precision.astype(np.float32)}
 
 
 def distances(features: Floats, means: Floats, precision: Floats) -> Floats:

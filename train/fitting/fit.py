@@ -84,9 +84,9 @@ def _fit(
         with alone_in(run) if ranks.main else contextlib.nullcontext():
             if state == UNFINISHED and ranks.main:
                 check_same(run, config, data, parts, recorded)
+            check_refit(config, ranks.world)
             splits = inner_splits(config, data, parts, ranks.world)
             material = decode(config, data, parts, run, ranks, reporter)
-            check_refit(config, material, ranks.world)
             if state == NEW and ranks.main:
                 write_facts(run, config, material, recorded, reporter)
             if data_path is not None and ranks.main:

@@ -22,10 +22,10 @@ from fieldlens.runtime.files import atomic, records
 from fieldlens.runtime.terminal.reporter import SILENT, Progress, Reporter, Silent
 from fieldlens.train.checkpoint import read_checkpoint, write_checkpoint
 from fieldlens.train.config import Config, TrainConfig
-from fieldlens.train.decide.quality_gate import Gate, fit_gate, shorter_sides
+from fieldlens.train.decide.quality_gate import Gate, fit_ood, shorter_sides
+from fieldlens.train.decide.quality_limits import fit_quality
 from fieldlens.train.epoch.history import History
 from fieldlens.train.epoch.loop import predict
-from fieldlens.train.epoch.schedule import stages_of
 from fieldlens.train.errors import RunError
 from fieldlens.train.fitting.another import another
 from fieldlens.train.fitting.run_data import RunData
@@ -47,22 +47,10 @@ class FirstNetwork:
     known_within: float
 
 
-def check_refit(config: Config, material: RunData, world: int) -> None:
-    """Before the first epoch. Raises ConfigError: several processes, a schedule that validation steers, a set that
-    does not fit into memory."""
-    if not config.train.refit:
-        return
-    if world > 1:
+def check_refit(config: Config, world: int) -> None:
+    """To be asked before the images are decoded. Raises ConfigError for several processes."""
+    if config.train.refit and world > 1:
         raise ConfigError("train.refit is for one process", "fit without torchrun; such sets are small")
-    if any(stage.schedule == "plateau" for stage in stages_of(config.train)):
-        raise ConfigError(
-            "train.refit has no images left that could tell a plateau", 'train.schedule = "one-cycle", or another'
-        )
-    if isinstance(material.train.images, np.memmap):
-        raise ConfigError(
-            "train.refit wants all images in memory, and they do not fit",
-            "set train.refit = false: so large a set can spare its validation images",
-        )
 
 
 def first_network(run: Path, model: nn.Module, material: RunData) -> FirstNetwork:
@@ -77,9 +65,9 @@ def first_network(run: Path, model: nn.Module, material: RunData) -> FirstNetwor
             f"{run / FIRST} is damaged or missing, and {run / 'best.pt'} has learnt from the images that chose",
             "fit into a new folder",
         )
-    gate = fit_gate(model, material.train, material.val, shorter_sides(material.data, material.train.samples))
+    ood, _ = fit_ood(model, material.train, material.val)
     logits = np.asarray(predict(model, material.val.images), np.float64)
-    found = FirstNetwork(ids, tuple(map(tuple, logits.tolist())), gate.ood["threshold"])
+    found = FirstNetwork(ids, tuple(map(tuple, logits.tolist())), ood["threshold"])
     atomic.write_json(run / FIRST, asdict(found))
     return found
 
@@ -121,11 +109,12 @@ def swept(run: Path) -> None:
 
 def refitted_gate(first: FirstNetwork, model: nn.Module, material: RunData) -> Gate:
     """The kept network's gate. It has learnt from the validation images, so how far away new ones may lie is what the
-    first network's gate measured on them."""
-    whole = material.everything()
-    gate = fit_gate(model, whole, material.val, shorter_sides(material.data, whole.samples))
-    ood = {**gate.ood, "threshold": first.known_within, "fitted_on": {"train": len(whole), "val": 0}}
-    return replace(gate, ood=ood)
+    first network's gate measured on them. Quality is that of a plain fit: no network has a part in it."""
+    train, val, whole = material.train, material.val, material.everything()
+    ood, arrays = fit_ood(model, whole, val)
+    ood |= {"threshold": first.known_within, "fitted_on": {"train": len(whole), "val": 0}}
+    sides = shorter_sides(material.data, train.samples)
+    return Gate(fit_quality(train.images, val.images, sides), ood, arrays)
 
 
 def _same_epochs(train: TrainConfig, history: History) -> TrainConfig:

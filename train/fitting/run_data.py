@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fieldlens.runtime.errors import ConfigError
 from fieldlens.runtime.files.atomic import write_json
 from fieldlens.runtime.files.printable import printable
 from fieldlens.runtime.pixels.preprocess import Preprocess
@@ -90,6 +91,11 @@ def _decoded(config: Config, data: DataSet, parts: Split, run: Path, file: Path 
     size = Preprocess(steps).size
     began = time.perf_counter()
     file = file or where_to_cache(len(chosen["train"]) + len(chosen["val"]), size, run / CACHE)
+    if file and config.train.refit:
+        raise ConfigError(
+            "train.refit wants all images in memory, and they do not fit",
+            "set train.refit = false: so large a set can spare its validation images",
+        )
     kept = load_parts(data, chosen, steps, keep={"train": file, "val": None}, reporter=reporter)
     where = "memory" if file is None else f"{file}, mapped"
     megabytes = sum(map(len, kept.values())) * size * size * 3 / 1e6

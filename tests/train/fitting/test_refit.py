@@ -20,13 +20,12 @@ from fieldlens.train.checkpoint import load_run, read_checkpoint
 from fieldlens.train.config import Config
 from fieldlens.train.data.cache import Tensors, load_tensors
 from fieldlens.train.data.load import load_split
-from fieldlens.train.epoch.distributed import ALONE
 from fieldlens.train.epoch.loop import predict
 from fieldlens.train.errors import RunError
 from fieldlens.train.evaluation.crossval import crossval
 from fieldlens.train.evaluation.evaluate import evaluate
 from fieldlens.train.evaluation.pooled_point import validation_of
-from fieldlens.train.fitting import epochs, refit
+from fieldlens.train.fitting import epochs, refit, run_data
 from fieldlens.train.fitting.fit import fit
 from fieldlens.train.fitting.refit import check_refit, refitted
 from fieldlens.train.fitting.resume import last_state
@@ -78,6 +77,7 @@ def test_the_first_network_is_the_one_of_a_plain_fit_and_chooses_the_same(
     assert mine["temperature"] == theirs["temperature"]
     assert {**mine["decision"], "reached": None} == {**theirs["decision"], "reached": None}
     gates = [json.loads((run / "gate.json").read_text()) for run in (made, shared_run)]
+    assert gates[0]["quality"] == gates[1]["quality"]
     assert gates[0]["ood"]["threshold"] == gates[1]["ood"]["threshold"] == first["known_within"]
     assert (made / "metrics.csv").read_text().splitlines()[-1].split(",")[:2] == ["2", "0.001"]
 
@@ -198,15 +198,15 @@ def test_an_early_stop_of_the_first_network_is_the_second_ones_length(data: Path
     assert lengths == [len(history.rows)]
 
 
-def test_what_cannot_be_refitted_is_refused_before_the_first_epoch(data: Path, tmp_path: Path) -> None:
-    found, parts = load_split(data, recipe().data, None)
-    material = decode(recipe(), found, parts, tmp_path)
-    with pytest.raises(ConfigError, match="one process"):
-        check_refit(recipe(), material, 2)
+def test_what_cannot_be_refitted_is_refused_before_an_image_is_decoded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match="plateau"):
-        fit(recipe(train={"schedule": "plateau"}), data, tmp_path / "run")
-    assert not (tmp_path / "run/metrics.csv").exists()
-    mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=material.train.images.shape)
+        recipe(train={"schedule": "plateau"})
+    with pytest.raises(ConfigError, match="one process"):
+        check_refit(recipe(), 2)
+    check_refit(make_config(), 2)
+    monkeypatch.setattr(run_data, "where_to_cache", lambda samples, size, file: file)
     with pytest.raises(ConfigError, match="memory"):
-        check_refit(recipe(), replace(material, train=replace(material.train, images=mapped)), ALONE.world)
-    check_refit(make_config(train={"schedule": "plateau"}), material, 2)  # without it all is as before
+        fit(recipe(), data, tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []

@@ -51,9 +51,12 @@ def run_fit(arguments: argparse.Namespace) -> int:
         ungrouped=arguments.ungrouped, skip_bad=arguments.skip_bad, reporter=Console(),
     )  # fmt: skip
     best = history.best
-    value = getattr(best, history.metric)
+    value = f"{history.metric} {getattr(best, history.metric):.4f}"
+    kept = f"kept epoch {best.epoch}: {value}"
+    if config.train.refit:
+        kept = f"epoch {best.epoch} chose: {value}; kept is the network that has learnt from all images"
     if started_as().main:
-        print(f"kept epoch {best.epoch}: {history.metric} {value:.4f}; the run is in {arguments.out}")
+        print(f"{kept}; the run is in {arguments.out}")
     return 0
 
 

@@ -45,6 +45,11 @@ def test_fit_then_evaluate(table_data: Path, tmp_path: Path, capsys: pytest.Capt
     assert run("fit", "--recipe", recipe, "--data", table_data, "--out", out, "--set", "train.epochs=1") == 0
     assert "kept epoch 1" in capsys.readouterr().out
     assert json.loads((out / "config.json").read_text())["train"]["epochs"] == 1
+    words = ("--out", tmp_path / "both", "--set", "train.epochs=1", "--set", "train.refit=true")
+    assert run("fit", "--recipe", recipe, "--data", table_data, *words) == 0
+    said = capsys.readouterr().out
+    assert "epoch 1 chose: val_auc" in said
+    assert "kept is the network that has learnt from all images" in said
     assert run("evaluate", out) == 0
     assert "sensitivity" in capsys.readouterr().out
     assert (out / "evaluation.json").is_file()

@@ -52,8 +52,8 @@ class Setting:
 
 
 _REFITTED = (
-    " Then another network was fitted on the validation images as well, through as many epochs: that is the one that "
-    "answers. Curves, temperature and threshold are the first one's."
+    "chose temperature and threshold. Another network was then fitted on the validation images as well, through as "
+    "many epochs: that is the one that answers. The curves are the first one's."
 )
 
 
@@ -184,8 +184,8 @@ def _model(subject: EvaluatedModel) -> dict[str, Any]:
         "steps": [str(step["step"]) for step in steps_to_json(steps)],
         "temperature": subject.operating_point.temperature,
         "training": f"Up to {train.epochs} epochs in batches of {train.batch_size}, {train.optimizer} at {train.lr:g}, "
-        f"schedule {train.schedule}, seed {train.seed}; the epoch with the best {train.metric} was kept."
-        f"{_REFITTED if train.refit else ''}",
+        f"schedule {train.schedule}, seed {train.seed}; the epoch with the best {train.metric} "
+        f"{_REFITTED if train.refit else 'was kept.'}",
         "refit": train.refit,
         "versions": facts.get("versions", {}),
         "commit": facts.get("commit"),

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from fieldlens.runtime.sources.walk import IMAGE_SUFFIXES
+from tests.processes import resident_mb
 from tests.runtime.conftest import jpeg, scene
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +77,10 @@ def classify(paths: Sequence[Path], results: Path, *arguments: object, full_size
 
 
 def watch_memory(process: subprocess.Popen[str], memory_mb: list[float]) -> None:
-    while process.poll() is None:
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-        if found:
-            memory_mb.append(int(found[1]) / 1e3)
-        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        while True:
+            memory_mb.append(resident_mb(process.pid))
+            time.sleep(0.05)
 
 
 def outcomes(results: Path) -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.output import sinks as output
 from fieldlens.runtime.view.live import LiveView
+from tests.processes import resident_mb
 from tests.runtime.conftest import jpeg, scene
 from tests.runtime.test_classify import command, lines, run, wait_for, write_video
 
@@ -199,11 +200,6 @@ def test_systemd_hears_ready_alive_and_stopping(basic: Sequence[object], tmp_pat
 # ---------------------------------------------------------------- flat memory
 
 
-def memory_mb(process: int) -> float:
-    text = Path(f"/proc/{process}/status").read_text()
-    return next(int(line.split()[1]) / 1e3 for line in text.splitlines() if line.startswith("VmRSS:"))
-
-
 def stays_flat(basic: Sequence[object], folder: Path, results: Path, seconds: float) -> tuple[float, float, int]:
     """Resident MB at a third of the time and at its end, and how many answers there were."""
     arguments = command("classify", *[folder] * 10_000, *basic, "--json", results, "--rotate", "1M", "--keep", 2)
@@ -214,10 +210,10 @@ def stays_flat(basic: Sequence[object], folder: Path, results: Path, seconds: fl
         for _ in process.stdout:
             count += 1
             if not early and time.monotonic() > end - 2 * seconds / 3:
-                early = memory_mb(process.pid)
+                early = resident_mb(process.pid)
             if time.monotonic() > end:
                 break
-        late = memory_mb(process.pid)
+        late = resident_mb(process.pid)
         process.kill()
     return early, late, count
 

@@ -22,6 +22,7 @@ from fieldlens.runtime.pixels.killable_decoder import KillableDecoder
 from fieldlens.runtime.pixels.opencv_decoder import decode_bgr
 from fieldlens.runtime.pixels.preprocess import Preprocess
 from fieldlens.runtime.pixels.steps import Resize
+from tests.processes import alive
 from tests.runtime.bombs import empty_deflate, lossless_groups, png_of, rows, webp_of
 from tests.runtime.conftest import png, scene
 from tests.runtime.decode_worker import ROOT
@@ -156,11 +157,6 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert Path(f"/proc/{pid}").exists()
         parent.kill()
     until = time.monotonic() + ENDED_S
-    while time.monotonic() < until and running(pid):
+    while time.monotonic() < until and alive(pid):
         time.sleep(0.05)
-    assert not running(pid)
-
-
-def running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    assert not alive(pid)

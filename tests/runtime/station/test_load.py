@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fieldlens.runtime.machine.host import conditions
+from tests.processes import resident_mb
 from tests.runtime.cameras import camera
 from tests.runtime.conftest import jpeg, scene
 from tests.runtime.station.clients import Load, upload_all, watch_preview
@@ -25,15 +25,8 @@ from tests.runtime.station.serving_station import Serving, serving
 CLIENTS = 8
 LEAST_FRAMES = 10
 FLAT_S = 1800
-GROWTH_KB = 30_000
+GROWTH_MB = 30
 ROUNDS = 5
-
-
-def resident_kb(process: int) -> int:
-    """Resident memory of a process."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), flags=re.MULTILINE)
-    assert found
-    return int(found[1])
 
 
 def loaded(station: Serving, images: list[bytes], uploads: int) -> tuple[Load, float]:
@@ -81,20 +74,20 @@ def test_memory_is_flat_over_half_an_hour(bundle_folder: Path, tmp_path: Path) -
     images = [jpeg(scene(seed, 960, 1280)) for seed in range(4)]
     with camera(30) as filmed, serving(bundle_folder, tmp_path, "--camera", filmed.url, "--keep-images") as station:
         loaded(station, images, 40)  # everything that is made once has been made
-        samples = [resident_kb(station.process.pid)]
+        samples = [resident_mb(station.process.pid)]
         rates = []
         until = time.monotonic() + FLAT_S
         while time.monotonic() < until:
             load, frames_per_s = loaded(station, images, 25)
             assert set(load.statuses) == {200}
             rates.append(frames_per_s)
-            samples.append(resident_kb(station.process.pid))
+            samples.append(resident_mb(station.process.pid))
             time.sleep(5)
     third = len(samples) // 3
-    print(f"\nresident, MB: {[round(kb / 1e3) for kb in samples[:: max(1, len(samples) // 20)]]}")
+    print(f"\nresident, MB: {[round(mb) for mb in samples[:: max(1, len(samples) // 20)]]}")
     print(f"preview, frames a second in {len(rates)} batches: {min(rates):.1f} to {max(rates):.1f}")
     assert min(rates) >= LEAST_FRAMES
-    assert statistics.median(samples[-third:]) - statistics.median(samples[:third]) < GROWTH_KB
+    assert statistics.median(samples[-third:]) - statistics.median(samples[:third]) < GROWTH_MB
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import simplejpeg
 from playwright.sync_api import Browser, Page
 
 from fieldlens.runtime.pixels.preprocess import Pixels
+from tests.processes import resident_mb
 from tests.runtime.cameras import ROOT, camera, slowed
 from tests.runtime.conftest import corrupt_middle, jpeg, scene
 from tests.runtime.screen import Screen, an_answer, only_grey
@@ -166,11 +167,6 @@ def test_a_tab_that_was_away_shows_nothing_old(basic: Sequence[object], page: Pa
         back = screen.first(only_grey, hung, WAIT_S)
         assert back < SLACK_S
         assert not any(an_answer(pixels) for painted_at, pixels in screen.painted if painted_at > hung + back)
-
-
-def resident_mb(process: int) -> float:
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def images_a_second(page: Page, seconds: float) -> float:

@@ -34,6 +34,7 @@ from fieldlens.runtime.sources.cameras.capture import (
 from fieldlens.runtime.sources.cameras.capture_process import SLOTS, Spec, captured_at
 from fieldlens.runtime.sources.cameras.link import Shot
 from fieldlens.runtime.sources.item import Frame, News
+from tests.processes import alive
 
 ROOT = Path(__file__).parents[4]
 ADDRESS = Address("rtsp://test", "rtsp", "rtsp://test")
@@ -195,13 +196,6 @@ time.sleep(1000)
     while alive(process):
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
 
 
 def picture(change: Callable[[np.ndarray], None] = lambda frame: None, level: int = 90) -> np.ndarray:

@@ -14,7 +14,6 @@ from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.runtime.bundle.promise import promise_of
 from fieldlens.train.config import ModelConfig
 from fieldlens.train.report.contents import FORMAT, public
-from fieldlens.train.report.page import page
 from fieldlens.train.report.text import not_filled_in
 
 _SHOWN = 20
@@ -181,6 +180,8 @@ def report_files(run: Path) -> dict[str, bytes]:
         value = json.loads((run / "report.json").read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
             raise OriginError(f"{run / 'report.json'} has format {value['format']}", "run `fieldlens train evaluate`")
+        from fieldlens.train.report.page import page  # matplotlib, which only a run with a report needs
+
         return {"report.html": page(public(value)).encode()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OriginError(

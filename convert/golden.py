@@ -20,7 +20,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from fieldlens.convert import synthetic
-from fieldlens.convert.measure.answer import logits_of
+from fieldlens.convert.measure.answer import BATCH, logits_of
 from fieldlens.runtime.backends.base import Backend
 from fieldlens.runtime.bundle.decision import Decision, Outcome, calibrated, logit
 from fieldlens.runtime.bundle.manifest import Manifest
@@ -36,7 +36,6 @@ COUNT = 64
 MIN_COUNT = 8
 CANDIDATES = 256
 SYNTHETIC = 128
-_BATCH = 16
 LONGEST_SIDE = 1024
 _PNG_UP_TO = 128
 _QUALITY = 92
@@ -60,7 +59,7 @@ class GoldenLane:
     allowed: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Scored:
     """One candidate after the reference has seen it."""
 
@@ -116,26 +115,23 @@ def from_nothing(size: int, reporter: Reporter = SILENT) -> list[GoldenCandidate
 def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifest, lanes: Sequence[GoldenLane]) -> int:
     """Choose golden images and write ``golden/`` into ``folder``; returns how many.
 
-    ``lanes``: the reference, then every other precision. Images on which a precision differs from the reference by
-    more than half of its tolerance already here are left out: they would test the calibration, which validation does
-    better, and not the device. The rest is spread over classes, sites and scores. Preferred are those whose score lies
+    ``lanes``: the reference, then every other precision, those first that are quick or refuse most. Images on which a
+    precision differs from the reference by more than half of its tolerance already here are left out: they would test
+    the calibration, which validation does better, and not the device. The rest is spread over classes, sites and
+    scores. Preferred are those whose score lies
     further from the decision's border than the tolerances let it move: then a flipped decision on a device means a
     fault, and not rounding. Raises ImageError for an image that cannot be read, KitError for too few images.
     """
     # A difference of two logits moves by at most twice what one may, and the temperature divides it.
     border_logits = 2.0 * max(lane.allowed for lane in lanes) / manifest.temperature
     preprocess = Preprocess(manifest.preprocess)
-    faithful: list[_Scored] = []
-    for start in range(0, len(candidates), _BATCH):
-        scored = [_score(item, manifest, preprocess, lanes[0]) for item in candidates[start : start + _BATCH]]
-        faithful += [item for item, keep in zip(scored, _faithful(scored, lanes), strict=True) if keep]
-    if len(faithful) < MIN_COUNT:
+    chosen = _chosen([_score(item, manifest, preprocess, lanes[0]) for item in candidates], lanes, border_logits)
+    if len(chosen) < MIN_COUNT:
         raise KitError(
-            f"only {len(faithful)} of {len(candidates)} images are enough like the training's for golden images: on "
+            f"only {len(chosen)} of {len(candidates)} images are enough like the training's for golden images: on "
             "the others INT8 leaves its calibrated range, on any machine",
             "give images like the training's with --images, or leave it out",
         )
-    chosen = _spread(faithful, border_logits)
     entries = []
     (folder / "golden").mkdir()
     for index, item in enumerate(chosen):
@@ -166,12 +162,30 @@ def _score(candidate: GoldenCandidate, manifest: Manifest, preprocess: Preproces
     return _Scored(candidate.stratum, suffix, data, tensor[0], outputs, score, margin)
 
 
-def _faithful(scored: Sequence[_Scored], lanes: Sequence[GoldenLane]) -> npt.NDArray[np.bool_]:
-    """Which of them every precision answers within half of its tolerance, ``[n]``."""
-    images = np.stack([item.tensor for item in scored])
-    reference = np.stack([item.outputs[0] for item in scored])
-    moved = [np.abs(logits_of(lane.backend, images) - reference).max(axis=1) / lane.allowed for lane in lanes[1:]]
-    return np.asarray(np.max([np.zeros(len(scored)), *moved], axis=0) <= 0.5)
+def _chosen(scored: Sequence[_Scored], lanes: Sequence[GoldenLane], border_logits: float) -> list[_Scored]:
+    """COUNT images that every precision answers faithfully, spread, by class and site and then by score. Emulations
+    take long, so they are asked only of what would be chosen, and then of what would fill the gaps."""
+    left, chosen = list(scored), list[_Scored]()
+    while asked := _spread(left, COUNT - len(chosen), border_logits):
+        chosen += _faithful(asked, lanes)
+        left = [item for item in left if item not in asked]
+    return sorted(chosen, key=lambda item: (item.stratum, item.score))
+
+
+def _faithful(scored: Sequence[_Scored], lanes: Sequence[GoldenLane]) -> Sequence[_Scored]:
+    """Those that every precision answers within half of its tolerance; the next is asked of what the last has left."""
+    left = scored
+    for lane in lanes[1:]:
+        batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
+        left = [item for batch in batches for item in _near(batch, lane)]
+    return left
+
+
+def _near(batch: Sequence[_Scored], lane: GoldenLane) -> list[_Scored]:
+    images = np.stack([item.tensor for item in batch])
+    reference = np.stack([item.outputs[0] for item in batch])
+    moved = np.abs(logits_of(lane.backend, images) - reference).max(axis=1)
+    return [item for item, distance in zip(batch, moved, strict=True) if distance <= 0.5 * lane.allowed]
 
 
 def _room_to_flip(score: float, decision: Decision) -> float:
@@ -187,16 +201,16 @@ def _room_to_flip(score: float, decision: Decision) -> float:
     return abs(float(logit(score) - logit(far)))
 
 
-def _spread(scored: Sequence[_Scored], border_logits: float) -> list[_Scored]:
-    """COUNT of them: far enough from the border first, classes and sites in turns, scores evenly within each."""
+def _spread(scored: Sequence[_Scored], count: int, border_logits: float) -> list[_Scored]:
+    """``count`` of them: far enough from the border first, classes and sites in turns, scores evenly within each."""
     clear = [item for item in scored if item.margin > border_logits]
-    if len(clear) < COUNT:
-        clear = sorted(scored, key=lambda item: -item.margin)[:COUNT]
+    if len(clear) < count:
+        clear = sorted(scored, key=lambda item: -item.margin)[:count]
     strata: dict[tuple[str, ...], list[_Scored]] = {}
     for item in sorted(clear, key=lambda item: item.score):
         strata.setdefault(item.stratum, []).append(item)
     quota = dict.fromkeys(strata, 0)
-    for key, _ in _in_turns(strata, COUNT):
+    for key, _ in _in_turns(strata, count):
         quota[key] += 1
     return [
         strata[key][round(place)]

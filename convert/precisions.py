@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from fieldlens.convert.measure.verify import to_table
 from fieldlens.convert.origin.origin import Judging
 from fieldlens.convert.quantization.calibrate import check_images
 from fieldlens.convert.quantization.quantize import CPU, TENSORRT, QuantRecipe, with_ranges
-from fieldlens.convert.quantization.ranges import METHODS, observe, ranges
+from fieldlens.convert.quantization.ranges import METHODS, Ranges, observe, ranges
 from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.runtime.bundle.manifest import Manifest, Tolerance
-from fieldlens.runtime.bundle.open import MANIFEST, describe_files, manifest_bytes, open_bundle
-from fieldlens.runtime.bundle.precision import REFERENCE, measured_for
+from fieldlens.runtime.bundle.open import MANIFEST, describe_file, describe_files, manifest_bytes, open_bundle
+from fieldlens.runtime.bundle.precision import REFERENCE, measured_for, model_file
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.terminal.pace import Pace
 from fieldlens.runtime.terminal.reporter import SILENT, Reporter
@@ -74,6 +74,7 @@ class Bench:
 
     def __init__(self, folder: Path, draft: Manifest, judging: Judging, reporter: Reporter) -> None:
         self._folder, self._draft, self._judging, self.reporter = folder, draft, judging, reporter
+        self._files = describe_files(folder)
         self.pace = Pace(0)
         with reporter.step("evaluate", f"{REFERENCE} on {judging.what}"):
             self._answers = self._run(REFERENCE)
@@ -81,22 +82,32 @@ class Bench:
 
     def judge(self, precision: str, attempt: Attempt) -> AttemptResult:
         """Make the file of one attempt, leave it in the folder, and measure it."""
-        path = self._folder / f"model.{precision}.onnx"
+        data = b""
         try:
             if attempt.build is not None:
-                with self.reporter.step("make", f"model.{precision}.onnx, {attempt.title}"):
-                    path.write_bytes(to_bytes(attempt.build()))
+                with self.reporter.step("make", f"{model_file(precision)}, {attempt.title}"):
+                    data = to_bytes(attempt.build())
+                    self.put(precision, data)
             with self.reporter.step("evaluate", f"{precision} on {self._judging.what}"):
                 found = self._run(precision)
         except ConversionError as error:
             return AttemptResult(attempt, (f"{precision}: {error.message}",))
         figures = compare(self._draft, [found], self._judging.labels, self._answers.logits)[0]
         allowed = tolerance.allowed(precision, self._answers.logits, figures.max_logit_difference)
-        data = path.read_bytes() if attempt.build is not None else b""
         return AttemptResult(attempt, tuple(tolerance.broken(figures, allowed)), figures, allowed, data)
 
+    def put(self, precision: str, data: bytes) -> None:
+        """Let the file of a precision be ``data``, or, where that is empty, not be there."""
+        path = self._folder / model_file(precision)
+        if data:
+            path.write_bytes(data)
+            self._files[path.name] = describe_file(path)
+        else:
+            path.unlink(missing_ok=True)
+            self._files.pop(path.name, None)
+
     def _run(self, precision: str) -> PrecisionAnswers:
-        write_manifest(self._folder, self._draft)
+        _write_manifest(self._folder, replace(self._draft, files=dict(sorted(self._files.items()))))
         return answer(open_bundle(self._folder, check_files=False), (precision,), self._judging.tensors, "auto")[0]
 
 
@@ -122,13 +133,11 @@ def make_precisions(
     for precision, groups in _plan(reference, calibration, targets, reporter):
         outcomes, best = _try(bench, precision, groups)
         evaluation[precision] = {**best.to_json(), "attempts": [o.to_json() for o in outcomes if o is not best]}
-        path = folder / f"model.{precision}.onnx"
-        path.unlink(missing_ok=True)
         if best.faults or best.figures is None or best.allowed is None:
+            bench.put(precision, b"")
             reporter.say(f"left out: {precision}")
             continue
-        if best.data:
-            path.write_bytes(best.data)
+        bench.put(precision, best.data)
         tolerances[precision] = best.allowed
         kept.append(best.figures)
     reporter.say(to_table(kept, area=area_name(draft.task, len(draft.classes))))
@@ -155,19 +164,23 @@ def _plan(
         seen = observe(scaled, calibration)
         found = {method: ranges(seen, method) for method in METHODS}
 
-    def attempts(model: onnx.ModelProto, recipe: QuantRecipe, half: bool = False) -> list[Attempt]:
-        def build(method: str) -> onnx.ModelProto:
-            made = with_ranges(model, found[method], recipe)
-            return _half(made, QDQ_OPSET) if half else made
+    @cache
+    def tensorrt(method: str) -> onnx.ModelProto:
+        return with_ranges(scaled, found[method], TENSORRT)
 
+    def attempts(recipe: QuantRecipe, build: Callable[[str], onnx.ModelProto]) -> list[Attempt]:
         return [Attempt(recipe.name, method, partial(build, method)) for method in METHODS]
 
     if "int8" in wanted:
-        yield "int8", [attempts(scaled, TENSORRT, half=True)]
+        yield "int8", [attempts(TENSORRT, lambda method: _half(tensorrt(method), QDQ_OPSET))]
     if "int8-trt8" in wanted:
-        yield "int8-trt8", [attempts(scaled, TENSORRT)]
+        yield "int8-trt8", [attempts(TENSORRT, tensorrt)]
     if "int8-cpu" in wanted:
-        yield "int8-cpu", [attempts(reference, recipe) for recipe in CPU]
+        yield "int8-cpu", [attempts(recipe, partial(_with, reference, recipe, found)) for recipe in CPU]
+
+
+def _with(reference: onnx.ModelProto, recipe: QuantRecipe, found: dict[str, Ranges], method: str) -> onnx.ModelProto:
+    return with_ranges(reference, found[method], recipe)
 
 
 def _tries(calibration: Sequence[Tensor], targets: Sequence[str]) -> int:
@@ -209,9 +222,11 @@ def _try(
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """``manifest.json`` for the files that are in ``folder`` now."""
-    atomic.write_bytes(
-        folder / MANIFEST, manifest_bytes(replace(manifest, files=describe_files(folder))), atomic.PUBLIC
-    )
+    _write_manifest(folder, replace(manifest, files=describe_files(folder)))
+
+
+def _write_manifest(folder: Path, whole: Manifest) -> None:
+    atomic.write_bytes(folder / MANIFEST, manifest_bytes(whole), atomic.PUBLIC)
 
 
 def for_manifest(row: Figures) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
@@ -104,13 +104,26 @@ def balanced_accuracy(probabilities: Floats, labels: Ints) -> float:
 
 
 def binary_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve by ranks (Mann–Whitney, ties half); NaN where one side is empty. ``[n]``, ``[n]``."""
+    """Area under the ROC curve by ranks (Mann–Whitney, ties half); NaN where one side is empty or a score is NaN.
+    ``[n]``, ``[n]``."""
     count = int(positive.sum())
     others = len(positive) - count
     if not count or not others:
         return math.nan
-    ranks = stats.rankdata(scores)
+    if np.isnan(scores).any():
+        return math.nan
+    ranks = _ranks(scores)
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def _ranks(scores: Floats) -> Floats:
+    """From 1 on; equal scores share the mean of their places. ``[n]`` → ``[n]``.
+
+    ``scipy.stats.rankdata``, but importing ``scipy.stats`` takes as long as many a whole command.
+    """
+    ordered = np.sort(scores)
+    below, up_to = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return np.asarray((below + 1 + up_to) / 2)
 
 
 def class_aucs(probabilities: Floats, labels: Ints) -> list[float]:
@@ -172,11 +185,16 @@ def quadratic_kappa(predicted: Ints, labels: Ints, classes: int) -> float:
     return 1.0 - float((weight * seen).sum()) / expected if expected else math.nan
 
 
+def two_sided_z(confidence: float) -> float:
+    """How many standard deviations of a normal distribution hold ``confidence`` around its mean: 1.96 for 0.95."""
+    return float(special.ndtri(0.5 + confidence / 2))
+
+
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson, JASA 1927); (0, 1) where nothing was counted."""
     if n == 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = two_sided_z(confidence)
     share = successes / n
     centre = share + z * z / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

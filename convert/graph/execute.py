@@ -46,7 +46,7 @@ class _Step:
 
 
 class Executor:
-    """A loaded graph. ``peaks``: the largest absolute value that each node has given so far."""
+    """A loaded graph. ``peaks``: the largest absolute value that each node has given so far, while nobody watched."""
 
     def __init__(self, model: onnx.ModelProto, *, half: bool) -> None:
         """``half``: round weights and every node's output to FP16, whatever the file's own type.
@@ -76,13 +76,13 @@ class Executor:
         for step in self._steps:
             result = self._compute(step, values)
             values[step.output] = result
-            if step.kind not in _EXACT:
+            if watch is not None:
+                watch(step.output, result)
+            elif step.kind not in _EXACT:
                 low, high = dense(result).aminmax()
                 # max() passes over NaN, which is the worst there is: as infinite.
                 peak = max(-float(low), float(high)) if not torch.isnan(low + high) else float("inf")
                 self.peaks[step.name] = max(self.peaks.get(step.name, 0.0), peak)
-            if watch is not None:
-                watch(step.output, result)
             for name in step.inputs:
                 left[name] -= 1
                 if left[name] == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from fieldlens.convert.measure.answer import Logits
 from fieldlens.convert.measure.evaluate import Figures
@@ -77,4 +77,7 @@ def overflow(figures: Figures) -> list[str]:
 
 def _share(limit: float, n: int) -> float:
     """``limit``, or on a small set the share that chance alone reaches in 95 of 100 samples of ``n``."""
-    return limit if n >= STRICT_FROM else max(limit, float(stats.binom.ppf(0.95, n, limit)) / n)
+    if n >= STRICT_FROM:
+        return limit
+    by_chance = next(count for count in range(n + 1) if special.bdtr(count, n, limit) >= 0.95)
+    return max(limit, by_chance / n)

@@ -85,8 +85,8 @@ def check_images(tensors: Sequence[npt.NDArray[np.uint8]]) -> None:
 
 def _coarse_share(tensor: npt.NDArray[np.uint8]) -> float:
     """Share of an image's variance that is left on an 8 × 8 grid of means; 0 for one colour."""
+    total = float(np.square(cv2.meanStdDev(tensor)[1]).sum())
     whole = tensor.astype(np.float32)
-    total = float(whole.var(axis=(0, 1)).sum())
     coarse = np.asarray(cv2.resize(whole, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA))
     return float(coarse.var(axis=(0, 1)).sum()) / total if total > 0 else 0.0
 

@@ -6,8 +6,10 @@ histogram bins Entropy gives exactly MinMax's ranges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -62,11 +64,17 @@ def every_nth(values: Tensor, every: int) -> Tensor:
     whole = dense(values)
     if whole.data_ptr() != values.data_ptr():  # with gaps: it is a copy
         return values.flatten()[::every]
-    place, offset = torch.arange(0, values.numel(), every), torch.zeros((), dtype=torch.int64)
-    for size, stride in zip(reversed(values.shape), reversed(values.stride()), strict=True):
+    return whole[_offsets(tuple(values.shape), values.stride(), every)]
+
+
+@lru_cache(maxsize=64)
+def _offsets(shape: tuple[int, ...], strides: tuple[int, ...], every: int) -> Tensor:
+    """Where in memory every so many-th value of a tensor lies, int64. Some dozen layers share a shape."""
+    place, offset = torch.arange(0, math.prod(shape), every), torch.zeros((), dtype=torch.int64)
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
         offset = offset + place % size * stride
         place = place // size
-    return whole[offset]
+    return offset
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ def observe(model: onnx.ModelProto, tensors: Sequence[npt.NDArray[np.uint8]]) ->
     executor = Executor(model, half=False)
     for start in range(0, len(tensors), _BATCH):
         executor.run(np.stack(tensors[start : start + _BATCH]), watch)
+    _offsets.cache_clear()  # some 100 MB for a ResNet-50
     return seen
 
 

@@ -146,12 +146,13 @@ def _read(path: Path, name: str, limit: int) -> bytes:
 def describe_files(folder: Path) -> dict[str, FileInfo]:
     """Hash and size of every file below ``folder`` (but the manifest and its signature), for a new manifest."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    infos = {}
-    for name in names:
-        if name not in (MANIFEST, SIGNATURE):
-            data = (folder / name).read_bytes()
-            infos[name] = FileInfo(hashlib.sha256(data).hexdigest(), len(data))
-    return infos
+    return {name: describe_file(folder / name) for name in names if name not in (MANIFEST, SIGNATURE)}
+
+
+def describe_file(path: Path) -> FileInfo:
+    """Hash and size of a file."""
+    data = path.read_bytes()
+    return FileInfo(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

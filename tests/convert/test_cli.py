@@ -25,6 +25,16 @@ def test_help_needs_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_making_a_bundle_imports_no_package_that_only_a_fit_or_a_report_needs() -> None:
+    """They take two seconds together, where a small bundle takes ten."""
+    code = (
+        "import sys, fieldlens.convert.assembly, fieldlens.convert.origin.training_run\n"
+        "print({'matplotlib', 'sklearn', 'scipy.stats'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_device_says_that_it_is_not_the_host(tmp_path: Path) -> None:
     lay_device_files(tmp_path)
     call = [sys.executable, "-m", "convert"]

@@ -171,6 +171,28 @@ def test_images_that_a_precision_cannot_do_here_are_left_out(manifest: Manifest,
     assert max(image.mean() for image in written(tmp_path)) <= 150
 
 
+class Counting(Wrong):
+    """Counts the images that it is asked."""
+
+    asked = 0
+
+    def infer(self, image: Image) -> Outputs:
+        self.asked += len(image)
+        return super().infer(image)
+
+
+@pytest.mark.parametrize(("brightest", "least", "most"), [(140, 64, 64), (160, 65, 80)])
+def test_only_what_would_be_chosen_is_asked_of_every_precision(
+    manifest: Manifest, tmp_path: Path, brightest: int, least: int, most: int
+) -> None:
+    candidates = [candidate(flat(*[int(value)] * 3)) for value in np.linspace(0, brightest, 100)]
+    counting = Counting("int8", 2, manifest.cam_size, manifest.features)
+    assert (
+        golden.write(tmp_path, candidates, manifest, [GoldenLane(fake(manifest), 0.0), GoldenLane(counting, 0.2)]) == 64
+    )
+    assert least <= counting.asked <= most
+
+
 def test_images_unlike_the_training_are_refused(manifest: Manifest, tmp_path: Path) -> None:
     candidates = [candidate(flat(250, 250, 250))] * 20
     lanes = [GoldenLane(fake(manifest), 0.0), GoldenLane(Wrong("int8", 2, manifest.cam_size, manifest.features), 0.2)]

@@ -54,6 +54,21 @@ def test_auc_without_one_side_is_not_a_number() -> None:
     assert math.isnan(ours.auc(np.array([[0.1, 0.9], [0.4, 0.6]]), np.array([1, 1])))
 
 
+def test_auc_by_ranks_is_scipys_to_the_last_bit() -> None:
+    random = np.random.default_rng(0)
+    for count in (2, 3, 40, 1000):
+        scores, positive = random.integers(0, count, count) / count, np.arange(count) % 2 == 0
+        ranks = stats.rankdata(scores)
+        expected = (ranks[positive].sum() - positive.sum() * (positive.sum() + 1) / 2) / (
+            positive.sum() * (~positive).sum()
+        )
+        assert ours.binary_auc(scores, positive) == expected
+
+
+def test_auc_of_a_score_that_is_no_number_is_none() -> None:
+    assert math.isnan(ours.binary_auc(np.array([0.1, math.nan, 0.3]), np.array([True, False, True])))
+
+
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (40, 40), (192, 200), (7, 11), (1, 1000)])
 def test_wilson_is_scipys(k: int, n: int) -> None:
     expected = stats.binomtest(k, n).proportion_ci(method="wilson")

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import nn
 
 from fieldlens.runtime.bundle.quality_limits import Limits, limits_from_json
@@ -73,6 +72,8 @@ def fit_ood(
     model: nn.Module, train: Tensors, val: Tensors
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
     """:class:`Gate`'s ``ood`` and ``arrays``: the part that depends on the network."""
+    from sklearn.covariance import ledoit_wolf  # here: importing it takes a second, and only a fit needs it
+
     features = pooled_features(model, train.images)
     # Several findings an image: their combinations are too many for a mean each, so all images share one.
     labels = train.labels if train.labels.ndim == 1 else np.zeros(len(train), np.int64)

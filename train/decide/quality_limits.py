@@ -13,8 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.covariance import ledoit_wolf
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from fieldlens.runtime.bundle.quality_limits import Limits
 from fieldlens.runtime.pixels.appearance import TEXTURES, Appearance, describe
@@ -62,6 +60,9 @@ def fit_quality(train: Images, val: Images, sides: npt.NDArray[np.int64]) -> dic
 
 def fit_appearance(images: Images) -> Appearance:
     """Sharpness and appearance from the training images and blurred copies of them."""
+    from sklearn.covariance import ledoit_wolf  # here: importing them takes a second, and only a fit needs them
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     good, blurred = _described(images), _described(_blurred(images))[:, :TEXTURES]
     textures = good[:, :TEXTURES]
     truth = np.repeat([1, 0], [len(textures), len(blurred)])

@@ -9,11 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from scipy import stats
-
 from fieldlens.runtime.bundle.area_name import area_name
 from fieldlens.train.config import RecipeConfig
-from fieldlens.train.metrics import wilson
+from fieldlens.train.metrics import two_sided_z, wilson
 
 OUT_OF_FOLD = "out-of-fold"
 """What the judged part of a cross-validation is called where others say ``test``."""
@@ -31,7 +29,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def needed_without_a_miss(share: float, confidence: float = 0.95) -> int:
     """The fewest cases, all of them right, whose Wilson interval lies above ``share``: 73 for 0.95."""
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = two_sided_z(confidence)
     count = max(1, math.floor(z * z * share / (1 - share)) - 1)
     while wilson(count, count, confidence)[0] <= share:
         count += 1

@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from fieldlens.train.decide.operating_point import Bools, counted
-from fieldlens.train.metrics import Floats
+from fieldlens.train.metrics import Floats, two_sided_z
 from fieldlens.train.scoring.scored_predictions import Decided
 
 PREVALENCES = (0.01, 0.05, 0.10, 0.20)
@@ -31,7 +30,7 @@ def at_prevalence(referred: Bools, positive: Bools, prevalence: float, confidenc
     sensitivity, specificity = hits / sick, passes / well
     found, false = prevalence * sensitivity, (1 - prevalence) * (1 - specificity)
     missed, cleared = prevalence * (1 - sensitivity), (1 - prevalence) * specificity
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = two_sided_z(confidence)
     more_sick, more_well = sick + z * z, well + z * z
     se, sp = (hits + z * z / 2) / more_sick, (passes + z * z / 2) / more_well
     odds = prevalence / (1 - prevalence)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import stats
 
 from fieldlens.convert.measure.answer import PrecisionAnswers
 from fieldlens.convert.measure.evaluate import Figures, Labels, compare
@@ -98,6 +99,14 @@ def test_on_few_images_chance_is_allowed_for(manifest: Manifest) -> None:
     assert broken(rows(manifest, ours, 40)[1], replace(LIMITS, logit=9.0)) == []
     ours[24:36] = -2.0
     assert broken(rows(manifest, ours, 40)[1], replace(LIMITS, logit=9.0)) != []
+
+
+def test_what_chance_allows_is_the_binomials_95th_percentile(manifest: Manifest) -> None:
+    """As many changes as 95 of 100 samples show of a true 2% are kept to, and one more is not."""
+    most = int(stats.binom.ppf(0.95, 100, LIMITS.decisions_changed))
+    for changed, kept in ((most, True), (most + 1, False)):
+        row = replace(rows(manifest, spread(100)[0], 100)[1], decisions_changed=changed / 100)
+        assert (broken(row, replace(LIMITS, logit=9.0)) == []) is kept
 
 
 def test_where_nothing_is_allowed_one_is_too_many(manifest: Manifest) -> None:

@@ -76,7 +76,7 @@ def _make_in(folder: Path, origin: Origin, options: BundleOptions, reporter: Rep
     atomic.write_text(folder / "card.md", card.text(manifest, origin.run), atomic.PUBLIC)
     write_manifest(folder, manifest)
     with reporter.step("check", "the finished bundle by its golden images"):
-        verified = on_golden(open_bundle(folder), "auto", reporter, quick=True)
+        verified = on_golden(open_bundle(folder), "auto", reporter)
     if verified.broken:
         raise KitError("; ".join(verified.broken), "report this: what was made differs from what was measured")
     return manifest

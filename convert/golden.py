@@ -118,9 +118,9 @@ def write(folder: Path, candidates: Sequence[GoldenCandidate], manifest: Manifes
     ``lanes``: the reference, then every other precision, those first that are quick or refuse most. Images on which a
     precision differs from the reference by more than half of its tolerance already here are left out: they would test
     the calibration, which validation does better, and not the device. The rest is spread over classes, sites and
-    scores. Preferred are those whose score lies
-    further from the decision's border than the tolerances let it move: then a flipped decision on a device means a
-    fault, and not rounding. Raises ImageError for an image that cannot be read, KitError for too few images.
+    scores. Preferred are those whose score lies further from the decision's border than the tolerances let it move:
+    then a flipped decision on a device means a fault, and not rounding. Raises ImageError for an image that cannot be
+    read, KitError for too few images.
     """
     # A difference of two logits moves by at most twice what one may, and the temperature divides it.
     border_logits = 2.0 * max(lane.allowed for lane in lanes) / manifest.temperature

@@ -69,9 +69,9 @@ def load_lane(bundle: Bundle, precision: str, backend: str) -> Backend:
 
 
 def answer(
-    bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str, *, timed: bool = True
+    bundle: Bundle, precisions: Sequence[str], tensors: Iterable[Tensor], backend: str
 ) -> list[PrecisionAnswers]:
-    """Run every precision on every tensor uint8 ``[S,S,3]``; ``timed``: with a latency. Raises BackendError.
+    """Run every precision on every tensor uint8 ``[S,S,3]``. Raises BackendError.
 
     CPU files get one image at a time, as on a device: batches would be faster and would sum in another order.
     """
@@ -83,10 +83,7 @@ def answer(
         for images in _batches(tensors):
             for lane, row in zip(lanes, rows, strict=True):
                 row.append(_seen(lane, images, candidates))
-        own = [lane for lane in lanes if not _emulated(lane)]
-        latencies: list[float | None] = [None] * len(own)
-        if timed:
-            latencies = [*latency_ms(own, images[:1].copy())]
+        latencies = latency_ms([lane for lane in lanes if not _emulated(lane)], images[:1].copy())
         return [
             _answers(bundle, precision, lane, row, latencies)
             for precision, lane, row in zip(precisions, lanes, rows, strict=True)
@@ -94,7 +91,7 @@ def answer(
 
 
 def _answers(
-    bundle: Bundle, precision: str, lane: Backend, seen: Sequence[_Seen], latencies: list[float | None]
+    bundle: Bundle, precision: str, lane: Backend, seen: Sequence[_Seen], latencies: list[float]
 ) -> PrecisionAnswers:
     """``latencies`` are taken from the front, by the lanes that have one."""
     emulated = _emulated(lane)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fieldlens.convert.measure import tolerance
-from fieldlens.convert.measure.answer import BATCH, PrecisionAnswers, answer, judged_precisions
+from fieldlens.convert.measure.answer import PrecisionAnswers, answer, judged_precisions
 from fieldlens.convert.measure.evaluate import Figures, compare, probabilities
 from fieldlens.convert.measure.labelled import Labelled, labelled
 from fieldlens.convert.table import table
@@ -20,7 +20,7 @@ from fieldlens.runtime.bundle.contents import golden_images
 from fieldlens.runtime.bundle.manifest import Manifest
 from fieldlens.runtime.bundle.open import open_bundle
 from fieldlens.runtime.bundle.opened import Bundle
-from fieldlens.runtime.bundle.precision import EMULATED, REFERENCE, model_file
+from fieldlens.runtime.bundle.precision import REFERENCE, model_file
 from fieldlens.runtime.errors import KitError
 from fieldlens.runtime.files import atomic
 from fieldlens.runtime.pixels.preprocess import Preprocess
@@ -74,21 +74,14 @@ def verify(
     return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), names, source)
 
 
-def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT, *, quick: bool = False) -> Verified:
+def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT) -> Verified:
     """The golden images against the stored reference, judged as a device's self-test does: by logits and by decisions
-    turned into their opposite. They were picked, so shares of them mean nothing.
-
-    ``quick``, for a bundle whose every file has just answered them all when they were chosen: the emulations, which
-    take long, answer one batch, and nothing is timed.
-    """
+    turned into their opposite. They were picked, so shares of them mean nothing."""
     golden = load_golden(bundle)
     if bundle.absent:
         reporter.say(f"note: {bundle.partial}: these are not measured")
-    answers, figures = [], []
-    for precisions, count in _together(bundle, quick):
-        found = answer(bundle, precisions, golden.tensors[:count], backend, timed=not quick)
-        answers += found
-        figures += compare(bundle.manifest, found, None, golden.logits[:count])
+    answers = answer(bundle, judged_precisions(bundle), golden.tensors, backend)
+    figures = compare(bundle.manifest, answers, None, golden.logits)
     broken = []
     for row in figures:
         allowed = bundle.manifest.tolerances.get(row.precision, tolerance.FP32)
@@ -105,15 +98,6 @@ def on_golden(bundle: Bundle, backend: str, reporter: Reporter = SILENT, *, quic
         reporter.say(f"note: {reported}")
     what = f"{len(golden.logits)} golden images against the stored reference"
     return Verified(bundle, what, tuple(figures), tuple(broken), tuple(answers), golden_names(bundle))
-
-
-def _together(bundle: Bundle, quick: bool) -> list[tuple[list[str], int | None]]:
-    """Precisions that answer the same images, and how many of them (None: all)."""
-    judged = judged_precisions(bundle)
-    if not quick:
-        return [(judged, None)]
-    emulated = [name for name in judged if name in EMULATED]
-    return [([name for name in judged if name not in EMULATED], None), (emulated, BATCH)]
 
 
 def golden_names(bundle: Bundle) -> tuple[str, ...]:

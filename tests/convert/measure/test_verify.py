@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fieldlens.convert.measure.verify import on_golden, to_table, verify, write_predictions
+from fieldlens.convert.measure.verify import to_table, verify, write_predictions
 from fieldlens.runtime.backends.base import LoadOptions
 from fieldlens.runtime.backends.select import cpu_backend, load_backend
 from fieldlens.runtime.bundle.open import MANIFEST, manifest_bytes, open_bundle
-from fieldlens.runtime.bundle.precision import EMULATED
 from fieldlens.runtime.classifier import Classifier
 from fieldlens.runtime.errors import KitError
 from fieldlens.train.data.load import load_data
@@ -70,17 +69,6 @@ def test_golden_images_alone(bundle_folder: Path) -> None:
     assert found.names[first.worst_index].startswith("golden/")
     assert first.accuracy is None
     assert "AUC" not in to_table(found.figures)
-
-
-def test_the_quick_look_asks_emulations_of_a_batch_and_times_nothing(bundle_folder: Path) -> None:
-    found = on_golden(open_bundle(bundle_folder), "auto", quick=True)
-    assert {row.precision: row.n for row in found.figures} == {n: 16 if n in EMULATED else 64 for n in ALL}
-    assert {row.latency_p50_ms for row in found.figures} == {None}
-    assert found.broken == ()
-
-
-def test_the_quick_look_finds_a_file_that_answers_otherwise(strict: Path) -> None:
-    assert "int8-cpu: golden images differ" in on_golden(open_bundle(strict), "auto", quick=True).broken[0]
 
 
 def test_both_libraries_keep_the_tolerances(bundle_folder: Path, data: Path) -> None:
